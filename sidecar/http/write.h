@@ -1,0 +1,29 @@
+/*
+ * Heads and chunks into memory the caller has. Never allocates; running out of room is sticky and told at the end.
+ */
+#ifndef HTTP_WRITE_H
+#define HTTP_WRITE_H
+
+#include "http/http.h"
+
+struct http_writer {
+    char *p;
+    size_t cap;
+    size_t len;
+    bool overflow;
+};
+
+void http_put(struct http_writer *w, struct slice bytes);
+void http_put_uint(struct http_writer *w, uint64_t n);
+void http_put_field(struct http_writer *w, struct slice name, struct slice value); /* "name: value\r\n" */
+void http_put_status_line(struct http_writer *w, int status, struct slice reason); /* "HTTP/1.1 200 OK\r\n"; empty reason: ours */
+void http_put_request_line(struct http_writer *w, struct slice method, struct slice target);
+void http_put_end(struct http_writer *w); /* the empty line */
+
+/* "1f4\r\n" into out (at least HTTP_CHUNK_HEAD_RESERVE bytes); returns its length. */
+size_t http_chunk_head(char *out, size_t content_bytes);
+
+/* An RFC 9110 date, cached for the second of wall_ms. */
+struct slice http_date(int64_t wall_ms);
+
+#endif
