@@ -1,0 +1,211 @@
+/*
+ * The configuration: one const struct, filled once from flags, environment, file and defaults (in that precedence), passed down.
+ *
+ * One schema table (schema.c) drives reading, checking, --help, check-config, the reference page and the JSON Schema. Member names here are the
+ * YAML keys; times are milliseconds, sizes bytes. Strings are owned by the struct and never NULL ("" = not set) unless said otherwise.
+ * Source: design section 5, P section 2.1.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/endpoint.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "log/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum delivery { DELIVERY_AUTO = 0, DELIVERY_PUSH, DELIVERY_POLL, DELIVERY_OFF };
+enum on_paused { ON_PAUSED_HOLD = 0, ON_PAUSED_FORWARD, ON_PAUSED_EXIT };
+enum on_removed { ON_REMOVED_AUTO = 0, ON_REMOVED_HOLD, ON_REMOVED_EXIT }; /* AUTO is resolved by config_load */
+enum agent_protocol { AGENT_HTTP = 0, AGENT_NONE };
+enum on_start_timeout { ON_START_TIMEOUT_REPORT = 0, ON_START_TIMEOUT_RESTART, ON_START_TIMEOUT_EXIT };
+enum inbound_auth { INBOUND_AUTH_AUTO = 0, INBOUND_AUTH_REQUIRE, INBOUND_AUTH_OFF };
+enum stop_order { STOP_DRAIN_FIRST = 0, STOP_SIGNAL_FIRST };
+enum restart_policy { RESTART_ON_FAILURE = 0, RESTART_NEVER, RESTART_ALWAYS };
+enum secrets_mode { SECRETS_ENV = 0, SECRETS_FILE, SECRETS_OFF };
+enum secrets_on_change { SECRETS_CHANGE_NONE = 0, SECRETS_CHANGE_RESTART, SECRETS_CHANGE_SIGNAL };
+enum log_child { LOG_CHILD_PASS = 0, LOG_CHILD_WRAP };
+enum forward_shed { SHED_STATUS = 0, SHED_CLOSE };
+enum forward_trace { TRACE_PASS = 0, TRACE_MAKE };
+enum card_signatures { CARD_SIGNATURES_STRIP = 0, CARD_SIGNATURES_PASS };
+
+struct string_list {
+    char **v; /* owned */
+    size_t n;
+};
+
+struct config_workspace {
+    char *id; /* lowercase UUID; "" only with platform.enabled false */
+    char *parent_id;
+};
+
+struct config_platform {
+    bool enabled;
+    char *url; /* no trailing slash */
+    char *token;      /* from environment or file only; wiped by config_free */
+    char *token_file; /* the operator's file; "" = none */
+    bool token_is_explicit; /* a token or token_file was given: never replaced by a minted one (P section 19) */
+    char *org_id;
+    char *origin; /* "" = scheme and authority of url */
+    char *ca_file, *client_cert, *client_key, *proxy;
+    enum delivery delivery; /* AUTO is resolved: PUSH when reported_url is set, else POLL */
+    char *reported_url;
+    int64_t heartbeat_interval, state_interval, poll_interval;
+    bool events;
+    bool required;
+    enum on_paused on_paused;
+    enum on_removed on_removed;
+    int64_t max_iterations;
+};
+
+struct config_agent {
+    enum agent_protocol protocol;
+    struct endpoint address;
+    char *port_env;  /* name of the variable; "" = do not set one */
+    char *base_path; /* begins with '/' */
+    char *ready_path; /* "" = the card's well-known path */
+    int64_t start_timeout;
+    enum on_start_timeout on_start_timeout;
+    int64_t health_interval;
+    int64_t health_failures;
+    char *cwd;
+    struct string_list env; /* NAME=value */
+    char *env_file;
+    bool pass_token;
+    bool no_new_privs;
+};
+
+struct config_card {
+    char *file;
+    char *name, *description;
+    struct string_list skills;
+    enum card_signatures signatures;
+    char *url; /* AGENT_CARD_URL */
+};
+
+struct config_listen {
+    struct endpoint address;
+    bool address_is_default; /* nobody set it: falling back (IPv6 absent) is allowed */
+    char *public_url;        /* "" = none; no trailing slash */
+    struct string_list trusted_proxies; /* CIDR */
+    struct string_list allow_sources;   /* CIDR; empty = everybody */
+    struct string_list cors_origins;
+    int64_t max_connections, max_head, max_body;
+    int64_t head_timeout, idle_timeout;
+    enum inbound_auth inbound_auth;
+};
+
+struct config_admin {
+    struct endpoint address;
+    char *drain_path; /* "" = off */
+};
+
+struct config_control {
+    char *socket;       /* path of the operator's socket */
+    char *agent_socket; /* path of the agent's API socket */
+    struct string_list allow_uids;
+};
+
+struct config_forward {
+    int64_t hold_max, hold_timeout, max_in_flight;
+    int64_t response_timeout, keepalive_interval;
+    char *strip_prefix;
+    bool via;
+};
+
+struct config_stop {
+    int64_t grace;
+    int64_t drain_delay, drain_timeout, agent_grace, reserve; /* -1 = not set: computed (app/budget.h) */
+    int signal; /* number */
+    enum stop_order order;
+    struct string_list success_codes;
+};
+
+struct config_restart {
+    enum restart_policy policy;
+    int64_t backoff, backoff_max, reset_after, max;
+};
+
+struct config_secrets {
+    enum secrets_mode mode;
+    char *dir;
+    int64_t start_wait, refresh;
+    enum secrets_on_change on_change;
+    int signal; /* for on_change: signal */
+};
+
+struct config_state {
+    char *dir; /* resolved path; made on first use */
+};
+
+struct config_log {
+    enum log_level level;
+    enum log_format format;
+    enum log_child child;
+};
+
+/* Facts that set defaults; found once at start (design section 5). */
+struct config_facts {
+    bool is_kubernetes; /* KUBERNETES_SERVICE_HOST is set */
+    bool is_container;  /* Kubernetes, or PID 1, or /.dockerenv or /run/.containerenv */
+    char *runtime_dir;  /* where our sockets go */
+    char *runtime_dir_from; /* why there: "RUNTIME_DIRECTORY", "/run/molecule", ... */
+};
+
+struct config_origins; /* per key: where its value came from; private to config/ */
+
+struct config {
+    struct config_workspace workspace;
+    struct config_platform platform;
+    struct config_agent agent;
+    struct config_card card;
+    struct config_listen listen;
+    struct config_admin admin;
+    struct config_control control;
+    struct config_forward forward;
+    struct config_stop stop;
+    struct config_restart restart;
+    struct config_secrets secrets;
+    struct config_state state;
+    struct config_log log;
+    struct config_facts facts;
+    char **command; /* after "--"; NULL-terminated, borrowed from argv; NULL in sidecar mode */
+    struct config_origins *origins;
+};
+
+enum { CONFIG_PROBLEMS_MAX = 32 };
+
+/* Everything that is wrong, not only the first thing; and what is merely odd. */
+struct config_report {
+    size_t error_count, warning_count;
+    struct str errors[CONFIG_PROBLEMS_MAX]; /* one sentence each: place, key, value, range, fix */
+    struct str warnings[CONFIG_PROBLEMS_MAX];
+};
+void config_report_release(struct config_report *r);
+
+/* Inputs of a load, so that tests supply their own. */
+struct config_input {
+    char **args; /* flags: "--section-key", "value" or "--section-key=value", ...; up to "--" or NULL */
+    char **env;  /* environ */
+    const char *file; /* path; NULL: --config, $MOLECULE_SIDECAR_CONFIG, /etc/molecule-sidecar/config.yaml if present */
+    char **command;   /* what followed "--" */
+};
+
+/* 0, or -EINVAL with report->error_count > 0. *ret is set on success only. Does not create anything on disk but the runtime directory's name. */
+int config_load(const struct config_input *in, struct config **ret, struct config_report *report);
+void config_free(struct config *c); /* wipes tokens */
+
+/* Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag --listen-address", "computed". */
+const char *config_origin(const struct config *c, const char *key);
+
+/* Texts made from the schema table. */
+void config_print_help(struct str *out);                          /* the flags part of `run --help` */
+void config_print_effective(const struct config *c, struct str *out); /* check-config: key = value  # from; secrets masked */
+void config_print_reference(struct str *out);                     /* docs/configuration.md */
+void config_print_json_schema(struct str *out);
+
+#endif
