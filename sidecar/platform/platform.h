@@ -1,0 +1,100 @@
+/*
+ * The control plane: register, heartbeat, state, secrets, each an activity of its own with its own timer, back-off and health.
+ *
+ * Nothing here decides what the sidecar does: app/ is told what was learnt and answers what it is asked for. An outage never ends anything.
+ * Source: P sections 3, 4, 5, 7, 8, 9, 19, 20; design section 6.
+ */
+#ifndef PLATFORM_PLATFORM_H
+#define PLATFORM_PLATFORM_H
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/str.h"
+#include "config/config.h"
+#include "loop/curl_io.h"
+#include "loop/loop.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct platform;
+
+/* What we believe the workspace is, as far as the platform has told (P section 5). */
+enum workspace_state {
+    WORKSPACE_UNKNOWN = 0, /* nothing heard yet */
+    WORKSPACE_ACTIVE,      /* registered or running */
+    WORKSPACE_PAUSED,
+    WORKSPACE_REMOVED,
+    WORKSPACE_AUTH_LOST,   /* our token is not accepted; the agent goes on */
+};
+const char *workspace_state_name(enum workspace_state s);
+
+/* The numbers of one heartbeat (P section 7.2); filled by app/ each time one is due. */
+struct beat {
+    double error_rate;
+    char sample_error[500];
+    int64_t active_tasks;
+    char current_task[200];
+    int64_t uptime_seconds;
+    bool is_wedged;
+};
+
+struct secret {
+    char *name;
+    char *value; /* wiped when replaced */
+};
+struct secrets {
+    struct secret *v; /* sorted by name */
+    size_t n;
+    bool is_known; /* pulled at least once */
+};
+
+struct platform_callbacks {
+    void (*fill_beat)(void *arg, struct beat *ret);
+    int (*make_card)(void *arg, struct str *ret, struct err *err);   /* what to register */
+    void (*on_ready_to_spawn)(void *arg);       /* once: token settled (or platform unreachable) and first secrets there, or secrets.start_wait over */
+    void (*on_registered)(void *arg);
+    void (*on_state)(void *arg, enum workspace_state s, const char *why); /* changes only */
+    void (*on_secrets)(void *arg, const struct secrets *s, bool is_first); /* first pull, and changes */
+    void (*on_refused)(void *arg, const char *why); /* bootstrap refused (P section 7.1e) and no agent ran yet: exit 3 */
+    void (*on_max_iterations)(void *arg);
+};
+
+struct activity_status { /* of register, heartbeat, state, secrets */
+    uint64_t ok_total, failed_total;
+    unsigned failures;        /* in a row */
+    int64_t last_ok_ms;       /* loop time; 0 = never */
+    int64_t next_ms;          /* loop time of the next try; 0 = none planned */
+    int last_status;          /* HTTP; 0 = no answer */
+    char last_error[256];     /* a sentence without secrets */
+    int64_t worst_late_ms;    /* largest lateness of a due start since the beginning: heartbeats must stay on time */
+};
+struct platform_status {
+    enum workspace_state state;
+    char state_why[256];
+    bool is_registered;
+    bool has_token;
+    char token_source[160];   /* "environment", "file /...", "minted"; never the token */
+    char token_prefix[9];     /* first 8 characters */
+    const char *delivery;     /* "push" "poll" "off": in effect */
+    struct activity_status reg, heartbeat, state_poll, secrets;
+    int64_t rate_limit, rate_remaining; /* -1 = unknown */
+    size_t secret_count;
+};
+
+int platform_new(struct loop *l, struct curl_io *io, struct store *store, const struct config *cfg, const struct platform_callbacks *cb, void *arg, struct platform **ret, struct err *err);
+void platform_free(struct platform *p);
+void platform_start(struct platform *p);
+void platform_card_changed(struct platform *p);   /* the agent's card is new: update-card (or register if that was never done) */
+void platform_work_changed(struct platform *p);   /* active_tasks crossed zero or similar: maybe an extra beat */
+void platform_beat_now(struct platform *p);       /* draining begins: a beat with the true numbers */
+void platform_check_state_now(struct platform *p);
+/* The end: one last beat (skipped when another instance registered since), then done. Bounded by budget_ms. Other activities stop. */
+void platform_finish(struct platform *p, int64_t budget_ms, void (*done)(void *arg), void *arg);
+const struct platform_status *platform_status(const struct platform *p);
+const struct secrets *platform_secrets(const struct platform *p);
+struct slice platform_inbound_secret(const struct platform *p); /* empty = none */
+struct slice platform_token(const struct platform *p);          /* empty = none */
+
+#endif
