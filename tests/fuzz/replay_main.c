@@ -1,6 +1,7 @@
 /*
- * Feeds every file of the folders (or files) named as arguments to the fuzz target it is linked with, so that the corpus and
- * every input that once crashed run as an ordinary test, with any compiler.
+ * Feeds every file of the folders (or files) named as arguments to the fuzz target it is linked
+ * with, so that the corpus and every input that once crashed run as an ordinary test, with any
+ * compiler.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,7 +26,8 @@ static int replay_file(const char *path)
             (void)fclose(f);
         return -1;
     }
-    data = malloc(st.st_size > 0 ? (size_t)st.st_size : 1); /* exact size: a read past the end is seen by ASan */
+    data = malloc(st.st_size > 0 ? (size_t)st.st_size
+                                 : 1); /* exact size: a read past the end is seen by ASan */
     if (!data)
         abort();
     n = fread(data, 1, (size_t)st.st_size, f);

@@ -1,0 +1,91 @@
+# The front door; CMake does the work (CMakePresets.json). `make help` lists what there is.
+#
+# Warnings are errors only with WERROR=ON, which CI sets: a newer compiler than ours must not break your build.
+# The packages come from .ci/packages and are installed by .ci/setup, which uses sudo by itself; never run make under sudo.
+JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
+WERROR  ?= OFF
+PREFIX  ?= /usr/local
+FUZZ_SECONDS ?= 60
+MAKEFLAGS += --no-print-directory
+sources = $(shell find sidecar devplatform tests -name '*.[ch]' | sort)
+
+# $(call configure,PRESET), $(call ctest,PRESET,MORE OPTIONS)
+configure = cmake --preset $(1) -DWERROR=$(WERROR) --log-level=WARNING
+build = cmake --build --preset $(1) --parallel $(JOBS)
+# The output of passing tests is kept, for tally.py counts the cases in it. ctest's own verdict is part of the tally.
+define ctest
+@rm -f build/$(1)/tests.xml
+-@ctest --preset $(1) --parallel $(JOBS) --output-junit tests.xml \
+	--test-output-size-passed 4000000 --test-output-size-failed 4000000 $(2) </dev/null
+@python3 tests/tools/tally.py build/$(1)/tests.xml
+endef
+
+.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz check install setup clean help
+
+all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
+	@.ci/setup --check build
+	@$(call configure,release)
+	$(call build,release) --target binaries
+
+demo: ## the whole story in under a minute, with a local platform and a Python agent
+	@.ci/setup build demo
+	@$(call configure,release)
+	@$(call build,release) --target binaries
+	@SIDECAR_BIN="$(CURDIR)/build/release/molecule-sidecar" DEVPLATFORM_BIN="$(CURDIR)/build/release/molecule-devplatform" examples/demo
+
+test: ## unit, end-to-end, conformance and corpus tests of the release build
+	@.ci/setup build test demo
+	@$(call configure,release)
+	$(call build,release)
+	$(call ctest,release)
+
+asan: ## the same tests under the address and undefined-behaviour sanitizers
+	@.ci/setup build test demo
+	@$(call configure,asan)
+	$(call build,asan)
+	$(call ctest,asan)
+
+e2e: ## end-to-end and conformance tests only
+	@.ci/setup build test demo
+	@$(call configure,release)
+	$(call build,release)
+	$(call ctest,release,-L 'e2e|conformance')
+
+tidy: ## clang-tidy, with clang's warnings, over sidecar/ and devplatform/
+	@.ci/setup build lint
+	@cmake --preset tidy --log-level=WARNING
+	@$(call build,tidy) --target generated
+	@python3 tests/tools/tidy.py build/tidy $(JOBS)
+
+fmt: ## format every C file
+	@.ci/setup lint
+	@clang-format -i $(sources)
+
+fmt-check: ## fail when `make fmt` would change something
+	@.ci/setup lint
+	@clang-format --dry-run --Werror $(sources)
+
+fuzz: ## each libFuzzer target for FUZZ_SECONDS (60)
+	@.ci/setup build lint
+	@cmake --preset fuzz --log-level=WARNING
+	$(call build,fuzz) --target fuzzers
+	@set -e; for target in build/fuzz/tests/fuzz_*; do name=$${target##*/fuzz_}; \
+		echo "== $$name for $(FUZZ_SECONDS) s"; mkdir -p build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; \
+		$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
+
+check: ## what CI runs
+	@.ci/run
+
+install: all ## into PREFIX (/usr/local), below DESTDIR if set
+	cmake --install build/release --prefix "$(PREFIX)"
+
+setup: ## install every package of .ci/packages that is missing
+	@.ci/setup
+	@echo "setup: everything in .ci/packages is installed"
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
