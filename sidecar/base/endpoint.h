@@ -1,6 +1,7 @@
 /*
- * Where to listen or connect: "unix:/run/x.sock", "127.0.0.1:8000", "[::]:8000", ":8000", "http://127.0.0.1:9000", "http://localhost:9000".
- * Numeric addresses and "localhost" only; nothing here ever asks a name server.
+ * Where to listen or connect: "unix:/run/x.sock", "127.0.0.1:8000", "[::]:8000", ":8000",
+ * "http://127.0.0.1:9000", "http://localhost:9000". Numeric addresses and "localhost" only; nothing
+ * here ever asks a name server.
  */
 #ifndef BASE_ENDPOINT_H
 #define BASE_ENDPOINT_H
@@ -27,7 +28,10 @@ struct endpoint {
     struct sockaddr_storage sa;
 };
 
-/* 0, -EINVAL (with a sentence: what is wrong, what is allowed), -ENAMETOOLONG (unix path over 107 bytes, names the length). */
+/*
+ * 0, -EINVAL (with a sentence: what is wrong, what is allowed), -ENAMETOOLONG (unix path over 107
+ * bytes, names the length).
+ */
 int endpoint_parse(struct slice text, struct endpoint *ret, struct err *err);
 const char *endpoint_unix_path(const struct endpoint *e); /* NULL unless ENDPOINT_UNIX */
 

@@ -1,8 +1,9 @@
 /*
  * Errors: a code to branch on, a sentence to read.
  *
- * A function that can fail in a way a person will see takes `struct err *err` as its last parameter. The struct lives on the
- * caller's stack; nothing is allocated on the failing path. Whoever gives up logs it, once; everybody below returns it.
+ * A function that can fail in a way a person will see takes `struct err *err` as its last
+ * parameter. The struct lives on the caller's stack; nothing is allocated on the failing path.
+ * Whoever gives up logs it, once; everybody below returns it.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
@@ -12,14 +13,20 @@ enum {
 };
 
 struct err {
-    int code;               /* negative errno; 0 while nothing has failed */
+    int code;              /* negative errno; 0 while nothing has failed */
     char msg[ERR_MSG_MAX]; /* one sentence for a person, no newline */
 };
 
-/* Fill `err` (may be NULL) and return `code`, so that `return err_set(err, -EINVAL, ...)` reads well. %m is the errno on entry. */
+/*
+ * Fill `err` (may be NULL) and return `code`, so that `return err_set(err, -EINVAL, ...)` reads
+ * well. %m is the errno on entry.
+ */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Put context in front: "outer: inner". Returns the code already there. `err` may be NULL (returns -EIO then). */
+/*
+ * Put context in front: "outer: inner". Returns the code already there. `err` may be NULL (returns
+ * -EIO then).
+ */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Close *fd when it is >= 0 and set it to -1. Never retried on EINTR: on Linux the number is already free. errno is kept. */
+/*
+ * Close *fd when it is >= 0 and set it to -1. Never retried on EINTR: on Linux the number is
+ * already free. errno is kept.
+ */
 void fd_close(int *fd);
 
 /* For CLEANUP(fd_cleanup) int fd = -1; */
@@ -28,7 +31,10 @@ int fd_set_cloexec(int fd, bool on);  /* 0 or -errno */
 /* Write all of p, retrying EINTR; for blocking descriptors and small files. 0 or -errno. */
 int fd_write_all(int fd, const void *p, size_t n);
 
-/* How many descriptors this process may have (soft limit), after trying to raise it to the hard one. */
+/*
+ * How many descriptors this process may have (soft limit), after trying to raise it to the hard
+ * one.
+ */
 size_t fd_limit_raise(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Intrusive doubly linked list. A head is a node that points to itself when empty; a node not in a list points to itself too,
- * so list_remove() of it is harmless once it was initialised.
+ * Intrusive doubly linked list. A head is a node that points to itself when empty; a node not in a
+ * list points to itself too, so list_remove() of it is harmless once it was initialised.
  */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H

@@ -24,8 +24,10 @@ bool slice_eq(struct slice a, struct slice b);
 bool slice_eq_nocase(struct slice a, struct slice b); /* ASCII letters only */
 bool slice_starts_with(struct slice s, struct slice prefix);
 bool slice_ends_with(struct slice s, struct slice suffix);
-struct slice slice_trim(struct slice s);                     /* SP and HTAB (OWS, RFC 9110 section 5.6.3) at both ends */
-bool slice_next(struct slice *rest, char sep, struct slice *ret_item); /* items between `sep`, trimmed; false at the end */
+/* SP and HTAB (OWS, RFC 9110 section 5.6.3) at both ends */
+struct slice slice_trim(struct slice s);
+/* items between `sep`, trimmed; false at the end */
+bool slice_next(struct slice *rest, char sep, struct slice *ret_item);
 
 /* Equal in time that depends on the lengths only. For secrets. */
 bool slice_eq_secret(struct slice a, struct slice b);

@@ -1,6 +1,7 @@
 /*
- * A growing string for cold paths (JSON answers, messages, metrics text). Always NUL-terminated once something was added.
- * Out of memory is sticky: `failed` is set, later additions do nothing, and str_ok() tells at the end.
+ * A growing string for cold paths (JSON answers, messages, metrics text). Always NUL-terminated
+ * once something was added. Out of memory is sticky: `failed` is set, later additions do nothing,
+ * and str_ok() tells at the end.
  */
 #ifndef BASE_STR_H
 #define BASE_STR_H
@@ -18,14 +19,18 @@ struct str {
     bool failed;
 };
 
-void str_release(struct str *s); /* also for CLEANUP(str_release) struct str s = {0}; scrubs nothing */
-void str_wipe(struct str *s);    /* like release, but the bytes are overwritten first: for secrets */
+/* also for CLEANUP(str_release) struct str s = {0}; scrubs nothing */
+void str_release(struct str *s);
+/* like release, but the bytes are overwritten first: for secrets */
+void str_wipe(struct str *s);
 void str_add(struct str *s, struct slice bytes);
 void str_addz(struct str *s, const char *z);
 void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void str_vaddf(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
-void str_add_json(struct str *s, struct slice text); /* a quoted JSON string; invalid UTF-8 becomes U+FFFD */
-void str_add_printable(struct str *s, struct slice text, size_t max_bytes); /* control characters and invalid UTF-8 as \xNN, cut with "..." */
+/* a quoted JSON string; invalid UTF-8 becomes U+FFFD */
+void str_add_json(struct str *s, struct slice text);
+/* control characters and invalid UTF-8 as \xNN, cut with "..." */
+void str_add_printable(struct str *s, struct slice text, size_t max_bytes);
 void str_truncate(struct str *s, size_t len);
 static inline bool str_ok(const struct str *s)
 {
@@ -36,6 +41,7 @@ static inline struct slice str_slice(const struct str *s)
     return (struct slice){s->p, s->len};
 }
 const char *str_z(const struct str *s); /* "" while empty */
-char *str_take(struct str *s);          /* hand the malloc'ed string over (never NULL unless failed) */
+/* hand the malloc'ed string over (never NULL unless failed) */
+char *str_take(struct str *s);
 
 #endif

@@ -1,4 +1,5 @@
-/* The build facts, from the header CMake writes; the only file that is compiled again when the commit changes. */
+/* The build facts, from the header CMake writes; the only file that is compiled again when the
+ * commit changes. */
 #include "base/version.h"
 
 #include "version_generated.h"

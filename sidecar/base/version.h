@@ -1,7 +1,8 @@
 /*
- * What this binary was built from and how: for --version and the build_info metric. Constant strings, never NULL; `revision` is
- * "unknown" when built outside a git checkout, `features` is "" or words separated by a blank. Facts about libraries found at run
- * time (libcurl, OpenSSL) belong to whoever prints them.
+ * What this binary was built from and how: for --version and the build_info metric. Constant
+ * strings, never NULL; `revision` is "unknown" when built outside a git checkout, `features` is ""
+ * or words separated by a blank. Facts about libraries found at run time (libcurl, OpenSSL) belong
+ * to whoever prints them.
  */
 #ifndef BASE_VERSION_H
 #define BASE_VERSION_H

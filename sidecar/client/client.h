@@ -1,6 +1,7 @@
 /*
- * Short HTTP calls over curl, to a URL or to a Unix socket: the platform's calls, health checks of the agent, `send`, `status`.
- * Answers are gathered up to a cap. No redirects, no netrc, http and https only, a proxy only when one is given.
+ * Short HTTP calls over curl, to a URL or to a Unix socket: the platform's calls, health checks of
+ * the agent, `send`, `status`. Answers are gathered up to a cap. No redirects, no netrc, http and
+ * https only, a proxy only when one is given.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -23,49 +24,57 @@ struct client_tls { /* all borrowed, NULL = default */
 };
 
 struct client_request {
-    const char *method;    /* "GET", "POST", ... */
-    const char *url;       /* for Unix sockets: http://localhost/path */
-    const char *unix_path; /* NULL: TCP */
+    const char *method;                      /* "GET", "POST", ... */
+    const char *url;                         /* for Unix sockets: http://localhost/path */
+    const char *unix_path;                   /* NULL: TCP */
     const char *headers[CLIENT_HEADERS_MAX]; /* "Name: value", NULL-terminated; copied by curl */
-    struct slice body;     /* copied; sent when body.p is not NULL */
+    struct slice body;                       /* copied; sent when body.p is not NULL */
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
-    size_t max_answer_bytes; /* 0 = CLIENT_ANSWER_DEFAULT_BYTES; more is an error */
+    size_t max_answer_bytes;      /* 0 = CLIENT_ANSWER_DEFAULT_BYTES; more is an error */
     const struct client_tls *tls; /* borrowed until done */
     /* Streaming: called with each piece instead of gathering; return false to stop. */
     bool (*on_data)(void *arg, struct slice bytes);
 };
 
 enum client_outcome {
-    CLIENT_OK = 0,        /* an HTTP answer came, whole (any status) */
-    CLIENT_NOT_SENT,      /* name, connect or TLS failed: nothing reached the other side */
-    CLIENT_TIMEOUT,       /* sent, no whole answer in time */
-    CLIENT_LOST,          /* sent, then reset or cut */
-    CLIENT_TOO_BIG,       /* answer over the cap */
-    CLIENT_STOPPED,       /* on_data said so */
-    CLIENT_FAILED,        /* local failure: memory, bad URL */
+    CLIENT_OK = 0,   /* an HTTP answer came, whole (any status) */
+    CLIENT_NOT_SENT, /* name, connect or TLS failed: nothing reached the other side */
+    CLIENT_TIMEOUT,  /* sent, no whole answer in time */
+    CLIENT_LOST,     /* sent, then reset or cut */
+    CLIENT_TOO_BIG,  /* answer over the cap */
+    CLIENT_STOPPED,  /* on_data said so */
+    CLIENT_FAILED,   /* local failure: memory, bad URL */
 };
 
 struct client_answer { /* borrowed by the callback */
     enum client_outcome outcome;
-    int status;                 /* 0 without an answer */
+    int status; /* 0 without an answer */
     struct slice body;
-    const char *content_type;   /* "" when absent */
-    const char *retry_after;    /* "" when absent; raw text */
-    int64_t rate_limit;         /* X-RateLimit-*, -1 when absent */
+    const char *content_type; /* "" when absent */
+    const char *retry_after;  /* "" when absent; raw text */
+    int64_t rate_limit;       /* X-RateLimit-*, -1 when absent */
     int64_t rate_remaining;
     int64_t elapsed_ms;
-    char error[256];            /* a sentence when outcome != CLIENT_OK: "connection refused by 127.0.0.1:8080" */
+    /* a sentence when outcome != CLIENT_OK: "connection refused by 127.0.0.1:8080" */
+    char error[256];
 };
 
 struct client_call;
 typedef void client_done_fn(void *arg, const struct client_answer *answer);
 
-/* Asynchronous, on the loop. *ret is valid until done ran. 0, or -errno with a sentence (bad URL, memory). done is never called from here. */
-int client_start(struct curl_io *io, const struct client_request *rq, client_done_fn *done, void *arg, struct client_call **ret, struct err *err);
+/*
+ * Asynchronous, on the loop. *ret is valid until done ran. 0, or -errno with a sentence (bad URL,
+ * memory). done is never called from here.
+ */
+int client_start(struct curl_io *io, const struct client_request *rq, client_done_fn *done,
+                 void *arg, struct client_call **ret, struct err *err);
 void client_cancel(struct client_call *call); /* done is not called; NULL is fine */
 
-/* Blocking, for commands (health, status, send). done is called before it returns. Returns 0 when done ran. */
+/*
+ * Blocking, for commands (health, status, send). done is called before it returns. Returns 0 when
+ * done ran.
+ */
 int client_run(const struct client_request *rq, client_done_fn *done, void *arg, struct err *err);
 
 #endif

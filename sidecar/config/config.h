@@ -1,9 +1,11 @@
 /*
- * The configuration: one const struct, filled once from flags, environment, file and defaults (in that precedence), passed down.
+ * The configuration: one const struct, filled once from flags, environment, file and defaults (in
+ * that precedence), passed down.
  *
- * One schema table (schema.c) drives reading, checking, --help, check-config, the reference page and the JSON Schema. Member names here are the
- * YAML keys; times are milliseconds, sizes bytes. Strings are owned by the struct and never NULL ("" = not set) unless said otherwise.
- * Source: design section 5, P section 2.1.
+ * One schema table (schema.c) drives reading, checking, --help, check-config, the reference page
+ * and the JSON Schema. Member names here are the YAML keys; times are milliseconds, sizes bytes.
+ * Strings are owned by the struct and never NULL ("" = not set) unless said otherwise. Source:
+ * design section 5, P section 2.1.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -20,9 +22,14 @@
 
 enum delivery { DELIVERY_AUTO = 0, DELIVERY_PUSH, DELIVERY_POLL, DELIVERY_OFF };
 enum on_paused { ON_PAUSED_HOLD = 0, ON_PAUSED_FORWARD, ON_PAUSED_EXIT };
-enum on_removed { ON_REMOVED_AUTO = 0, ON_REMOVED_HOLD, ON_REMOVED_EXIT }; /* AUTO is resolved by config_load */
+/* AUTO is resolved by config_load */
+enum on_removed { ON_REMOVED_AUTO = 0, ON_REMOVED_HOLD, ON_REMOVED_EXIT };
 enum agent_protocol { AGENT_HTTP = 0, AGENT_NONE };
-enum on_start_timeout { ON_START_TIMEOUT_REPORT = 0, ON_START_TIMEOUT_RESTART, ON_START_TIMEOUT_EXIT };
+enum on_start_timeout {
+    ON_START_TIMEOUT_REPORT = 0,
+    ON_START_TIMEOUT_RESTART,
+    ON_START_TIMEOUT_EXIT
+};
 enum inbound_auth { INBOUND_AUTH_AUTO = 0, INBOUND_AUTH_REQUIRE, INBOUND_AUTH_OFF };
 enum stop_order { STOP_DRAIN_FIRST = 0, STOP_SIGNAL_FIRST };
 enum restart_policy { RESTART_ON_FAILURE = 0, RESTART_NEVER, RESTART_ALWAYS };
@@ -45,10 +52,11 @@ struct config_workspace {
 
 struct config_platform {
     bool enabled;
-    char *url; /* no trailing slash */
+    char *url;        /* no trailing slash */
     char *token;      /* from environment or file only; wiped by config_free */
     char *token_file; /* the operator's file; "" = none */
-    bool token_is_explicit; /* a token or token_file was given: never replaced by a minted one (P section 19) */
+    /* a token or token_file was given: never replaced by a minted one (P section 19) */
+    bool token_is_explicit;
     char *org_id;
     char *origin; /* "" = scheme and authority of url */
     char *ca_file, *client_cert, *client_key, *proxy;
@@ -65,8 +73,8 @@ struct config_platform {
 struct config_agent {
     enum agent_protocol protocol;
     struct endpoint address;
-    char *port_env;  /* name of the variable; "" = do not set one */
-    char *base_path; /* begins with '/' */
+    char *port_env;   /* name of the variable; "" = do not set one */
+    char *base_path;  /* begins with '/' */
     char *ready_path; /* "" = the card's well-known path */
     int64_t start_timeout;
     enum on_start_timeout on_start_timeout;
@@ -89,8 +97,8 @@ struct config_card {
 
 struct config_listen {
     struct endpoint address;
-    bool address_is_default; /* nobody set it: falling back (IPv6 absent) is allowed */
-    char *public_url;        /* "" = none; no trailing slash */
+    bool address_is_default;            /* nobody set it: falling back (IPv6 absent) is allowed */
+    char *public_url;                   /* "" = none; no trailing slash */
     struct string_list trusted_proxies; /* CIDR */
     struct string_list allow_sources;   /* CIDR; empty = everybody */
     struct string_list cors_origins;
@@ -119,7 +127,8 @@ struct config_forward {
 
 struct config_stop {
     int64_t grace;
-    int64_t drain_delay, drain_timeout, agent_grace, reserve; /* -1 = not set: computed (app/budget.h) */
+    /* -1 = not set: computed (app/budget.h) */
+    int64_t drain_delay, drain_timeout, agent_grace, reserve;
     int signal; /* number */
     enum stop_order order;
     struct string_list success_codes;
@@ -150,9 +159,9 @@ struct config_log {
 
 /* Facts that set defaults; found once at start (design section 5). */
 struct config_facts {
-    bool is_kubernetes; /* KUBERNETES_SERVICE_HOST is set */
-    bool is_container;  /* Kubernetes, or PID 1, or /.dockerenv or /run/.containerenv */
-    char *runtime_dir;  /* where our sockets go */
+    bool is_kubernetes;     /* KUBERNETES_SERVICE_HOST is set */
+    bool is_container;      /* Kubernetes, or PID 1, or /.dockerenv or /run/.containerenv */
+    char *runtime_dir;      /* where our sockets go */
     char *runtime_dir_from; /* why there: "RUNTIME_DIRECTORY", "/run/molecule", ... */
 };
 
@@ -189,23 +198,35 @@ void config_report_release(struct config_report *r);
 
 /* Inputs of a load, so that tests supply their own. */
 struct config_input {
-    char **args; /* flags: "--section-key", "value" or "--section-key=value", ...; up to "--" or NULL */
-    char **env;  /* environ */
-    const char *file; /* path; NULL: --config, $MOLECULE_SIDECAR_CONFIG, /etc/molecule-sidecar/config.yaml if present */
-    char **command;   /* what followed "--" */
+    /* flags: "--section-key", "value" or "--section-key=value", ...; up to "--" or NULL */
+    char **args;
+    char **env; /* environ */
+    /*
+     * path; NULL: --config, $MOLECULE_SIDECAR_CONFIG, /etc/molecule-sidecar/config.yaml if present
+     */
+    const char *file;
+    char **command; /* what followed "--" */
 };
 
-/* 0, or -EINVAL with report->error_count > 0. *ret is set on success only. Does not create anything on disk but the runtime directory's name. */
+/*
+ * 0, or -EINVAL with report->error_count > 0. *ret is set on success only. Does not create anything
+ * on disk but the runtime directory's name.
+ */
 int config_load(const struct config_input *in, struct config **ret, struct config_report *report);
 void config_free(struct config *c); /* wipes tokens */
 
-/* Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag --listen-address", "computed". */
+/*
+ * Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag
+ * --listen-address", "computed".
+ */
 const char *config_origin(const struct config *c, const char *key);
 
 /* Texts made from the schema table. */
-void config_print_help(struct str *out);                          /* the flags part of `run --help` */
-void config_print_effective(const struct config *c, struct str *out); /* check-config: key = value  # from; secrets masked */
-void config_print_reference(struct str *out);                     /* docs/configuration.md */
+/* the flags part of `run --help` */
+void config_print_help(struct str *out);
+/* check-config: key = value  # from; secrets masked */
+void config_print_effective(const struct config *c, struct str *out);
+void config_print_reference(struct str *out); /* docs/configuration.md */
 void config_print_json_schema(struct str *out);
 
 #endif

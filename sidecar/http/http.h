@@ -12,17 +12,35 @@
 #include <stdint.h>
 
 enum {
-    HTTP_FIELDS_MAX = 128,           /* fields of one head; more is 431 */
-    HTTP_TARGET_MAX = 16 * 1024,     /* bytes of a request target; more is 414 */
-    HTTP_EMPTY_LINES_MAX = 4,        /* CRLFs skipped before a request line */
-    HTTP_CHUNK_EXTRA_MAX = 4 * 1024, /* bytes of chunk extensions and of trailers, each, per message */
-    HTTP_CHUNK_HEAD_RESERVE = 20,    /* bytes that frame one chunk: 16 hex digits, CRLF, CRLF */
+    HTTP_FIELDS_MAX = 128,       /* fields of one head; more is 431 */
+    HTTP_TARGET_MAX = 16 * 1024, /* bytes of a request target; more is 414 */
+    HTTP_EMPTY_LINES_MAX = 4,    /* CRLFs skipped before a request line */
+    /* bytes of chunk extensions and of trailers, each, per message */
+    HTTP_CHUNK_EXTRA_MAX = 4 * 1024,
+    HTTP_CHUNK_HEAD_RESERVE = 20, /* bytes that frame one chunk: 16 hex digits, CRLF, CRLF */
 };
 
-enum http_method { HTTP_OTHER = 0, HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_PATCH, HTTP_OPTIONS };
+enum http_method {
+    HTTP_OTHER = 0,
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_PATCH,
+    HTTP_OPTIONS
+};
 
-/* How the end of a body is found (RFC 9112 section 6.3). Decided in one place: http_request_parse and http_response_parse. */
-enum http_framing { HTTP_BODY_NONE = 0, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_UNTIL_CLOSE };
+/*
+ * How the end of a body is found (RFC 9112 section 6.3). Decided in one place: http_request_parse
+ * and http_response_parse.
+ */
+enum http_framing {
+    HTTP_BODY_NONE = 0,
+    HTTP_BODY_LENGTH,
+    HTTP_BODY_CHUNKED,
+    HTTP_BODY_UNTIL_CLOSE
+};
 
 /* Fields that somebody here looks at; found once, by the parser. */
 enum http_field_id {
@@ -71,10 +89,14 @@ struct http_field {
     struct slice name;  /* as received */
     struct slice value; /* without the blanks around it */
     enum http_field_id id;
-    bool is_hop; /* hop-by-hop by RFC 9110 section 7.6.1 or named by Connection: not to be forwarded */
+    /* hop-by-hop by RFC 9110 section 7.6.1 or named by Connection: not to be forwarded */
+    bool is_hop;
 };
 
-/* Why a message was refused: the status to answer with (requests) and a sentence for the log and the body. */
+/*
+ * Why a message was refused: the status to answer with (requests) and a sentence for the log and
+ * the body.
+ */
 struct http_refusal {
     int status;       /* 400 408 413 414 417 431 501 505 ... ; 502 for answers of the agent */
     const char *text; /* literal */

@@ -1,5 +1,6 @@
 /*
- * One request head, parsed whole. llhttp does the grammar; what it lets through and A section 10.1-10.2 refuses is refused here.
+ * One request head, parsed whole. llhttp does the grammar; what it lets through and A
+ * section 10.1-10.2 refuses is refused here.
  */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
@@ -9,11 +10,12 @@
 struct http_request {
     enum http_method method;
     struct slice method_text;
-    struct slice target; /* as received, byte for byte: this is what is forwarded (absolute-form: its path and query) */
-    struct slice path;   /* target up to '?' */
-    struct slice query;  /* after '?', without it; empty when none */
-    int minor;           /* 0 or 1 (1.2 and above count as 1) */
-    struct slice host;   /* of Host or of the absolute target; empty only with HTTP/1.0 */
+    /* as received, byte for byte: this is what is forwarded (absolute-form: its path and query) */
+    struct slice target;
+    struct slice path;  /* target up to '?' */
+    struct slice query; /* after '?', without it; empty when none */
+    int minor;          /* 0 or 1 (1.2 and above count as 1) */
+    struct slice host;  /* of Host or of the absolute target; empty only with HTTP/1.0 */
     struct http_field fields[HTTP_FIELDS_MAX]; /* in order */
     size_t field_count;
     enum http_framing framing; /* NONE, LENGTH or CHUNKED */
@@ -23,22 +25,29 @@ struct http_request {
 };
 
 /*
- * Where does the head in in[0..len) end? Returns its length with the empty line, 0 while incomplete. *scanned is the caller's note of how
- * far it was looked through already (start with 0), so that a head arriving byte by byte costs linear time.
+ * Where does the head in in[0..len) end? Returns its length with the empty line, 0 while
+ * incomplete. *scanned is the caller's note of how far it was looked through already (start with
+ * 0), so that a head arriving byte by byte costs linear time.
  */
 size_t http_head_end(const char *in, size_t len, size_t *scanned);
 
 /*
- * Parse the head in[0..head_len), as found by http_head_end (leading empty lines included, at most HTTP_EMPTY_LINES_MAX).
- * ret's slices point into `in` and die with it. 0, or -EBADMSG with *why. Never logs, allocates or blocks.
- * Source: RFC 9112 sections 2-6; A sections 10.1, 10.2, 10.5.
+ * Parse the head in[0..head_len), as found by http_head_end (leading empty lines included, at most
+ * HTTP_EMPTY_LINES_MAX). ret's slices point into `in` and die with it. 0, or -EBADMSG with *why.
+ * Never logs, allocates or blocks. Source: RFC 9112 sections 2-6; A sections 10.1, 10.2, 10.5.
  */
-int http_request_parse(const char *in, size_t head_len, struct http_request *ret, struct http_refusal *why);
+int http_request_parse(const char *in, size_t head_len, struct http_request *ret,
+                       struct http_refusal *why);
 
-/* Is what has arrived so far hopeless (not HTTP at all, a TLS hello, a bare LF)? -EBADMSG with *why, else 0. Cheap; called before a head is complete. */
+/*
+ * Is what has arrived so far hopeless (not HTTP at all, a TLS hello, a bare LF)? -EBADMSG with
+ * *why, else 0. Cheap; called before a head is complete.
+ */
 int http_request_precheck(const char *in, size_t len, struct http_refusal *why);
 
-const struct http_field *http_request_field(const struct http_request *r, enum http_field_id id); /* the first, or NULL */
-struct slice http_request_value(const struct http_request *r, const char *name);                  /* any name, first one; empty when absent */
+/* the first, or NULL */
+const struct http_field *http_request_field(const struct http_request *r, enum http_field_id id);
+/* any name, first one; empty when absent */
+struct slice http_request_value(const struct http_request *r, const char *name);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * Heads and chunks into memory the caller has. Never allocates; running out of room is sticky and told at the end.
+ * Heads and chunks into memory the caller has. Never allocates; running out of room is sticky and
+ * told at the end.
  */
 #ifndef HTTP_WRITE_H
 #define HTTP_WRITE_H
@@ -15,8 +16,10 @@ struct http_writer {
 
 void http_put(struct http_writer *w, struct slice bytes);
 void http_put_uint(struct http_writer *w, uint64_t n);
-void http_put_field(struct http_writer *w, struct slice name, struct slice value); /* "name: value\r\n" */
-void http_put_status_line(struct http_writer *w, int status, struct slice reason); /* "HTTP/1.1 200 OK\r\n"; empty reason: ours */
+/* "name: value\r\n" */
+void http_put_field(struct http_writer *w, struct slice name, struct slice value);
+/* "HTTP/1.1 200 OK\r\n"; empty reason: ours */
+void http_put_status_line(struct http_writer *w, int status, struct slice reason);
 void http_put_request_line(struct http_writer *w, struct slice method, struct slice target);
 void http_put_end(struct http_writer *w); /* the empty line */
 

@@ -1,10 +1,13 @@
 /*
- * The only writer to stderr. One event, one line: time, level, module, sentence, fields. Text on a terminal, JSON lines otherwise.
+ * The only writer to stderr. One event, one line: time, level, module, sentence, fields. Text on a
+ * terminal, JSON lines otherwise.
  *
- * Lines go into a bounded buffer (LOG_BUFFER_BYTES) and are written when log_flush() is called (the loop does it at the end of each
- * turn) as far as stderr takes them without blocking; what does not fit is dropped, counted, and said in a line of its own as soon as
- * there is room. stderr's own flags are never changed: the child and the terminal share them. Until log_set_buffered(true) each line
- * is written at once. Control characters in sentences and values are escaped. Nothing secret is ever passed in here.
+ * Lines go into a bounded buffer (LOG_BUFFER_BYTES) and are written when log_flush() is called (the
+ * loop does it at the end of each turn) as far as stderr takes them without blocking; what does not
+ * fit is dropped, counted, and said in a line of its own as soon as there is room. stderr's own
+ * flags are never changed: the child and the terminal share them. Until log_set_buffered(true) each
+ * line is written at once. Control characters in sentences and values are escaped. Nothing secret
+ * is ever passed in here.
  */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
@@ -20,26 +23,28 @@ enum log_format { LOG_FORMAT_AUTO = 0, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 enum {
     LOG_BUFFER_BYTES = 256 * 1024, /* lines waiting for stderr */
-    LOG_LINE_MAX = 4096,           /* bytes of one line; longer ones are cut, PIPE_BUF keeps them whole */
+    /* bytes of one line; longer ones are cut, PIPE_BUF keeps them whole */
+    LOG_LINE_MAX = 4096,
 };
 
 struct log_field {
-    const char *key;      /* snake_case literal */
-    struct slice text;    /* used when is_number is false */
+    const char *key;   /* snake_case literal */
+    struct slice text; /* used when is_number is false */
     int64_t number;
     bool is_number;
 };
-#define LOG_STR(k, z) ((struct log_field){.key = (k), .text = slice_of(z)})
+#define LOG_STR(k, z)   ((struct log_field){.key = (k), .text = slice_of(z)})
 #define LOG_SLICE(k, s) ((struct log_field){.key = (k), .text = (s)})
-#define LOG_INT(k, n) ((struct log_field){.key = (k), .number = (int64_t)(n), .is_number = true})
+#define LOG_INT(k, n)   ((struct log_field){.key = (k), .number = (int64_t)(n), .is_number = true})
 
-void log_init(enum log_level level, enum log_format format); /* AUTO: text when stderr is a terminal, else JSON */
+/* AUTO: text when stderr is a terminal, else JSON */
+void log_init(enum log_level level, enum log_format format);
 void log_set_buffered(bool on);
 bool log_wants(enum log_level level);
 
 /* One line. module: a literal such as "platform". fields may be NULL. */
-void log_event(enum log_level level, const char *module, const struct log_field *fields, size_t field_count, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+void log_event(enum log_level level, const char *module, const struct log_field *fields,
+               size_t field_count, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* Everything that can be written now, without blocking. Returns true when nothing is left. */
 bool log_flush(void);
@@ -52,8 +57,8 @@ uint64_t log_dropped(void); /* lines lost since start */
         if (log_wants(LOG_DEBUG))                                                                  \
             log_event(LOG_DEBUG, module, NULL, 0, __VA_ARGS__);                                    \
     } while (0)
-#define log_info(module, ...) log_event(LOG_INFO, module, NULL, 0, __VA_ARGS__)
+#define log_info(module, ...)    log_event(LOG_INFO, module, NULL, 0, __VA_ARGS__)
 #define log_warning(module, ...) log_event(LOG_WARNING, module, NULL, 0, __VA_ARGS__)
-#define log_error(module, ...) log_event(LOG_ERROR, module, NULL, 0, __VA_ARGS__)
+#define log_error(module, ...)   log_event(LOG_ERROR, module, NULL, 0, __VA_ARGS__)
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * The event loop: a thin layer over libuv with three kinds of sources (descriptors, timers, deadline classes) and one place for
- * work at the end of a turn. One thread. Nothing blocks.
+ * The event loop: a thin layer over libuv with three kinds of sources (descriptors, timers,
+ * deadline classes) and one place for work at the end of a turn. One thread. Nothing blocks.
  *
- * Every source can be stopped and its object freed synchronously, from any callback: libuv's handles live in a free list inside the
- * loop, never in the caller's object. A stopped source never fires again, not even later in the same turn.
+ * Every source can be stopped and its object freed synchronously, from any callback: libuv's
+ * handles live in a free list inside the loop, never in the caller's object. A stopped source never
+ * fires again, not even later in the same turn.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
@@ -25,11 +26,14 @@ void loop_stop(struct loop *l);
 int64_t loop_now_ms(const struct loop *l);
 int64_t loop_turns(const struct loop *l); /* turns so far: the watchdog and tests look at it */
 
-/* ---- descriptors ---------------------------------------------------------------------------------------------- */
+/* ---- descriptors ---- */
 enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4 };
 
 struct watch;
-/* events: WATCH_* bits that are true now. An error on the descriptor shows as all interests that were asked for: the next call tells. */
+/*
+ * events: WATCH_* bits that are true now. An error on the descriptor shows as all interests that
+ * were asked for: the next call tells.
+ */
 typedef void watch_fn(struct watch *w, int events);
 
 struct watch { /* embedded by its owner; all fields private but `arg` */
@@ -41,7 +45,10 @@ struct watch { /* embedded by its owner; all fields private but `arg` */
     int events;
 };
 
-/* Begin to watch fd (non-blocking; borrowed: the owner closes it after watch_stop). events may be 0. 0 or -errno. Level-triggered. */
+/*
+ * Begin to watch fd (non-blocking; borrowed: the owner closes it after watch_stop). events may be
+ * 0. 0 or -errno. Level-triggered.
+ */
 int watch_start(struct watch *w, struct loop *l, int fd, int events, watch_fn *fn, void *arg);
 void watch_set(struct watch *w, int events); /* cheap when nothing changes */
 void watch_stop(struct watch *w);            /* also on a zeroed or stopped watch */
@@ -50,7 +57,7 @@ static inline bool watch_is_active(const struct watch *w)
     return w->handle != NULL;
 }
 
-/* ---- timers: for the few, at an absolute time ------------------------------------------------------------------ */
+/* ---- timers: for the few, at an absolute time ---- */
 struct timer;
 typedef void timer_fn(struct timer *t);
 
@@ -63,11 +70,15 @@ struct timer { /* embedded; zeroed = stopped; private but `arg` */
     bool armed;
 };
 
-void timer_start(struct timer *t, struct loop *l, int64_t at_ms, timer_fn *fn, void *arg); /* restarts if armed */
+/* restarts if armed */
+void timer_start(struct timer *t, struct loop *l, int64_t at_ms, timer_fn *fn, void *arg);
 void timer_stop(struct timer *t);
 
-/* ---- deadline classes: for the many, all of one duration ------------------------------------------------------- */
-/* Equal durations expire in the order they were started, so a list is enough; the loop arms one timer for the earliest of all. */
+/* ---- deadline classes: for the many, all of one duration ---- */
+/*
+ * Equal durations expire in the order they were started, so a list is enough; the loop arms one
+ * timer for the earliest of all.
+ */
 struct deadline { /* embedded; zeroed = stopped */
     struct list node;
     int64_t at_ms;
@@ -84,12 +95,13 @@ struct deadline_class {
     int64_t duration_ms; /* 0 = never: start does nothing */
 };
 
-void deadline_class_init(struct deadline_class *c, struct loop *l, int64_t duration_ms, deadline_fn *fn, void *arg);
-void deadline_class_release(struct deadline_class *c); /* nothing may be waiting */
+void deadline_class_init(struct deadline_class *c, struct loop *l, int64_t duration_ms,
+                         deadline_fn *fn, void *arg);
+void deadline_class_release(struct deadline_class *c);             /* nothing may be waiting */
 void deadline_start(struct deadline_class *c, struct deadline *d); /* from now; restarts if armed */
 void deadline_stop(struct deadline_class *c, struct deadline *d);
 
-/* ---- end of turn ------------------------------------------------------------------------------------------------ */
+/* ---- end of turn ---- */
 struct deferred;
 typedef void deferred_fn(struct deferred *d);
 struct deferred { /* embedded; zeroed = not queued */
@@ -97,7 +109,10 @@ struct deferred { /* embedded; zeroed = not queued */
     deferred_fn *fn;
     bool queued;
 };
-/* Run fn once, after this turn's sources: for freeing an object that a caller up the stack may still touch, or to gather writes. */
+/*
+ * Run fn once, after this turn's sources: for freeing an object that a caller up the stack may
+ * still touch, or to gather writes.
+ */
 void loop_defer(struct loop *l, struct deferred *d, deferred_fn *fn);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The one signalfd. Signals are blocked in main() before anything can start a thread; this source reads them as events.
+ * The one signalfd. Signals are blocked in main() before anything can start a thread; this source
+ * reads them as events.
  */
 #ifndef LOOP_SIGNALS_H
 #define LOOP_SIGNALS_H
@@ -13,12 +14,15 @@
 struct signals;
 typedef void signals_fn(void *arg, const struct signalfd_siginfo *info);
 
-/* What the process was started with, so that a child can be given the same. Call first in main(). */
+/*
+ * What the process was started with, so that a child can be given the same. Call first in main().
+ */
 struct signals_origin {
-    sigset_t mask;       /* the mask we inherited */
-    sigset_t ignored;    /* the signals that were SIG_IGN on entry (nohup) */
+    sigset_t mask;    /* the mask we inherited */
+    sigset_t ignored; /* the signals that were SIG_IGN on entry (nohup) */
 };
-void signals_block_all(struct signals_origin *ret_origin); /* all but those the kernel needs for faults; SIGPIPE ignored */
+/* all but those the kernel needs for faults; SIGPIPE ignored */
+void signals_block_all(struct signals_origin *ret_origin);
 
 int signals_new(struct loop *l, signals_fn *fn, void *arg, struct signals **ret, struct err *err);
 void signals_free(struct signals *s);

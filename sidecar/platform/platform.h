@@ -1,8 +1,10 @@
 /*
- * The control plane: register, heartbeat, state, secrets, each an activity of its own with its own timer, back-off and health.
+ * The control plane: register, heartbeat, state, secrets, each an activity of its own with its own
+ * timer, back-off and health.
  *
- * Nothing here decides what the sidecar does: app/ is told what was learnt and answers what it is asked for. An outage never ends anything.
- * Source: P sections 3, 4, 5, 7, 8, 9, 19, 20; design section 6.
+ * Nothing here decides what the sidecar does: app/ is told what was learnt and answers what it is
+ * asked for. An outage never ends anything. Source: P sections 3, 4, 5, 7, 8, 9, 19, 20; design
+ * section 6.
  */
 #ifndef PLATFORM_PLATFORM_H
 #define PLATFORM_PLATFORM_H
@@ -26,7 +28,7 @@ enum workspace_state {
     WORKSPACE_ACTIVE,      /* registered or running */
     WORKSPACE_PAUSED,
     WORKSPACE_REMOVED,
-    WORKSPACE_AUTH_LOST,   /* our token is not accepted; the agent goes on */
+    WORKSPACE_AUTH_LOST, /* our token is not accepted; the agent goes on */
 };
 const char *workspace_state_name(enum workspace_state s);
 
@@ -52,45 +54,60 @@ struct secrets {
 
 struct platform_callbacks {
     void (*fill_beat)(void *arg, struct beat *ret);
-    int (*make_card)(void *arg, struct str *ret, struct err *err);   /* what to register */
-    void (*on_ready_to_spawn)(void *arg);       /* once: token settled (or platform unreachable) and first secrets there, or secrets.start_wait over */
+    int (*make_card)(void *arg, struct str *ret, struct err *err); /* what to register */
+    /*
+     * once: token settled (or platform unreachable) and first secrets there, or secrets.start_wait
+     * over
+     */
+    void (*on_ready_to_spawn)(void *arg);
     void (*on_registered)(void *arg);
     void (*on_state)(void *arg, enum workspace_state s, const char *why); /* changes only */
-    void (*on_secrets)(void *arg, const struct secrets *s, bool is_first); /* first pull, and changes */
-    void (*on_refused)(void *arg, const char *why); /* bootstrap refused (P section 7.1e) and no agent ran yet: exit 3 */
+    /* first pull, and changes */
+    void (*on_secrets)(void *arg, const struct secrets *s, bool is_first);
+    /* bootstrap refused (P section 7.1e) and no agent ran yet: exit 3 */
+    void (*on_refused)(void *arg, const char *why);
     void (*on_max_iterations)(void *arg);
 };
 
 struct activity_status { /* of register, heartbeat, state, secrets */
     uint64_t ok_total, failed_total;
-    unsigned failures;        /* in a row */
-    int64_t last_ok_ms;       /* loop time; 0 = never */
-    int64_t next_ms;          /* loop time of the next try; 0 = none planned */
-    int last_status;          /* HTTP; 0 = no answer */
-    char last_error[256];     /* a sentence without secrets */
-    int64_t worst_late_ms;    /* largest lateness of a due start since the beginning: heartbeats must stay on time */
+    unsigned failures;    /* in a row */
+    int64_t last_ok_ms;   /* loop time; 0 = never */
+    int64_t next_ms;      /* loop time of the next try; 0 = none planned */
+    int last_status;      /* HTTP; 0 = no answer */
+    char last_error[256]; /* a sentence without secrets */
+    /* largest lateness of a due start since the beginning: heartbeats must stay on time */
+    int64_t worst_late_ms;
 };
 struct platform_status {
     enum workspace_state state;
     char state_why[256];
     bool is_registered;
     bool has_token;
-    char token_source[160];   /* "environment", "file /...", "minted"; never the token */
-    char token_prefix[9];     /* first 8 characters */
-    const char *delivery;     /* "push" "poll" "off": in effect */
+    char token_source[160]; /* "environment", "file /...", "minted"; never the token */
+    char token_prefix[9];   /* first 8 characters */
+    const char *delivery;   /* "push" "poll" "off": in effect */
     struct activity_status reg, heartbeat, state_poll, secrets;
     int64_t rate_limit, rate_remaining; /* -1 = unknown */
     size_t secret_count;
 };
 
-int platform_new(struct loop *l, struct curl_io *io, struct store *store, const struct config *cfg, const struct platform_callbacks *cb, void *arg, struct platform **ret, struct err *err);
+int platform_new(struct loop *l, struct curl_io *io, struct store *store, const struct config *cfg,
+                 const struct platform_callbacks *cb, void *arg, struct platform **ret,
+                 struct err *err);
 void platform_free(struct platform *p);
 void platform_start(struct platform *p);
-void platform_card_changed(struct platform *p);   /* the agent's card is new: update-card (or register if that was never done) */
-void platform_work_changed(struct platform *p);   /* active_tasks crossed zero or similar: maybe an extra beat */
-void platform_beat_now(struct platform *p);       /* draining begins: a beat with the true numbers */
+/* the agent's card is new: update-card (or register if that was never done) */
+void platform_card_changed(struct platform *p);
+/* active_tasks crossed zero or similar: maybe an extra beat */
+void platform_work_changed(struct platform *p);
+/* draining begins: a beat with the true numbers */
+void platform_beat_now(struct platform *p);
 void platform_check_state_now(struct platform *p);
-/* The end: one last beat (skipped when another instance registered since), then done. Bounded by budget_ms. Other activities stop. */
+/*
+ * The end: one last beat (skipped when another instance registered since), then done. Bounded by
+ * budget_ms. Other activities stop.
+ */
 void platform_finish(struct platform *p, int64_t budget_ms, void (*done)(void *arg), void *arg);
 const struct platform_status *platform_status(const struct platform *p);
 const struct secrets *platform_secrets(const struct platform *p);

@@ -1,14 +1,16 @@
 /*
- * The forward path: requests on the A2A port go to the agent's socket, answers and event streams come back, byte for byte.
+ * The forward path: requests on the A2A port go to the agent's socket, answers and event streams
+ * come back, byte for byte.
  *
  *   route (route.h, pure)   the card, the platform's own calls, or upstream
- *   hold (hold.h)           while the agent starts or restarts, requests wait, bounded in number and time
- *   upstream (upstream.h)   a pooled or fresh connection to the agent
- *   pump (pump.h)           bytes both ways through bounded buffers; deadlines; keep-alive comments on silent event streams
- *   finish                  counters; the server writes the access line
+ *   hold (hold.h)           while the agent starts or restarts, requests wait, bounded in number
+ * and time upstream (upstream.h)   a pooled or fresh connection to the agent pump (pump.h) bytes
+ * both ways through bounded buffers; deadlines; keep-alive comments on silent event streams finish
+ * counters; the server writes the access line
  *
- * The proxy knows no lifecycle: app/ opens and shuts the gate. It is a handler of server/ (proxy_handler, ctx = struct proxy).
- * Source: design section 8; A sections 3.6, 4, 5.5, 10; P sections 17.1, 17.5.
+ * The proxy knows no lifecycle: app/ opens and shuts the gate. It is a handler of server/
+ * (proxy_handler, ctx = struct proxy). Source: design section 8; A sections 3.6, 4, 5.5, 10; P
+ * sections 17.1, 17.5.
  */
 #ifndef PROXY_PROXY_H
 #define PROXY_PROXY_H
@@ -22,50 +24,74 @@
 
 struct proxy;
 
-/* What happens to a request that wants the agent. Work in flight is never touched by a change of gate. */
+/*
+ * What happens to a request that wants the agent. Work in flight is never touched by a change of
+ * gate.
+ */
 enum proxy_gate {
-    PROXY_WAIT = 0, /* the agent starts or restarts: hold, then 503 AGENT_UNAVAILABLE with Retry-After */
-    PROXY_OPEN,     /* forward */
-    PROXY_PAUSED,   /* 503 PAUSED with Retry-After at once */
-    PROXY_DRAINING, /* 503 DRAINING and Connection: close at once; what is held already goes on waiting */
-    PROXY_LOST,     /* the agent is gone for good: 503 AGENT_UNAVAILABLE at once; held requests are answered so too */
+    /* the agent starts or restarts: hold, then 503 AGENT_UNAVAILABLE with Retry-After */
+    PROXY_WAIT = 0,
+    PROXY_OPEN,   /* forward */
+    PROXY_PAUSED, /* 503 PAUSED with Retry-After at once */
+    /* 503 DRAINING and Connection: close at once; what is held already goes on waiting */
+    PROXY_DRAINING,
+    /*
+     * the agent is gone for good: 503 AGENT_UNAVAILABLE at once; held requests are answered so too
+     */
+    PROXY_LOST,
 };
 
-struct proxy_callbacks { /* all may be NULL; called from the loop */
-    void (*on_in_flight)(void *arg, size_t in_flight);                 /* changed */
-    void (*on_restart_pending)(void *arg, int64_t drain_seconds);      /* P section 17.5 */
-    void (*on_agent_failure)(void *arg, const char *sentence);         /* a request could not reach the agent: probe now */
-    struct slice (*inbound_secret)(void *arg);                         /* empty = none known; borrowed for the call */
-    struct slice (*workspace_token)(void *arg);                        /* to recognise our own bearer; it never reaches the agent */
+struct proxy_callbacks {                               /* all may be NULL; called from the loop */
+    void (*on_in_flight)(void *arg, size_t in_flight); /* changed */
+    void (*on_restart_pending)(void *arg, int64_t drain_seconds); /* P section 17.5 */
+    /* a request could not reach the agent: probe now */
+    void (*on_agent_failure)(void *arg, const char *sentence);
+    /* empty = none known; borrowed for the call */
+    struct slice (*inbound_secret)(void *arg);
+    /* to recognise our own bearer; it never reaches the agent */
+    struct slice (*workspace_token)(void *arg);
 };
 
 struct proxy_stats {
-    size_t in_flight;        /* requests that wait for or exchange bytes with the agent now (not held ones) */
-    size_t streams;          /* of those: open event streams */
-    size_t held;             /* waiting for the agent now */
+    /* requests that wait for or exchange bytes with the agent now (not held ones) */
+    size_t in_flight;
+    size_t streams; /* of those: open event streams */
+    size_t held;    /* waiting for the agent now */
     uint64_t forwarded_total, held_total, hold_timeouts_total;
-    uint64_t outcome_ok, outcome_client_gone, outcome_agent_unavailable, outcome_connection_lost, outcome_bad_response, outcome_timeout,
-        outcome_paused, outcome_draining, outcome_overloaded, outcome_refused, outcome_local; /* one per finished request */
+    uint64_t outcome_ok, outcome_client_gone, outcome_agent_unavailable, outcome_connection_lost,
+        outcome_bad_response, outcome_timeout,
+        /* one per finished request */
+        outcome_paused, outcome_draining, outcome_overloaded, outcome_refused, outcome_local;
     uint64_t upstream_connects_total, upstream_reused_total, keepalive_comments_total;
-    struct window agent_window;     /* requests and agent-side failures (5xx, timeouts, lost), rolling 60 s */
-    char last_failure[256];         /* a sentence, printable, no secrets; "" = none */
-    int64_t last_failure_ms;        /* loop time */
-    int64_t oldest_start_ms;        /* loop time of the oldest request in flight; 0 = none */
+    /* requests and agent-side failures (5xx, timeouts, lost), rolling 60 s */
+    struct window agent_window;
+    char last_failure[256];  /* a sentence, printable, no secrets; "" = none */
+    int64_t last_failure_ms; /* loop time */
+    int64_t oldest_start_ms; /* loop time of the oldest request in flight; 0 = none */
 };
 
-int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callbacks *cb, void *arg, struct proxy **ret, struct err *err);
+int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callbacks *cb, void *arg,
+              struct proxy **ret, struct err *err);
 void proxy_free(struct proxy *p); /* after its servers were freed */
 extern const struct handler proxy_handler;
 
 void proxy_set_gate(struct proxy *p, enum proxy_gate gate);
 enum proxy_gate proxy_gate(const struct proxy *p);
-void proxy_set_last(struct proxy *p, bool on); /* draining: answers carry Connection: close; streams that do not belong to work end */
-void proxy_drop_upstreams(struct proxy *p);    /* the agent ended: idle connections to it are closed */
-void proxy_fail_in_flight(struct proxy *p);    /* the end: what is still open is aborted */
+/* draining: answers carry Connection: close; streams that do not belong to work end */
+void proxy_set_last(struct proxy *p, bool on);
+/* the agent ended: idle connections to it are closed */
+void proxy_drop_upstreams(struct proxy *p);
+void proxy_fail_in_flight(struct proxy *p); /* the end: what is still open is aborted */
 
-/* The last good card of the agent as it sent it (copied), or the configured one. From the probe. Empty: forget. */
+/*
+ * The last good card of the agent as it sent it (copied), or the configured one. From the probe.
+ * Empty: forget.
+ */
 void proxy_set_card(struct proxy *p, struct slice card);
-/* What we register and publish to the platform (design section 8): `url` and interfaces are reported_url or absent, no signatures. Always yields an object. */
+/*
+ * What we register and publish to the platform (design section 8): `url` and interfaces are
+ * reported_url or absent, no signatures. Always yields an object.
+ */
 int proxy_card_for_platform(const struct proxy *p, struct str *out, struct err *err);
 
 const struct proxy_stats *proxy_stats(const struct proxy *p);

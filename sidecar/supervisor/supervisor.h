@@ -1,9 +1,11 @@
 /*
- * The life of the agent's process: spawn, starting, ready, exit, back-off, spawn again; or stop, TERM, KILL, reaped.
+ * The life of the agent's process: spawn, starting, ready, exit, back-off, spawn again; or stop,
+ * TERM, KILL, reaped.
  *
- * One child. As PID 1, or as child subreaper elsewhere, every orphan is reaped too. Behaviour is the table state x event in child.c.
- * Spawned and ready are different facts with different time stamps. A pid is never signalled after it was reaped.
- * Source: design sections 4, 6, 7, 13; style section 8.
+ * One child. As PID 1, or as child subreaper elsewhere, every orphan is reaped too. Behaviour is
+ * the table state x event in child.c. Spawned and ready are different facts with different time
+ * stamps. A pid is never signalled after it was reaped. Source: design sections 4, 6, 7, 13; style
+ * section 8.
  */
 #ifndef SUPERVISOR_SUPERVISOR_H
 #define SUPERVISOR_SUPERVISOR_H
@@ -19,7 +21,10 @@
 
 struct supervisor;
 
-/* What we were started with; the child gets it back (design section 13). Taken first thing in main(), before we change any of it. */
+/*
+ * What we were started with; the child gets it back (design section 13). Taken first thing in
+ * main(), before we change any of it.
+ */
 struct process_origin {
     struct signals_origin signals;
     mode_t umask;
@@ -28,24 +33,24 @@ struct process_origin {
 };
 
 enum child_state {
-    CHILD_DOWN = 0,  /* never started */
-    CHILD_STARTING,  /* exec succeeded; not ready yet; start deadline runs */
-    CHILD_READY,     /* app said so (supervisor_mark_ready) */
-    CHILD_BACKOFF,   /* ended; will be started again at a deadline */
-    CHILD_STOPPING,  /* signalled; grace deadline runs, then KILL */
-    CHILD_RESTARTING,/* as STOPPING, but it is started again afterwards */
-    CHILD_ENDED,     /* for good: the policy says so, too many failures, or we stopped it */
+    CHILD_DOWN = 0,   /* never started */
+    CHILD_STARTING,   /* exec succeeded; not ready yet; start deadline runs */
+    CHILD_READY,      /* app said so (supervisor_mark_ready) */
+    CHILD_BACKOFF,    /* ended; will be started again at a deadline */
+    CHILD_STOPPING,   /* signalled; grace deadline runs, then KILL */
+    CHILD_RESTARTING, /* as STOPPING, but it is started again afterwards */
+    CHILD_ENDED,      /* for good: the policy says so, too many failures, or we stopped it */
 };
 enum { CHILD_STATE_COUNT = CHILD_ENDED + 1 };
 const char *child_state_name(enum child_state s);
 
 struct supervisor_config {
-    char *const *argv;       /* NULL-terminated; borrowed */
-    const char *cwd;         /* "" = ours */
+    char *const *argv; /* NULL-terminated; borrowed */
+    const char *cwd;   /* "" = ours */
     bool no_new_privs;
-    int policy;              /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
+    int policy; /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
     int64_t backoff_ms, backoff_max_ms, reset_after_ms;
-    int64_t max_failures;    /* in a row; 0 = no limit */
+    int64_t max_failures; /* in a row; 0 = no limit */
     int64_t start_timeout_ms;
     bool start_timeout_restarts; /* else it is only reported */
     int stop_signal;
@@ -54,57 +59,75 @@ struct supervisor_config {
 
 struct child_exit {
     pid_t pid;
-    int wait_status;      /* as waitpid gives it */
-    bool we_stopped_it;   /* after supervisor_stop/_restart */
-    bool we_killed_it;    /* KILL after the grace */
+    int wait_status;    /* as waitpid gives it */
+    bool we_stopped_it; /* after supervisor_stop/_restart */
+    bool we_killed_it;  /* KILL after the grace */
     bool was_ready;
     int64_t ran_ms;
     bool will_restart;
     int64_t restart_in_ms;
-    unsigned failures;    /* in a row */
+    unsigned failures; /* in a row */
 };
 
 struct supervisor_callbacks {
-    /* The environment for the next spawn: malloc'ed NULL-terminated array of malloc'ed strings; the supervisor frees it. Required. */
+    /*
+     * The environment for the next spawn: malloc'ed NULL-terminated array of malloc'ed strings; the
+     * supervisor frees it. Required.
+     */
     char **(*build_env)(void *arg);
     void (*on_spawned)(void *arg, pid_t pid);
-    void (*on_spawn_failed)(void *arg, const struct err *why, bool will_restart); /* exec errors: "cannot exec /app/agent: Permission denied (it is not executable: chmod +x)" */
-    void (*on_start_timeout)(void *arg);       /* start deadline passed while STARTING */
+    /* exec errors: "cannot exec /app/agent: Permission denied (it is not executable: chmod +x)" */
+    void (*on_spawn_failed)(void *arg, const struct err *why, bool will_restart);
+    void (*on_start_timeout)(void *arg); /* start deadline passed while STARTING */
     void (*on_exit)(void *arg, const struct child_exit *e);
-    void (*on_ended)(void *arg, const struct child_exit *last); /* CHILD_ENDED reached; `last` NULL when no process ever ran */
-    void (*on_reaped)(void *arg, pid_t pid, int wait_status);   /* an orphan */
+    /* CHILD_ENDED reached; `last` NULL when no process ever ran */
+    void (*on_ended)(void *arg, const struct child_exit *last);
+    void (*on_reaped)(void *arg, pid_t pid, int wait_status); /* an orphan */
 };
 
 struct supervisor_status {
     enum child_state state;
-    pid_t pid;               /* 0 = none */
+    pid_t pid; /* 0 = none */
     uint64_t spawned_total, restarts_total, orphans_reaped_total;
-    unsigned failures;       /* in a row */
+    unsigned failures;                  /* in a row */
     int64_t spawned_at_ms, ready_at_ms; /* loop time; 0 = not */
-    int64_t next_start_ms;   /* loop time, BACKOFF */
+    int64_t next_start_ms;              /* loop time, BACKOFF */
     bool has_exited;
     struct child_exit last;
 };
 
-int supervisor_new(struct loop *l, const struct supervisor_config *cfg, const struct supervisor_callbacks *cb, void *arg, struct supervisor **ret, struct err *err); /* becomes subreaper unless PID 1 */
-void supervisor_free(struct supervisor *s); /* the child must be gone, or is killed and waited for briefly */
+/* becomes subreaper unless PID 1 */
+int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
+                   const struct supervisor_callbacks *cb, void *arg, struct supervisor **ret,
+                   struct err *err);
+/* the child must be gone, or is killed and waited for briefly */
+void supervisor_free(struct supervisor *s);
 void supervisor_start(struct supervisor *s);
 void supervisor_mark_ready(struct supervisor *s);
-void supervisor_mark_unready(struct supervisor *s); /* READY -> STARTING without a start deadline (health check failed) */
-void supervisor_stop(struct supervisor *s, int64_t grace_ms);    /* stop_signal and CONT to the group; grace; KILL; no restart. Calls on_ended, at once when nothing runs */
-void supervisor_kill(struct supervisor *s);                      /* KILL now (third TERM, end of the budget) */
+/* READY -> STARTING without a start deadline (health check failed) */
+void supervisor_mark_unready(struct supervisor *s);
+/*
+ * stop_signal and CONT to the group; grace; KILL; no restart. Calls on_ended, at once when nothing
+ * runs
+ */
+void supervisor_stop(struct supervisor *s, int64_t grace_ms);
+/* KILL now (third TERM, end of the budget) */
+void supervisor_kill(struct supervisor *s);
 void supervisor_restart(struct supervisor *s, int64_t grace_ms); /* secrets.on_change: restart */
-void supervisor_signal(struct supervisor *s, int signo);         /* pass a signal on to the group; nothing when no child runs */
-void supervisor_on_sigchld(struct supervisor *s);                /* look and reap until nothing is left */
-bool supervisor_has_descendants(const struct supervisor *s);     /* any child of ours left (orphans adopted, too) */
+/* pass a signal on to the group; nothing when no child runs */
+void supervisor_signal(struct supervisor *s, int signo);
+/* look and reap until nothing is left */
+void supervisor_on_sigchld(struct supervisor *s);
+/* any child of ours left (orphans adopted, too) */
+bool supervisor_has_descendants(const struct supervisor *s);
 const struct supervisor_status *supervisor_status(const struct supervisor *s);
 
 /* Also in sidecar mode without a command: reap whatever is there. */
 uint64_t reap_orphans(void);
 
 /*
- * Design section 4: the exit status of `run` for an agent that ended so. The agent's own code; 0 when it died of the stop signal we sent; 137 when
- * we had to kill it; 128+n otherwise.
+ * Design section 4: the exit status of `run` for an agent that ended so. The agent's own code; 0
+ * when it died of the stop signal we sent; 137 when we had to kill it; 128+n otherwise.
  */
 int exit_status_of(const struct child_exit *e, int stop_signal);
 
