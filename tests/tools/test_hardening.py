@@ -1,4 +1,4 @@
-"""The release binaries carry their hardening: looked up in the files themselves, not in the flags."""
+"""The release binaries carry their hardening: looked up in the files themselves, not in the flags. Only in hardened builds."""
 import os
 import subprocess
 import unittest
@@ -10,13 +10,9 @@ def readelf(option, path):
     return subprocess.run(["readelf", option, "--wide", path], capture_output=True, text=True, check=True).stdout
 
 
-@unittest.skipUnless(os.environ.get("HARDENED") == "1", "only the release build is hardened")
 class Hardening(unittest.TestCase):
     def each(self, option):
-        for path in BINARIES:
-            if os.path.exists(path):
-                with self.subTest(binary=os.path.basename(path)):
-                    yield readelf(option, path)
+        return [readelf(option, path) for path in BINARIES if os.path.exists(path)]
 
     def test_binary_is_position_independent(self):
         for text in self.each("--file-header"):
