@@ -73,6 +73,10 @@ if(SANITIZE OR FUZZING)
   endif()
   target_compile_options(flags_common INTERFACE ${sanitize})
   target_link_options(flags_common INTERFACE ${sanitize})
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    # As a shared library gcc's libubsan ignores log_path, and a report of a process below an end-to-end test would be lost.
+    target_link_options(flags_common INTERFACE -static-libubsan)
+  endif()
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   # _FORTIFY_SOURCE needs an optimiser and hides calls from AddressSanitizer, hence only here.
   flag_add(flags_common -U_FORTIFY_SOURCE)
