@@ -1,0 +1,330 @@
+/*
+ * The table of paths behind our three doors, and the answers. Sockets, limits and parsing are server/'s, decisions app/'s.
+ */
+#include "control/control.h"
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "base/parse.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    CONTROL_CONNECTIONS_MAX = 64,         /* probes, scrapers and commands; more wait in the backlog */
+    CONTROL_HEAD_MAX_BYTES = 16 * 1024,   /* our callers send small heads */
+    CONTROL_BODY_MAX_BYTES = 64 * 1024,   /* no path here reads a body; a stray one is dropped up to this */
+    CONTROL_UIDS_MAX = 16,                /* control.allow_uids */
+};
+
+enum door { DOOR_ADMIN = 0, DOOR_OPERATOR, DOOR_AGENT };
+enum { DOOR_COUNT = DOOR_AGENT + 1 };
+enum { AT_ADMIN = 1 << DOOR_ADMIN, AT_OPERATOR = 1 << DOOR_OPERATOR, AT_AGENT = 1 << DOOR_AGENT };
+
+struct control;
+
+/* One door: what its handler gets as ctx. */
+struct doorway {
+    struct control *control;
+    enum door door;
+    struct server *server;
+};
+
+struct waiter { /* a request that is answered when the drain is done */
+    struct list node;
+    struct exchange *x;
+};
+
+struct control {
+    struct loop *loop;
+    const struct config *cfg;
+    struct control_callbacks cb;
+    void *arg;
+    struct doorway doors[DOOR_COUNT];
+    struct list waiters;
+};
+
+typedef void route_fn(struct control *c, struct exchange *x, const struct http_request *rq, int value);
+
+static bool wants_verbose(const struct http_request *rq)
+{
+    return slice_eq(rq->query, SLICE("verbose")) || slice_starts_with(rq->query, SLICE("verbose&")) ||
+           slice_starts_with(rq->query, SLICE("verbose="));
+}
+
+static void answer_probe(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+{
+    CLEANUP(str_release) struct str json = {0};
+    bool ok = c->cb.probe(c->arg, (enum control_probe)value, wants_verbose(rq), &json);
+
+    str_addz(&json, "\n");
+    exchange_answer_json(x, ok ? 200 : 503, str_slice(&json));
+}
+
+static void answer_metrics(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+{
+    CLEANUP(str_release) struct str text = {0};
+
+    (void)rq;
+    (void)value;
+    c->cb.metrics(c->arg, &text);
+    exchange_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, 0, str_slice(&text));
+}
+
+static void answer_status(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+{
+    CLEANUP(str_release) struct str json = {0};
+
+    (void)rq;
+    (void)value;
+    c->cb.status(c->arg, &json);
+    exchange_answer_json(x, 200, str_slice(&json));
+}
+
+static void answer_self(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+{
+    CLEANUP(str_release) struct str json = {0};
+
+    (void)rq;
+    (void)value;
+    c->cb.self(c->arg, &json);
+    exchange_answer_json(x, 200, str_slice(&json));
+}
+
+static void begin_drain(struct control *c, struct exchange *x, const char *who, bool waits)
+{
+    bool done = c->cb.drain(c->arg, who);
+
+    if (done || !waits) {
+        exchange_answer_json(x, 200, done ? SLICE("{\"drained\":true}\n") : SLICE("{\"drained\":false}\n"));
+        return;
+    }
+    struct waiter *w = calloc(1, sizeof(*w));
+
+    if (!w) {
+        exchange_answer_json(x, 503, SLICE("{\"error\":\"out of memory; the drain goes on all the same\"}\n"));
+        return;
+    }
+    w->x = x;
+    list_append(&c->waiters, &w->node);
+    exchange_set_user(x, w);
+}
+
+static void answer_drain(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+{
+    (void)value;
+    begin_drain(c, x, "the drain command", slice_eq(rq->query, SLICE("wait")));
+}
+
+static void answer_stop(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+{
+    (void)rq;
+    (void)value;
+    exchange_answer_json(x, 202, SLICE("{\"stopping\":true}\n"));
+    c->cb.stop(c->arg, "the stop command");
+}
+
+static const struct route {
+    int doors;
+    const char *method; /* GET also stands for HEAD */
+    const char *path;
+    route_fn *fn;
+    int value;
+} routes[] = {
+    {AT_ADMIN | AT_OPERATOR, "GET", "/startupz", answer_probe, CONTROL_STARTED},
+    {AT_ADMIN | AT_OPERATOR, "GET", "/readyz", answer_probe, CONTROL_READY},
+    {AT_ADMIN | AT_OPERATOR, "GET", "/livez", answer_probe, CONTROL_LIVE},
+    {AT_ADMIN | AT_OPERATOR, "GET", "/healthz", answer_probe, CONTROL_LIVE},
+    {AT_ADMIN | AT_OPERATOR, "GET", "/agentz", answer_probe, CONTROL_AGENT},
+    {AT_ADMIN | AT_OPERATOR, "GET", "/metrics", answer_metrics, 0},
+    {AT_OPERATOR, "GET", "/v1/status", answer_status, 0},
+    {AT_OPERATOR, "POST", "/v1/drain", answer_drain, 0},
+    {AT_OPERATOR, "POST", "/v1/stop", answer_stop, 0},
+    {AT_AGENT, "GET", "/v1/self", answer_self, 0},
+};
+enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
+
+/* RFC 9457; `type` is stable, for programs. */
+static void answer_problem(struct exchange *x, int status, const char *type, const char *detail, const char *allow)
+{
+    CLEANUP(str_release) struct str json = {0};
+    struct answer_field field = {"Allow", slice_of(allow)};
+
+    str_addf(&json, "{\"type\":\"urn:molecule:%s\",\"status\":%d,\"detail\":\"%s\"}\n", type, status, detail);
+    exchange_answer(x, status, "application/problem+json", &field, allow ? 1 : 0, str_slice(&json));
+}
+
+static bool method_fits(const char *method, const struct http_request *rq)
+{
+    return slice_eq(rq->method_text, slice_of(method)) || (rq->method == HTTP_HEAD && method[0] == 'G');
+}
+
+/* The capability in the path is a secret: compared in constant time, and anything but a match is an ordinary 404. */
+static bool is_drain_path(const struct control *c, const struct doorway *d, const struct http_request *rq)
+{
+    const char *path = c->cfg->admin.drain_path;
+
+    return d->door == DOOR_ADMIN && path[0] && slice_eq_secret(rq->path, slice_of(path));
+}
+
+static void on_request(void *ctx, struct exchange *x)
+{
+    struct doorway *d = ctx;
+    struct control *c = d->control;
+    const struct http_request *rq = exchange_request(x);
+    const char *other_method = NULL;
+
+    if (is_drain_path(c, d, rq)) {
+        begin_drain(c, x, "preStop", true);
+        return;
+    }
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        const struct route *r = &routes[i];
+
+        if (!(r->doors & (1 << d->door)) || !slice_eq(rq->path, slice_of(r->path))) {
+            continue;
+        }
+        if (method_fits(r->method, rq)) {
+            r->fn(c, x, rq, r->value);
+            return;
+        }
+        other_method = r->method;
+    }
+    if (other_method) {
+        answer_problem(x, 405, "method-not-allowed", "this path takes another method", other_method);
+        return;
+    }
+    answer_problem(x, 404, "not-found", "no such path here; see docs/ARCHITECTURE.md for the list", NULL);
+}
+
+static void on_end(struct exchange *x, bool complete)
+{
+    struct waiter *w = exchange_user(x);
+
+    (void)complete;
+    if (w) {
+        list_remove(&w->node);
+        free(w);
+    }
+}
+
+static const struct handler control_handler = {.on_request = on_request, .on_end = on_end};
+
+void control_drain_done(struct control *c, bool drained)
+{
+    while (!list_is_empty(&c->waiters)) {
+        struct waiter *w = container_of(list_first(&c->waiters), struct waiter, node);
+
+        list_remove(&w->node); /* on_end removes it again, which is harmless */
+        exchange_answer_json(w->x, drained ? 200 : 409,
+                             drained ? SLICE("{\"drained\":true}\n")
+                                     : SLICE("{\"drained\":false,\"detail\":\"called off: serving again\"}\n"));
+    }
+}
+
+/* Who may connect to our sockets: ourselves, and what control.allow_uids lists. */
+static int read_uids(const struct config *cfg, uid_t *ret, size_t *ret_count, struct err *err)
+{
+    size_t n = 0;
+
+    ret[n++] = geteuid();
+    for (size_t i = 0; i < cfg->control.allow_uids.n; i++) {
+        int64_t uid;
+
+        if (n == CONTROL_UIDS_MAX) {
+            return err_set(err, -E2BIG, "control.allow_uids lists more than %d user ids", CONTROL_UIDS_MAX - 1);
+        }
+        if (parse_int64(slice_of(cfg->control.allow_uids.v[i]), 0, UINT32_MAX - 1, &uid) < 0) {
+            return err_set(err, -EINVAL, "control.allow_uids has %s, must be numbers from 0 to 4294967294",
+                           cfg->control.allow_uids.v[i]);
+        }
+        ret[n++] = (uid_t)uid;
+    }
+    *ret_count = n;
+    return 0;
+}
+
+static int open_door(struct control *c, enum door door, const char *name, const struct endpoint *at, const uid_t *uids,
+                     size_t uid_count, struct err *err)
+{
+    struct server_config sc;
+
+    server_config_defaults(&sc);
+    sc.name = name;
+    sc.at = *at;
+    sc.socket_mode = uid_count > 1 ? 0666 : 0600; /* with a list of users the peer check decides, not the mode */
+    sc.allow_uids = uids;
+    sc.allow_uid_count = uid_count;
+    sc.max_connections = CONTROL_CONNECTIONS_MAX;
+    sc.max_head_bytes = CONTROL_HEAD_MAX_BYTES;
+    sc.max_body_bytes = CONTROL_BODY_MAX_BYTES;
+    sc.access_log = false; /* a path may hold the drain capability, and probes come every second */
+    c->doors[door] = (struct doorway){.control = c, .door = door};
+    return server_open(c->loop, &sc, &control_handler, &c->doors[door], &c->doors[door].server, err);
+}
+
+static int open_socket(struct control *c, enum door door, const char *name, const char *path, const uid_t *uids, size_t uid_count,
+                       struct err *err)
+{
+    CLEANUP(str_release) struct str text = {0};
+    struct endpoint at;
+
+    str_addf(&text, "unix:%s", path);
+    int r = endpoint_parse(str_slice(&text), &at, err);
+
+    return r < 0 ? r : open_door(c, door, name, &at, uids, uid_count, err);
+}
+
+int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb, void *arg, struct control **ret,
+                struct err *err)
+{
+    uid_t uids[CONTROL_UIDS_MAX];
+    size_t uid_count = 0;
+    struct control *c = calloc(1, sizeof(*c));
+    int r;
+
+    if (!c) {
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    c->loop = l;
+    c->cfg = cfg;
+    c->cb = *cb;
+    c->arg = arg;
+    list_init(&c->waiters);
+
+    r = read_uids(cfg, uids, &uid_count, err);
+    if (r == 0 && (r = open_door(c, DOOR_ADMIN, "admin", &cfg->admin.address, NULL, 0, err)) < 0) {
+        err_wrap(err, "admin.address");
+    }
+    if (r == 0 && (r = open_socket(c, DOOR_OPERATOR, "control", cfg->control.socket, uids, 1, err)) < 0) {
+        err_wrap(err, "control.socket");
+    }
+    if (r == 0 && (r = open_socket(c, DOOR_AGENT, "agent-api", cfg->control.agent_socket, uids, uid_count, err)) < 0) {
+        err_wrap(err, "control.agent_socket");
+    }
+    if (r < 0) {
+        control_free(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+void control_free(struct control *c)
+{
+    if (!c) {
+        return;
+    }
+    for (int d = 0; d < DOOR_COUNT; d++) {
+        server_free(c->doors[d].server);
+    }
+    free(c);
+}
+
+const char *control_admin_address(const struct control *c)
+{
+    return server_address(c->doors[DOOR_ADMIN].server)->text;
+}
