@@ -45,6 +45,8 @@ struct control {
     void *arg;
     struct doorway doors[DOOR_COUNT];
     struct list waiters;
+    uid_t uids[CONTROL_UIDS_MAX]; /* who may connect: ourselves, root, control.allow_uids; the first two for the operator's socket */
+    size_t uid_count;
 };
 
 typedef void route_fn(struct control *c, struct exchange *x, const struct http_request *rq, int value);
@@ -225,38 +227,37 @@ void control_drain_done(struct control *c, bool drained)
     }
 }
 
-/* Who may connect to our sockets: ourselves, and what control.allow_uids lists. */
-static int read_uids(const struct config *cfg, uid_t *ret, size_t *ret_count, struct err *err)
+static int read_uids(struct control *c, struct err *err)
 {
-    size_t n = 0;
+    const struct string_list *list = &c->cfg->control.allow_uids;
 
-    ret[n++] = geteuid();
-    for (size_t i = 0; i < cfg->control.allow_uids.n; i++) {
+    c->uids[0] = geteuid();
+    c->uids[1] = 0; /* root can read our memory anyway; `kubectl exec` often is root */
+    c->uid_count = 2;
+    for (size_t i = 0; i < list->n; i++) {
         int64_t uid;
 
-        if (n == CONTROL_UIDS_MAX) {
-            return err_set(err, -E2BIG, "control.allow_uids lists more than %d user ids", CONTROL_UIDS_MAX - 1);
+        if (c->uid_count == CONTROL_UIDS_MAX) {
+            return err_set(err, -E2BIG, "control.allow_uids lists more than %d user ids", CONTROL_UIDS_MAX - 2);
         }
-        if (parse_int64(slice_of(cfg->control.allow_uids.v[i]), 0, UINT32_MAX - 1, &uid) < 0) {
-            return err_set(err, -EINVAL, "control.allow_uids has %s, must be numbers from 0 to 4294967294",
-                           cfg->control.allow_uids.v[i]);
+        if (parse_int64(slice_of(list->v[i]), 0, UINT32_MAX - 1, &uid) < 0) {
+            return err_set(err, -EINVAL, "control.allow_uids has %s, must be numbers from 0 to 4294967294", list->v[i]);
         }
-        ret[n++] = (uid_t)uid;
+        c->uids[c->uid_count++] = (uid_t)uid;
     }
-    *ret_count = n;
     return 0;
 }
 
-static int open_door(struct control *c, enum door door, const char *name, const struct endpoint *at, const uid_t *uids,
-                     size_t uid_count, struct err *err)
+static int open_door(struct control *c, enum door door, const char *name, const struct endpoint *at, size_t uid_count,
+                     struct err *err)
 {
     struct server_config sc;
 
     server_config_defaults(&sc);
     sc.name = name;
     sc.at = *at;
-    sc.socket_mode = uid_count > 1 ? 0666 : 0600; /* with a list of users the peer check decides, not the mode */
-    sc.allow_uids = uids;
+    sc.socket_mode = uid_count > 2 ? 0666 : 0600; /* with a list of users the peer check decides, not the mode */
+    sc.allow_uids = uid_count ? c->uids : NULL;
     sc.allow_uid_count = uid_count;
     sc.max_connections = CONTROL_CONNECTIONS_MAX;
     sc.max_head_bytes = CONTROL_HEAD_MAX_BYTES;
@@ -266,7 +267,7 @@ static int open_door(struct control *c, enum door door, const char *name, const 
     return server_open(c->loop, &sc, &control_handler, &c->doors[door], &c->doors[door].server, err);
 }
 
-static int open_socket(struct control *c, enum door door, const char *name, const char *path, const uid_t *uids, size_t uid_count,
+static int open_socket(struct control *c, enum door door, const char *name, const char *path, size_t uid_count,
                        struct err *err)
 {
     CLEANUP(str_release) struct str text = {0};
@@ -275,14 +276,12 @@ static int open_socket(struct control *c, enum door door, const char *name, cons
     str_addf(&text, "unix:%s", path);
     int r = endpoint_parse(str_slice(&text), &at, err);
 
-    return r < 0 ? r : open_door(c, door, name, &at, uids, uid_count, err);
+    return r < 0 ? r : open_door(c, door, name, &at, uid_count, err);
 }
 
 int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb, void *arg, struct control **ret,
                 struct err *err)
 {
-    uid_t uids[CONTROL_UIDS_MAX];
-    size_t uid_count = 0;
     struct control *c = calloc(1, sizeof(*c));
     int r;
 
@@ -295,14 +294,14 @@ int control_new(struct loop *l, const struct config *cfg, const struct control_c
     c->arg = arg;
     list_init(&c->waiters);
 
-    r = read_uids(cfg, uids, &uid_count, err);
-    if (r == 0 && (r = open_door(c, DOOR_ADMIN, "admin", &cfg->admin.address, NULL, 0, err)) < 0) {
+    r = read_uids(c, err);
+    if (r == 0 && (r = open_door(c, DOOR_ADMIN, "admin", &cfg->admin.address, 0, err)) < 0) {
         err_wrap(err, "admin.address");
     }
-    if (r == 0 && (r = open_socket(c, DOOR_OPERATOR, "control", cfg->control.socket, uids, 1, err)) < 0) {
+    if (r == 0 && (r = open_socket(c, DOOR_OPERATOR, "control", cfg->control.socket, 2, err)) < 0) {
         err_wrap(err, "control.socket");
     }
-    if (r == 0 && (r = open_socket(c, DOOR_AGENT, "agent-api", cfg->control.agent_socket, uids, uid_count, err)) < 0) {
+    if (r == 0 && (r = open_socket(c, DOOR_AGENT, "agent-api", cfg->control.agent_socket, c->uid_count, err)) < 0) {
         err_wrap(err, "control.agent_socket");
     }
     if (r < 0) {
