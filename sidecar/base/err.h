@@ -29,4 +29,11 @@ int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((form
  */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * %m is glibc's, and -Wpedantic complains about it in every call; __extension__ says that we know.
+ * The check of the arguments stays.
+ */
+#define err_set(...)  (__extension__ err_set(__VA_ARGS__))
+#define err_wrap(...) (__extension__ err_wrap(__VA_ARGS__))
+
 #endif
