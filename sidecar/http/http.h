@@ -89,7 +89,9 @@ struct http_field {
     struct slice name;  /* as received */
     struct slice value; /* without the blanks around it */
     enum http_field_id id;
-    /* hop-by-hop by RFC 9110 section 7.6.1 or named by Connection: not to be forwarded */
+    /* not to be forwarded: hop-by-hop by RFC 9110 section 7.6.1 or named by Connection (which
+     * cannot name what A section 10.3 protects); an underscore twin of a known name; Expect in a
+     * request, which the server answers; a Content-Length that means nothing in this answer */
     bool is_hop;
 };
 

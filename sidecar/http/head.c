@@ -1,0 +1,258 @@
+/*
+ * The end of a head, its bytes and its fields. What a start line or a framing field means is
+ * request.c's and response.c's business.
+ */
+#include "http/head.h"
+
+#include "http/chars.h"
+#include "http/field.h"
+#include "http/fields_llhttp.h"
+#include "http/request.h"
+
+#include <errno.h>
+
+int head_refuse(struct http_refusal *why, int status, const char *text)
+{
+    if (why)
+        *why = (struct http_refusal){.status = status, .text = text};
+    return -EBADMSG;
+}
+
+/* ---- where a head ends
+ * ------------------------------------------------------------------------------------------ */
+
+static bool is_empty_line(const char *in, size_t lf)
+{
+    if (lf == 0 || in[lf - 1] == '\n')
+        return true;
+    return in[lf - 1] == '\r' && (lf == 1 || in[lf - 2] == '\n');
+}
+
+/* A bare LF ends a line here as well: such a head is found whole, and refused by the parser at once
+ * instead of by a deadline later. */
+size_t http_head_end(const char *in, size_t len, size_t *scanned)
+{
+    size_t lead = 0;
+    size_t at;
+
+    while (lead < len && (in[lead] == '\r' || in[lead] == '\n')) {
+        if (++lead > 2 * HTTP_EMPTY_LINES_MAX)
+            return lead; /* too many: a head that the parser refuses */
+    }
+    at = *scanned > lead ? *scanned : lead;
+    while (at < len) {
+        const char *lf = memchr(in + at, '\n', len - at);
+
+        if (!lf)
+            break;
+        at = (size_t)(lf - in) + 1;
+        if (is_empty_line(in, at - 1))
+            return at;
+    }
+    *scanned = len;
+    return 0;
+}
+
+/* ---- its bytes
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* First byte below 0x20 or equal to 0x7f, or end. Eight at a time: heads are long and such bytes
+ * are only at line ends. */
+static const char *find_control(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t high = 0x8080808080808080u;
+
+    for (; end - p >= 8; p += 8) {
+        uint64_t w, below, del;
+
+        memcpy(&w, p, sizeof(w));
+        below = (w - ones * 0x20) & ~w & high;
+        w ^= ones * 0x7f;
+        del = (w - ones) & ~w & high;
+        if (below | del)
+            break; /* in these eight, or a neighbour borrowed: the slow loop knows */
+    }
+    while (p < end && (unsigned char)*p >= 0x20 && *p != 0x7f)
+        p++;
+    return p;
+}
+
+static int refuse_control(char c, int status, struct http_refusal *why)
+{
+    if (c == '\n')
+        return head_refuse(why, status, "a line of the head ends with a bare LF, CRLF is needed");
+    if (c == '\0')
+        return head_refuse(why, status, "the head holds a NUL byte");
+    return head_refuse(why, status, "the head holds a control character");
+}
+
+int head_check_bytes(struct slice head, int status, struct slice *ret_line,
+                     struct http_refusal *why)
+{
+    const char *end = head.p + head.n;
+    const char *line = head.p;
+    const char *p = head.p;
+
+    *ret_line = (struct slice){head.p, 0};
+    while (p < end) {
+        p = find_control(p, end);
+        if (p == end)
+            break;
+        if (*p == '\t') {
+            p++;
+            continue;
+        }
+        if (*p != '\r')
+            return refuse_control(*p, status, why);
+        if (end - p < 2 || p[1] != '\n')
+            return head_refuse(why, status, "a CR in the head is not followed by LF");
+        if (line == head.p)
+            *ret_line = (struct slice){line, (size_t)(p - line)};
+        else if (*line == ' ' || *line == '\t')
+            return head_refuse(why, status,
+                               "a header line begins with a blank (folded lines are not accepted)");
+        p += 2;
+        if (p - line == 2)
+            return p == end ? 0 : head_refuse(why, status, "an empty line inside the head");
+        line = p;
+    }
+    return head_refuse(why, status, "the head has no empty line at its end");
+}
+
+/* ---- its fields
+ * --------------------------------------------------------------------------------------------------
+ */
+
+struct field_table {
+    struct http_field *fields;
+    size_t count;
+    struct head_facts *facts;
+    bool is_full;
+    bool is_bad;
+};
+
+static void note_field(struct head_facts *facts, struct http_field *f)
+{
+    switch (f->id) {
+    case FIELD_HOST:
+        if (!facts->host_count++)
+            facts->host = f;
+        break;
+    case FIELD_CONTENT_LENGTH:
+        if (!facts->length_count++)
+            facts->length = f;
+        break;
+    case FIELD_TRANSFER_ENCODING:
+        if (!facts->coding_count++)
+            facts->coding = f;
+        break;
+    case FIELD_EXPECT:
+        facts->expect = f;
+        break;
+    default: /* the others do not frame */
+        break;
+    }
+}
+
+static int table_add(void *arg, struct slice name, struct slice value)
+{
+    struct field_table *t = arg;
+    struct http_field *f;
+
+    if (t->count == HTTP_FIELDS_MAX) {
+        t->is_full = true;
+        return 1;
+    }
+    if (!name.n || chars_span(name, CHAR_TOKEN) != name.n) {
+        t->is_bad = true;
+        return 1;
+    }
+    f = &t->fields[t->count++];
+    f->name = name;
+    f->value = slice_trim(value);
+    f->id = field_id(name);
+    f->is_hop = field_is_hop(f->id) || (f->id == FIELD_OTHER && field_is_underscore_twin(name));
+    note_field(t->facts, f);
+    return 0;
+}
+
+int head_fields(struct slice lines, int status, struct http_field *fields, size_t *ret_count,
+                struct head_facts *facts, struct http_refusal *why)
+{
+    struct field_table t = {.fields = fields, .facts = facts};
+    const char *text = NULL;
+
+    *facts = (struct head_facts){0};
+    if (fields_llhttp(lines, table_add, &t, &text) != 0) {
+        if (t.is_full)
+            return head_refuse(why, status == 400 ? 431 : status,
+                               "the head has too many header lines");
+        return head_refuse(why, status,
+                           t.is_bad ? "a header name holds a character that is not allowed" : text);
+    }
+    field_mark_connection(fields, t.count, &facts->says_close, &facts->says_keep_alive);
+    *ret_count = t.count;
+    return 0;
+}
+
+/* ---- values that frame
+ * ------------------------------------------------------------------------------------------- */
+
+int head_length_value(struct slice s, int64_t *ret)
+{
+    int64_t n = 0;
+
+    if (!s.n)
+        return -EINVAL;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return -EINVAL;
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, s.p[i] - '0', &n))
+            return -EINVAL;
+    }
+    *ret = n;
+    return 0;
+}
+
+bool head_is_only_chunked(struct slice codings)
+{
+    return slice_eq_nocase(codings, SLICE("chunked"));
+}
+
+bool head_ends_in_chunked(struct slice codings)
+{
+    struct slice item;
+    struct slice last = {NULL, 0};
+
+    while (slice_next(&codings, ',', &item))
+        last = item;
+    return head_is_only_chunked(last);
+}
+
+int head_version(struct slice s, int *ret_major, int *ret_minor)
+{
+    int numbers[2] = {0, 0};
+    size_t at = 5;
+
+    if (s.n < 8 || memcmp(s.p, "HTTP/", 5) != 0)
+        return -EINVAL;
+    for (int i = 0; i < 2; i++) {
+        size_t from = at;
+
+        while (at < s.n && at - from < 4 && s.p[at] >= '0' && s.p[at] <= '9')
+            numbers[i] = numbers[i] * 10 + (s.p[at++] - '0');
+        if (at == from)
+            return -EINVAL;
+        if (i == 0 && (at == s.n || s.p[at++] != '.'))
+            return -EINVAL;
+        if (i == 1 && numbers[0] == 1 && at - from != 1)
+            return -EINVAL; /* "1.10", "1.01" */
+    }
+    if (at != s.n)
+        return -EINVAL;
+    *ret_major = numbers[0];
+    *ret_minor = numbers[1];
+    return 0;
+}

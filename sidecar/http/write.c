@@ -1,0 +1,89 @@
+/*
+ * Putting heads together. Whoever calls decides what is in them and has checked it; a value with a
+ * line end in it is dropped, not sent.
+ */
+#include "http/write.h"
+
+void http_put(struct http_writer *w, struct slice bytes)
+{
+    if (w->overflow || bytes.n > w->cap - w->len) {
+        w->overflow = true;
+        return;
+    }
+    if (bytes.n)
+        memcpy(w->p + w->len, bytes.p, bytes.n);
+    w->len += bytes.n;
+}
+
+void http_put_uint(struct http_writer *w, uint64_t n)
+{
+    char text[20];
+    size_t at = sizeof(text);
+
+    do {
+        text[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    http_put(w, (struct slice){text + at, sizeof(text) - at});
+}
+
+void http_put_field(struct http_writer *w, struct slice name, struct slice value)
+{
+    size_t need = name.n + value.n + 4;
+    char *p;
+
+    if (w->overflow || need > w->cap - w->len) {
+        w->overflow = true;
+        return;
+    }
+    if (value.n && (memchr(value.p, '\r', value.n) || memchr(value.p, '\n', value.n)))
+        return; /* from a parsed head it cannot be there; from anywhere else it would be a second
+                   header line */
+    p = w->p + w->len;
+    memcpy(p, name.p, name.n);
+    p += name.n;
+    *p++ = ':';
+    *p++ = ' ';
+    if (value.n)
+        memcpy(p, value.p, value.n);
+    p += value.n;
+    *p++ = '\r';
+    *p = '\n';
+    w->len += need;
+}
+
+void http_put_status_line(struct http_writer *w, int status, struct slice reason)
+{
+    http_put(w, SLICE("HTTP/1.1 "));
+    http_put_uint(w, (uint64_t)status);
+    http_put(w, SLICE(" "));
+    http_put(w, reason.n ? reason : slice_of(http_reason(status)));
+    http_put(w, SLICE("\r\n"));
+}
+
+void http_put_request_line(struct http_writer *w, struct slice method, struct slice target)
+{
+    http_put(w, method);
+    http_put(w, SLICE(" "));
+    http_put(w, target);
+    http_put(w, SLICE(" HTTP/1.1\r\n"));
+}
+
+void http_put_end(struct http_writer *w)
+{
+    http_put(w, SLICE("\r\n"));
+}
+
+size_t http_chunk_head(char *out, size_t content_bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t n = 1;
+
+    for (size_t rest = content_bytes >> 4; rest; rest >>= 4)
+        n++;
+    for (size_t i = n; i-- > 0; content_bytes >>= 4)
+        out[i] = digits[content_bytes & 15];
+    out[n++] = '\r';
+    out[n++] = '\n';
+    return n;
+}

@@ -1,0 +1,76 @@
+/*
+ * Request heads: never read outside, never accept what would be ambiguous, give the same answer
+ * again.
+ */
+#include "http/request.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_accepted(const struct http_request *r)
+{
+    size_t hosts = 0, lengths = 0, codings = 0;
+
+    assert(r->field_count <= HTTP_FIELDS_MAX && r->target.n >= 1 && r->target.n <= HTTP_TARGET_MAX);
+    assert(r->path.n <= r->target.n);
+    for (size_t i = 0; i < r->field_count; i++) {
+        const struct http_field *f = &r->fields[i];
+
+        assert(f->name.n > 0);
+        for (size_t k = 0; k < f->value.n; k++)
+            assert(f->value.p[k] == '\t' ||
+                   ((unsigned char)f->value.p[k] >= 0x20 && f->value.p[k] != 0x7f));
+        for (size_t k = 0; k < f->name.n; k++)
+            assert((unsigned char)f->name.p[k] > 0x20 && (unsigned char)f->name.p[k] < 0x7f &&
+                   f->name.p[k] != ':');
+        hosts += f->id == FIELD_HOST;
+        lengths += f->id == FIELD_CONTENT_LENGTH;
+        codings += f->id == FIELD_TRANSFER_ENCODING;
+    }
+    assert(hosts <= 1 && lengths <= 1 && codings <= 1 && lengths + codings <= 1);
+    assert(hosts == 1 || r->minor == 0);
+    assert((r->framing == HTTP_BODY_CHUNKED) == (codings == 1));
+    assert(r->framing != HTTP_BODY_LENGTH || r->content_length >= 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *in = malloc(size ? size : 1); /* exact size */
+    static struct http_request r;
+    struct http_refusal why = {0};
+    size_t scanned = 0, stepwise = 0, n = 0, end;
+
+    if (!in)
+        abort();
+    if (size)
+        memcpy(in, data, size);
+    end = http_head_end(in, size, &scanned);
+    if (size < 512) { /* byte by byte finds the same end */
+        for (size_t have = 0; have <= size && !n; have++)
+            n = http_head_end(in, have, &stepwise);
+        assert(n == end);
+    }
+    if (end) {
+        char *head = malloc(end);
+
+        if (!head)
+            abort();
+        memcpy(head, in, end);
+        if (http_request_parse(head, end, &r, &why) == 0) {
+            check_accepted(&r);
+            assert(http_request_precheck(head, end, &why) == 0);
+        } else {
+            assert(why.status >= 400 && why.status < 600 && why.text);
+        }
+        free(head);
+    }
+    (void)http_request_precheck(in, size, &why);
+    (void)http_request_parse(in, size, &r, &why); /* any length, not only a found one */
+    free(in);
+    return 0;
+}

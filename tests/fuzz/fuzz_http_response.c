@@ -1,0 +1,41 @@
+/*
+ * Response heads: never read outside, and only one way to frame what was accepted.
+ */
+#include "http/request.h"
+#include "http/response.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct http_response r;
+    struct http_refusal why = {0};
+    size_t scanned = 0, n;
+    char *in = malloc(size ? size : 1);
+
+    if (!in)
+        abort();
+    if (size)
+        memcpy(in, data, size);
+    n = http_head_end(in, size, &scanned);
+    for (int to_head = 0; to_head < 2; to_head++) {
+        if (http_response_parse(in, n ? n : size, to_head, &r, &why) != 0) {
+            assert(why.status == 502 && why.text);
+            continue;
+        }
+        assert(r.status >= 100 && r.status <= 599 && r.status != 101 &&
+               r.field_count <= HTTP_FIELDS_MAX);
+        assert(r.framing != HTTP_BODY_LENGTH || r.content_length >= 0);
+        assert(r.framing != HTTP_BODY_UNTIL_CLOSE || !r.is_reusable);
+        assert(!(to_head || r.status < 200 || r.status == 204 || r.status == 304) ||
+               r.framing == HTTP_BODY_NONE);
+    }
+    free(in);
+    return 0;
+}
