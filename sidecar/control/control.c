@@ -1,5 +1,6 @@
 /*
- * The table of paths behind our three doors, and the answers. Sockets, limits and parsing are server/'s, decisions app/'s.
+ * The table of paths behind our three doors, and the answers. Sockets, limits and parsing are
+ * server/'s, decisions app/'s.
  */
 #include "control/control.h"
 
@@ -14,10 +15,11 @@
 #include <unistd.h>
 
 enum {
-    CONTROL_CONNECTIONS_MAX = 64,         /* probes, scrapers and commands; more wait in the backlog */
-    CONTROL_HEAD_MAX_BYTES = 16 * 1024,   /* our callers send small heads */
-    CONTROL_BODY_MAX_BYTES = 64 * 1024,   /* no path here reads a body; a stray one is dropped up to this */
-    CONTROL_UIDS_MAX = 16,                /* control.allow_uids */
+    CONTROL_CONNECTIONS_MAX = 64, /* probes, scrapers and commands; more wait in the backlog */
+    CONTROL_HEAD_MAX_BYTES = 16 * 1024, /* our callers send small heads */
+    CONTROL_BODY_MAX_BYTES =
+        64 * 1024,         /* no path here reads a body; a stray one is dropped up to this */
+    CONTROL_UIDS_MAX = 16, /* control.allow_uids */
 };
 
 enum door { DOOR_ADMIN = 0, DOOR_OPERATOR, DOOR_AGENT };
@@ -45,19 +47,23 @@ struct control {
     void *arg;
     struct doorway doors[DOOR_COUNT];
     struct list waiters;
-    uid_t uids[CONTROL_UIDS_MAX]; /* who may connect: ourselves, root, control.allow_uids; the first two for the operator's socket */
+    uid_t uids[CONTROL_UIDS_MAX]; /* who may connect: ourselves, root, control.allow_uids; the first
+                                     two for the operator's socket */
     size_t uid_count;
 };
 
-typedef void route_fn(struct control *c, struct exchange *x, const struct http_request *rq, int value);
+typedef void route_fn(struct control *c, struct exchange *x, const struct http_request *rq,
+                      int value);
 
 static bool wants_verbose(const struct http_request *rq)
 {
-    return slice_eq(rq->query, SLICE("verbose")) || slice_starts_with(rq->query, SLICE("verbose&")) ||
+    return slice_eq(rq->query, SLICE("verbose")) ||
+           slice_starts_with(rq->query, SLICE("verbose&")) ||
            slice_starts_with(rq->query, SLICE("verbose="));
 }
 
-static void answer_probe(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+static void answer_probe(struct control *c, struct exchange *x, const struct http_request *rq,
+                         int value)
 {
     CLEANUP(str_release) struct str json = {0};
     bool ok = c->cb.probe(c->arg, (enum control_probe)value, wants_verbose(rq), &json);
@@ -66,7 +72,8 @@ static void answer_probe(struct control *c, struct exchange *x, const struct htt
     exchange_answer_json(x, ok ? 200 : 503, str_slice(&json));
 }
 
-static void answer_metrics(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+static void answer_metrics(struct control *c, struct exchange *x, const struct http_request *rq,
+                           int value)
 {
     CLEANUP(str_release) struct str text = {0};
 
@@ -76,7 +83,8 @@ static void answer_metrics(struct control *c, struct exchange *x, const struct h
     exchange_answer(x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, 0, str_slice(&text));
 }
 
-static void answer_status(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+static void answer_status(struct control *c, struct exchange *x, const struct http_request *rq,
+                          int value)
 {
     CLEANUP(str_release) struct str json = {0};
 
@@ -86,7 +94,8 @@ static void answer_status(struct control *c, struct exchange *x, const struct ht
     exchange_answer_json(x, 200, str_slice(&json));
 }
 
-static void answer_self(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+static void answer_self(struct control *c, struct exchange *x, const struct http_request *rq,
+                        int value)
 {
     CLEANUP(str_release) struct str json = {0};
 
@@ -101,13 +110,15 @@ static void begin_drain(struct control *c, struct exchange *x, const char *who, 
     bool done = c->cb.drain(c->arg, who);
 
     if (done || !waits) {
-        exchange_answer_json(x, 200, done ? SLICE("{\"drained\":true}\n") : SLICE("{\"drained\":false}\n"));
+        exchange_answer_json(x, 200,
+                             done ? SLICE("{\"drained\":true}\n") : SLICE("{\"drained\":false}\n"));
         return;
     }
     struct waiter *w = calloc(1, sizeof(*w));
 
     if (!w) {
-        exchange_answer_json(x, 503, SLICE("{\"error\":\"out of memory; the drain goes on all the same\"}\n"));
+        exchange_answer_json(
+            x, 503, SLICE("{\"error\":\"out of memory; the drain goes on all the same\"}\n"));
         return;
     }
     w->x = x;
@@ -115,13 +126,15 @@ static void begin_drain(struct control *c, struct exchange *x, const char *who, 
     exchange_set_user(x, w);
 }
 
-static void answer_drain(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+static void answer_drain(struct control *c, struct exchange *x, const struct http_request *rq,
+                         int value)
 {
     (void)value;
     begin_drain(c, x, "the drain command", slice_eq(rq->query, SLICE("wait")));
 }
 
-static void answer_stop(struct control *c, struct exchange *x, const struct http_request *rq, int value)
+static void answer_stop(struct control *c, struct exchange *x, const struct http_request *rq,
+                        int value)
 {
     (void)rq;
     (void)value;
@@ -150,22 +163,27 @@ static const struct route {
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
 
 /* RFC 9457; `type` is stable, for programs. */
-static void answer_problem(struct exchange *x, int status, const char *type, const char *detail, const char *allow)
+static void answer_problem(struct exchange *x, int status, const char *type, const char *detail,
+                           const char *allow)
 {
     CLEANUP(str_release) struct str json = {0};
     struct answer_field field = {"Allow", slice_of(allow)};
 
-    str_addf(&json, "{\"type\":\"urn:molecule:%s\",\"status\":%d,\"detail\":\"%s\"}\n", type, status, detail);
+    str_addf(&json, "{\"type\":\"urn:molecule:%s\",\"status\":%d,\"detail\":\"%s\"}\n", type,
+             status, detail);
     exchange_answer(x, status, "application/problem+json", &field, allow ? 1 : 0, str_slice(&json));
 }
 
 static bool method_fits(const char *method, const struct http_request *rq)
 {
-    return slice_eq(rq->method_text, slice_of(method)) || (rq->method == HTTP_HEAD && method[0] == 'G');
+    return slice_eq(rq->method_text, slice_of(method)) ||
+           (rq->method == HTTP_HEAD && method[0] == 'G');
 }
 
-/* The capability in the path is a secret: compared in constant time, and anything but a match is an ordinary 404. */
-static bool is_drain_path(const struct control *c, const struct doorway *d, const struct http_request *rq)
+/* The capability in the path is a secret: compared in constant time, and anything but a match is an
+ * ordinary 404. */
+static bool is_drain_path(const struct control *c, const struct doorway *d,
+                          const struct http_request *rq)
 {
     const char *path = c->cfg->admin.drain_path;
 
@@ -196,10 +214,12 @@ static void on_request(void *ctx, struct exchange *x)
         other_method = r->method;
     }
     if (other_method) {
-        answer_problem(x, 405, "method-not-allowed", "this path takes another method", other_method);
+        answer_problem(x, 405, "method-not-allowed", "this path takes another method",
+                       other_method);
         return;
     }
-    answer_problem(x, 404, "not-found", "no such path here; see docs/ARCHITECTURE.md for the list", NULL);
+    answer_problem(x, 404, "not-found", "no such path here; see docs/ARCHITECTURE.md for the list",
+                   NULL);
 }
 
 static void on_end(struct exchange *x, bool complete)
@@ -221,9 +241,10 @@ void control_drain_done(struct control *c, bool drained)
         struct waiter *w = container_of(list_first(&c->waiters), struct waiter, node);
 
         list_remove(&w->node); /* on_end removes it again, which is harmless */
-        exchange_answer_json(w->x, drained ? 200 : 409,
-                             drained ? SLICE("{\"drained\":true}\n")
-                                     : SLICE("{\"drained\":false,\"detail\":\"called off: serving again\"}\n"));
+        exchange_answer_json(
+            w->x, drained ? 200 : 409,
+            drained ? SLICE("{\"drained\":true}\n")
+                    : SLICE("{\"drained\":false,\"detail\":\"called off: serving again\"}\n"));
     }
 }
 
@@ -238,25 +259,29 @@ static int read_uids(struct control *c, struct err *err)
         int64_t uid;
 
         if (c->uid_count == CONTROL_UIDS_MAX) {
-            return err_set(err, -E2BIG, "control.allow_uids lists more than %d user ids", CONTROL_UIDS_MAX - 2);
+            return err_set(err, -E2BIG, "control.allow_uids lists more than %d user ids",
+                           CONTROL_UIDS_MAX - 2);
         }
         if (parse_int64(slice_of(list->v[i]), 0, UINT32_MAX - 1, &uid) < 0) {
-            return err_set(err, -EINVAL, "control.allow_uids has %s, must be numbers from 0 to 4294967294", list->v[i]);
+            return err_set(err, -EINVAL,
+                           "control.allow_uids has %s, must be numbers from 0 to 4294967294",
+                           list->v[i]);
         }
         c->uids[c->uid_count++] = (uid_t)uid;
     }
     return 0;
 }
 
-static int open_door(struct control *c, enum door door, const char *name, const struct endpoint *at, size_t uid_count,
-                     struct err *err)
+static int open_door(struct control *c, enum door door, const char *name, const struct endpoint *at,
+                     size_t uid_count, struct err *err)
 {
     struct server_config sc;
 
     server_config_defaults(&sc);
     sc.name = name;
     sc.at = *at;
-    sc.socket_mode = uid_count > 2 ? 0666 : 0600; /* with a list of users the peer check decides, not the mode */
+    sc.socket_mode =
+        uid_count > 2 ? 0666 : 0600; /* with a list of users the peer check decides, not the mode */
     sc.allow_uids = uid_count ? c->uids : NULL;
     sc.allow_uid_count = uid_count;
     sc.max_connections = CONTROL_CONNECTIONS_MAX;
@@ -264,11 +289,12 @@ static int open_door(struct control *c, enum door door, const char *name, const 
     sc.max_body_bytes = CONTROL_BODY_MAX_BYTES;
     sc.access_log = false; /* a path may hold the drain capability, and probes come every second */
     c->doors[door] = (struct doorway){.control = c, .door = door};
-    return server_open(c->loop, &sc, &control_handler, &c->doors[door], &c->doors[door].server, err);
+    return server_open(c->loop, &sc, &control_handler, &c->doors[door], &c->doors[door].server,
+                       err);
 }
 
-static int open_socket(struct control *c, enum door door, const char *name, const char *path, size_t uid_count,
-                       struct err *err)
+static int open_socket(struct control *c, enum door door, const char *name, const char *path,
+                       size_t uid_count, struct err *err)
 {
     CLEANUP(str_release) struct str text = {0};
     struct endpoint at;
@@ -279,8 +305,8 @@ static int open_socket(struct control *c, enum door door, const char *name, cons
     return r < 0 ? r : open_door(c, door, name, &at, uid_count, err);
 }
 
-int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb, void *arg, struct control **ret,
-                struct err *err)
+int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb,
+                void *arg, struct control **ret, struct err *err)
 {
     struct control *c = calloc(1, sizeof(*c));
     int r;
@@ -301,7 +327,8 @@ int control_new(struct loop *l, const struct config *cfg, const struct control_c
     if (r == 0 && (r = open_socket(c, DOOR_OPERATOR, "control", cfg->control.socket, 2, err)) < 0) {
         err_wrap(err, "control.socket");
     }
-    if (r == 0 && (r = open_socket(c, DOOR_AGENT, "agent-api", cfg->control.agent_socket, c->uid_count, err)) < 0) {
+    if (r == 0 && (r = open_socket(c, DOOR_AGENT, "agent-api", cfg->control.agent_socket,
+                                   c->uid_count, err)) < 0) {
         err_wrap(err, "control.agent_socket");
     }
     if (r < 0) {

@@ -1,8 +1,10 @@
 /*
- * Our own three doors: the admin port (probes, metrics, preStop drain), the operator's socket (status, drain, stop), and the agent's socket
- * (who am I). Each is a server/ of its own with the handler below; which path opens behind which door is one table in control.c.
+ * Our own three doors: the admin port (probes, metrics, preStop drain), the operator's socket
+ * (status, drain, stop), and the agent's socket (who am I). Each is a server/ of its own with the
+ * handler below; which path opens behind which door is one table in control.c.
  *
- * What is asked is passed on to app/ by callbacks; nothing is decided here. Source: design sections 4, 6, 7, 10.
+ * What is asked is passed on to app/ by callbacks; nothing is decided here. Source: design sections
+ * 4, 6, 7, 10.
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
@@ -19,19 +21,25 @@ struct control;
 enum control_probe { CONTROL_STARTED = 0, CONTROL_READY, CONTROL_LIVE, CONTROL_AGENT };
 
 struct control_callbacks { /* all required */
-    bool (*probe)(void *arg, enum control_probe which, bool verbose, struct str *json); /* true: 200, false: 503 */
+    bool (*probe)(void *arg, enum control_probe which, bool verbose,
+                  struct str *json); /* true: 200, false: 503 */
     void (*metrics)(void *arg, struct str *text);
     void (*status)(void *arg, struct str *json);
     void (*self)(void *arg, struct str *json);
-    /* Begin to drain (preStop, `drain`). Returns true when it is done already; else control_drain_done() is called later. */
+    /* Begin to drain (preStop, `drain`). Returns true when it is done already; else
+     * control_drain_done() is called later. */
     bool (*drain)(void *arg, const char *who);
     void (*stop)(void *arg, const char *who);
 };
 
-/* Opens the admin listener and both sockets. Directories must exist (config_prepare_dirs). cfg is borrowed. */
-int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb, void *arg, struct control **ret, struct err *err);
+/* Opens the admin listener and both sockets. Directories must exist (config_prepare_dirs). cfg is
+ * borrowed. */
+int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb,
+                void *arg, struct control **ret, struct err *err);
 void control_free(struct control *c); /* NULL is fine */
-void control_drain_done(struct control *c, bool drained); /* answers everybody who waits for the drain; false: it was called off */
+void control_drain_done(
+    struct control *c,
+    bool drained); /* answers everybody who waits for the drain; false: it was called off */
 const char *control_admin_address(const struct control *c); /* with the real port */
 
 #endif

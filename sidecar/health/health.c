@@ -1,5 +1,6 @@
 /*
- * The table of checks and the four questions over it. Gathering the facts is app/'s work, serving the answer control/'s.
+ * The table of checks and the four questions over it. Gathering the facts is app/'s work, serving
+ * the answer control/'s.
  */
 #include "health/health.h"
 
@@ -8,7 +9,12 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { STARTED = 1 << HEALTH_STARTED, READY = 1 << HEALTH_READY, LIVE = 1 << HEALTH_LIVE, AGENT = 1 << HEALTH_AGENT };
+enum {
+    STARTED = 1 << HEALTH_STARTED,
+    READY = 1 << HEALTH_READY,
+    LIVE = 1 << HEALTH_LIVE,
+    AGENT = 1 << HEALTH_AGENT
+};
 
 /* NULL = fine, else the reason in words. */
 typedef const char *check_fn(const struct health_facts *f);
@@ -60,7 +66,7 @@ static const char *check_registration(const struct health_facts *f)
 static const struct check {
     const char *name;
     check_fn *fn;
-    int counts_for;       /* questions */
+    int counts_for;         /* questions */
     int counts_if_required; /* questions, with platform.required */
 } checks[] = {
     {"listeners", check_listeners, STARTED | READY, 0},
@@ -108,15 +114,17 @@ static void add_checks(const struct health_facts *f, enum health_question q, str
     for (size_t i = 0; i < CHECK_COUNT; i++) {
         const char *reason = checks[i].fn(f);
 
-        str_addf(json, "%s{\"name\":\"%s\",\"ok\":%s,\"counts\":%s,\"reason\":", i ? "," : "", checks[i].name,
-                 reason ? "false" : "true", counts(&checks[i], f, q) ? "true" : "false");
+        str_addf(json, "%s{\"name\":\"%s\",\"ok\":%s,\"counts\":%s,\"reason\":", i ? "," : "",
+                 checks[i].name, reason ? "false" : "true",
+                 counts(&checks[i], f, q) ? "true" : "false");
         str_add_json(json, slice_of(reason ? reason : ""));
         str_addz(json, "}");
     }
     str_addz(json, "]");
 }
 
-bool health_answer(const struct health_facts *f, enum health_question q, bool verbose, struct str *json)
+bool health_answer(const struct health_facts *f, enum health_question q, bool verbose,
+                   struct str *json)
 {
     bool ok = true;
 

@@ -36,14 +36,16 @@ void metrics_count(struct str *out, const char *name, const char *labels, uint64
     str_addf(out, "%" PRIu64 "\n", value);
 }
 
-void metrics_histogram(struct str *out, const char *name, const char *labels, const struct histogram *h)
+void metrics_histogram(struct str *out, const char *name, const char *labels,
+                       const struct histogram *h)
 {
     const char *comma = labels[0] ? "," : "";
     uint64_t sum = 0;
 
     for (int i = 0; i < HISTOGRAM_BUCKETS; i++) {
         sum += h->bucket[i];
-        str_addf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", name, labels, comma, histogram_bounds_s[i], sum);
+        str_addf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", name, labels, comma,
+                 histogram_bounds_s[i], sum);
     }
     str_addf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, comma, h->count);
     add_suffixed(out, name, "_sum", labels);

@@ -1,5 +1,6 @@
 /*
- * Counters as text: the Prometheus exposition format, version 0.0.4. Only the writing; what is counted lives with whoever counts it.
+ * Counters as text: the Prometheus exposition format, version 0.0.4. Only the writing; what is
+ * counted lives with whoever counts it.
  */
 #ifndef METRICS_METRICS_H
 #define METRICS_METRICS_H
@@ -16,7 +17,8 @@ void metrics_family(struct str *out, const char *name, const char *type, const c
 /* labels: "" or `a="x",b="y"`, already escaped (metrics_label). */
 void metrics_value(struct str *out, const char *name, const char *labels, double value);
 void metrics_count(struct str *out, const char *name, const char *labels, uint64_t value);
-void metrics_histogram(struct str *out, const char *name, const char *labels, const struct histogram *h);
+void metrics_histogram(struct str *out, const char *name, const char *labels,
+                       const struct histogram *h);
 
 /* A family with one value and no labels. */
 void metrics_counter(struct str *out, const char *name, const char *help, uint64_t value);
