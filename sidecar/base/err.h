@@ -33,7 +33,18 @@ int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf
  * %m is glibc's, and -Wpedantic complains about it in every call; __extension__ says that we know.
  * The check of the arguments stays.
  */
-#define err_set(...)  (__extension__ err_set(__VA_ARGS__))
+#ifdef __clang_analyzer__ /* sees one file at a time: tell it what is returned */
+#define err_set(err, code, ...)                                                                    \
+    (__extension__({                                                                               \
+        const int code_ = (code);                                                                  \
+        if (code_ >= 0)                                                                            \
+            __builtin_unreachable();                                                               \
+        (void)err_set((err), code_, __VA_ARGS__);                                                  \
+        code_;                                                                                     \
+    }))
+#else
+#define err_set(...) (__extension__ err_set(__VA_ARGS__))
+#endif
 #define err_wrap(...) (__extension__ err_wrap(__VA_ARGS__))
 
 #endif

@@ -49,8 +49,10 @@ static inline struct list *list_first(const struct list *head) /* NULL when empt
 }
 
 /* Safe against removal of `it` itself, not of its successor. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): `it` becomes the name of a variable */
 #define LIST_FOREACH(it, head)                                                                     \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
          it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -220,7 +220,7 @@ static int check_target(struct http_request *r, struct http_refusal *why)
 
 static int parse_line(struct slice line, struct http_request *r, struct http_refusal *why)
 {
-    struct slice version;
+    struct slice version = {0};
     int err = split_line(line, r, &version, why);
 
     if (!err)

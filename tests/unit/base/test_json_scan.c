@@ -72,8 +72,8 @@ Test(json_scan, refuses_what_the_rfc_refuses)
         "{\"a\":1 \"b\":2}",
         "{\"a\" 1}",
         "[1]]",
-        "\x0b"
-        "1",
+        ("\x0b"
+         "1"),
         "\"a\" :",
     };
 
