@@ -109,5 +109,5 @@ int64_t backoff_ms(int64_t base_ms, int64_t cap_ms, unsigned attempt)
         whole = cap_ms;
     if (whole <= 0)
         return 0;
-    return random_between((whole + 1) / 2, whole);
+    return random_between(whole - whole / 2, whole);
 }

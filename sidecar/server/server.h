@@ -85,7 +85,8 @@ void server_config_defaults(struct server_config *c);
 struct server_stats {
     uint64_t connections_total;
     uint64_t requests_total;
-    uint64_t outside_total;  /* requests whose peer is not this machine: nobody else can notice that we leave */
+    /* requests whose peer is not this machine: nobody else can notice that we leave */
+    uint64_t outside_total;
     uint64_t refused_total; /* 400-class answers made by the server itself */
     uint64_t bytes_in, bytes_out;
     size_t connections; /* now */
