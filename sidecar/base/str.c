@@ -117,65 +117,88 @@ static bool is_c1(const char *p, size_t step)
     return step == 2 && (unsigned char)p[0] == 0xC2 && (unsigned char)p[1] < 0xA0;
 }
 
-static void str_add_json_escape(struct str *s, unsigned code)
+/* Take one character (or one bad byte: *ret_ok is false) off *rest. */
+static struct slice take_char(struct slice *rest, bool *ret_ok)
+{
+    size_t step = slice_utf8_next(*rest);
+    struct slice taken = {rest->p, step > 0 ? step : 1};
+
+    *ret_ok = step > 0;
+    rest->p += taken.n;
+    rest->n -= taken.n;
+    return taken;
+}
+
+size_t escape_json(struct slice *rest, char out[ESCAPE_MAX])
 {
     static const char short_for[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    struct slice c;
+    unsigned code;
+    bool ok;
 
-    if (code < sizeof(short_for) && short_for[code])
-        str_addf(s, "\\%c", short_for[code]);
-    else if (code == '"' || code == '\\')
-        str_addf(s, "\\%c", (int)code);
-    else
-        str_addf(s, "\\u%04x", code);
+    if (rest->n == 0)
+        return 0;
+    c = take_char(rest, &ok);
+    code = (unsigned char)c.p[0];
+    if (!ok) {
+        memcpy(out, "\xEF\xBF\xBD", 3); /* U+FFFD */
+        return 3;
+    }
+    if (code == '"' || code == '\\' || (code < sizeof(short_for) && short_for[code])) {
+        out[0] = '\\';
+        out[1] = code < sizeof(short_for) ? short_for[code] : (char)code;
+        return 2;
+    }
+    if (is_c1(c.p, c.n))
+        code = (unsigned char)c.p[1];
+    else if (code >= 0x20 && code != 0x7F) {
+        memcpy(out, c.p, c.n);
+        return c.n;
+    }
+    (void)snprintf(out, ESCAPE_MAX, "\\u%04x", code);
+    return 6;
+}
+
+size_t escape_printable(struct slice *rest, char out[ESCAPE_MAX])
+{
+    struct slice c;
+    bool ok;
+
+    if (rest->n == 0)
+        return 0;
+    c = take_char(rest, &ok);
+    if (ok && !is_c1(c.p, c.n) && (unsigned char)c.p[0] >= 0x20 && c.p[0] != 0x7F) {
+        memcpy(out, c.p, c.n);
+        return c.n;
+    }
+    for (size_t i = 0; i < c.n; i++)
+        (void)snprintf(out + 4 * i, ESCAPE_MAX - 4 * i, "\\x%02X", (unsigned)(unsigned char)c.p[i]);
+    return 4 * c.n; /* at most 8: only C1 controls are longer than one byte */
 }
 
 void str_add_json(struct str *s, struct slice text)
 {
-    str_add(s, SLICE("\""));
-    while (text.n > 0 && !s->failed) {
-        size_t step = slice_utf8_next(text);
-        unsigned char c = (unsigned char)text.p[0];
+    char out[ESCAPE_MAX];
+    size_t n;
 
-        if (step == 0) {
-            str_add(s, SLICE("\xEF\xBF\xBD"));
-            step = 1;
-        } else if (step == 1 && (c < 0x20 || c == 0x7F || c == '"' || c == '\\')) {
-            str_add_json_escape(s, c);
-        } else if (is_c1(text.p, step)) {
-            str_add_json_escape(s, (unsigned char)text.p[1]);
-        } else {
-            str_add(s, (struct slice){text.p, step});
-        }
-        text.p += step;
-        text.n -= step;
-    }
+    str_add(s, SLICE("\""));
+    while (!s->failed && (n = escape_json(&text, out)) > 0)
+        str_add(s, (struct slice){out, n});
     str_add(s, SLICE("\""));
 }
 
 void str_add_printable(struct str *s, struct slice text, size_t max_bytes)
 {
-    size_t from = s->len;
+    size_t from = s->len, n;
+    char out[ESCAPE_MAX];
 
-    while (text.n > 0 && !s->failed) {
-        size_t step = slice_utf8_next(text);
-        unsigned char c = (unsigned char)text.p[0];
-        bool is_bad = step == 0 || (step == 1 && (c < 0x20 || c == 0x7F)) || is_c1(text.p, step);
-        size_t before = s->len;
-
-        if (step == 0)
-            step = 1;
-        for (size_t i = 0; is_bad && i < step; i++)
-            str_addf(s, "\\x%02X", (unsigned)(unsigned char)text.p[i]);
-        if (!is_bad)
-            str_add(s, (struct slice){text.p, step});
-        if (s->len - from > max_bytes) {
-            str_truncate(s, before);
+    while (!s->failed && (n = escape_printable(&text, out)) > 0) {
+        if (s->len - from + n > max_bytes) {
             str_add(s, SLICE("..."));
             return;
         }
-        text.p += step;
-        text.n -= step;
+        str_add(s, (struct slice){out, n});
     }
 }
 

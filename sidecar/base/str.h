@@ -31,6 +31,13 @@ void str_vaddf(struct str *s, const char *fmt, va_list ap) __attribute__((format
 void str_add_json(struct str *s, struct slice text);
 /* control characters and invalid UTF-8 as \xNN, cut with "..." */
 void str_add_printable(struct str *s, struct slice text, size_t max_bytes);
+/*
+ * One step of these two for other sinks: takes the next character (or bad byte) off *rest and puts
+ * what stands for it into out. Returns its length, 0 when *rest is empty.
+ */
+enum { ESCAPE_MAX = 12 };
+size_t escape_json(struct slice *rest, char out[ESCAPE_MAX]);
+size_t escape_printable(struct slice *rest, char out[ESCAPE_MAX]);
 void str_truncate(struct str *s, size_t len);
 static inline bool str_ok(const struct str *s)
 {

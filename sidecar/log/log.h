@@ -42,12 +42,20 @@ void log_init(enum log_level level, enum log_format format);
 void log_set_buffered(bool on);
 bool log_wants(enum log_level level);
 
-/* One line. module: a literal such as "platform". fields may be NULL. */
+/*
+ * One line, from the loop's thread only. module: a literal such as "platform". fields may be NULL.
+ * A line over LOG_LINE_MAX is cut and says so. %m is the errno on entry.
+ */
 void log_event(enum log_level level, const char *module, const struct log_field *fields,
                size_t field_count, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* Everything that can be written now, without blocking. Returns true when nothing is left. */
 bool log_flush(void);
+/*
+ * While log_flush() returns false: a descriptor (ours, do not close) that becomes readable when
+ * stderr takes bytes again; -1 when there is none, then try again a little later.
+ */
+int log_wait_fd(void);
 /* Before exit: waits for stderr at most max_ms. */
 void log_finish(int max_ms);
 uint64_t log_dropped(void); /* lines lost since start */

@@ -1,0 +1,227 @@
+/*
+ * What a log line looks like, as text for people and as JSON for machines. Where it goes is log.c's
+ * business. Nothing is allocated: this runs once per forwarded request.
+ */
+#include "log/line.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/banned.h"
+
+enum {
+    LINE_RESERVE = 32,                       /* bytes kept for the end: ","cut":true} and newline */
+    LINE_LIMIT = LOG_LINE_MAX - LINE_RESERVE /* where content stops */
+};
+
+static const char *const level_names[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error"};
+
+/* The end of the last string may lie a byte behind the limit. */
+static size_t room(const struct line *line)
+{
+    return line->n < LINE_LIMIT ? LINE_LIMIT - line->n : 0;
+}
+
+/* All or nothing; once something was left out, all that follows is too. */
+static void put(struct line *line, struct slice bytes)
+{
+    if (line->is_cut || bytes.n > room(line)) {
+        line->is_cut = true;
+        return;
+    }
+    if (bytes.n > 0)
+        memcpy(line->p + line->n, bytes.p, bytes.n);
+    line->n += bytes.n;
+}
+
+/* Into the reserve: what closes an open bracket must always fit. */
+static void put_end(struct line *line, struct slice bytes)
+{
+    memcpy(line->p + line->n, bytes.p, bytes.n);
+    line->n += bytes.n;
+}
+
+typedef size_t escape_fn(struct slice *rest, char out[ESCAPE_MAX]);
+
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+static void put_escaped(struct line *line, struct slice text, escape_fn *escape)
+{
+    char out[ESCAPE_MAX];
+
+    while (text.n > 0 && !line->is_cut) {
+        size_t n = 0, fits = room(line);
+
+        /* Nearly all of it is plain ASCII: copied in runs. */
+        while (n < text.n && n < fits && is_plain(text.p[n]))
+            n++;
+        put(line, (struct slice){text.p, n});
+        text.p += n;
+        text.n -= n;
+        if (text.n > 0) {
+            n = escape(&text, out);
+            put(line, (struct slice){out, n});
+        }
+    }
+}
+
+/* The digits of v at the end of buf; returns where they begin. */
+static struct slice number_text(int64_t v, char buf[24])
+{
+    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    size_t at = 24;
+
+    do {
+        buf[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (v < 0)
+        buf[--at] = '-';
+    return (struct slice){buf + at, 24 - at};
+}
+
+static void put_ms(char *where, int ms)
+{
+    where[0] = (char)('0' + ms / 100);
+    where[1] = (char)('0' + ms / 10 % 10);
+    where[2] = (char)('0' + ms % 10);
+}
+
+/* RFC 3339 in UTC. All but the milliseconds is kept for the lines of the same second. */
+static void put_utc(struct line *line, int64_t wall_ms)
+{
+    static char text[CLOCK_TEXT_MAX];
+    static int64_t text_s = -1;
+
+    if (text_s != wall_ms / 1000) {
+        text_s = wall_ms / 1000;
+        (void)clock_wall_text(wall_ms, text);
+    }
+    put_ms(text + 20, (int)(wall_ms % 1000));
+    put(line, slice_of(text));
+}
+
+/* The hour where the reader is. */
+static void put_local(struct line *line, int64_t wall_ms)
+{
+    static char text[] = "HH:MM:SS.mmm";
+    static int64_t text_s = -1;
+
+    if (text_s != wall_ms / 1000) {
+        time_t seconds = (time_t)(wall_ms / 1000);
+        struct tm tm;
+
+        text_s = wall_ms / 1000;
+        if (localtime_r(&seconds, &tm))
+            (void)strftime(text, 9, "%H:%M:%S", &tm);
+        text[8] = '.';
+    }
+    put_ms(text + 9, (int)(wall_ms % 1000));
+    put(line, slice_of(text));
+}
+
+static void put_json_field(struct line *line, const struct log_field *field)
+{
+    size_t before = line->n;
+    char digits[24];
+
+    put(line, SLICE(",\""));
+    put(line, slice_of(field->key)); /* a literal of ours: nothing to escape */
+    put(line, field->is_number ? SLICE("\":") : SLICE("\":\""));
+    if (field->is_number)
+        put(line, number_text(field->number, digits));
+    if (line->is_cut) {
+        line->n = before; /* not even its beginning, or half a number */
+    } else if (!field->is_number) {
+        put_escaped(line, field->text, escape_json);
+        put_end(line, SLICE("\"")); /* cut or not, it is closed */
+    }
+}
+
+static void make_json(struct line *line, enum log_level level, const char *module,
+                      struct slice text, const struct log_field *fields, size_t field_count)
+{
+    put(line, SLICE("{\"time\":\""));
+    put_utc(line, clock_wall_ms());
+    put(line, SLICE("\",\"level\":\""));
+    put(line, slice_of(level_names[level]));
+    put(line, SLICE("\",\"module\":\""));
+    put(line, slice_of(module));
+    put(line, SLICE("\",\"msg\":\""));
+    put_escaped(line, text, escape_json);
+    put_end(line, SLICE("\""));
+    for (size_t i = 0; i < field_count && !line->is_cut; i++)
+        put_json_field(line, &fields[i]);
+    put_end(line, line->is_cut ? SLICE(",\"cut\":true}\n") : SLICE("}\n"));
+}
+
+/* A value with blanks in it, or none at all, is quoted. */
+static bool wants_quotes(struct slice text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == ' ' || text.p[i] == '"' || text.p[i] == '=')
+            return true;
+    }
+    return text.n == 0;
+}
+
+static size_t escape_quoted(struct slice *rest, char out[ESCAPE_MAX])
+{
+    if (rest->n > 0 && rest->p[0] == '"') {
+        memcpy(out, "\\\"", 2);
+        rest->p++;
+        rest->n--;
+        return 2;
+    }
+    return escape_printable(rest, out);
+}
+
+static void make_text(struct line *line, enum log_level level, const char *module,
+                      struct slice text, const struct log_field *fields, size_t field_count)
+{
+    static const struct slice levels[] = {[LOG_DEBUG] = SLICE_INIT(" debug   "),
+                                          [LOG_INFO] = SLICE_INIT(" info    "),
+                                          [LOG_WARNING] = SLICE_INIT(" warning "),
+                                          [LOG_ERROR] = SLICE_INIT(" error   ")};
+    char digits[24];
+
+    put_local(line, clock_wall_ms());
+    put(line, levels[level]);
+    put(line, slice_of(module));
+    put(line, SLICE(": "));
+    put_escaped(line, text, escape_printable);
+    for (size_t i = 0; i < field_count && !line->is_cut; i++) {
+        const struct log_field *field = &fields[i];
+        bool quoted = !field->is_number && wants_quotes(field->text);
+
+        put(line, SLICE(" "));
+        put(line, slice_of(field->key));
+        put(line, quoted ? SLICE("=\"") : SLICE("="));
+        if (field->is_number)
+            put(line, number_text(field->number, digits));
+        else
+            put_escaped(line, field->text, quoted ? escape_quoted : escape_printable);
+        if (quoted)
+            put(line, SLICE("\""));
+    }
+    put_end(line, line->is_cut ? SLICE("... (cut)\n") : SLICE("\n"));
+}
+
+void line_make(struct line *line, enum log_format format, enum log_level level, const char *module,
+               struct slice text, const struct log_field *fields, size_t field_count)
+{
+    line->n = 0;
+    line->is_cut = false;
+    if (format == LOG_FORMAT_JSON)
+        make_json(line, level, module, text, fields, field_count);
+    else
+        make_text(line, level, module, text, fields, field_count);
+}
