@@ -176,8 +176,7 @@ static bool wants_quotes(struct slice text)
 static size_t escape_quoted(struct slice *rest, char out[ESCAPE_MAX])
 {
     if (rest->n > 0 && rest->p[0] == '"') {
-        out[0] = '\\';
-        out[1] = '"';
+        memcpy(out, "\\\"", 2);
         rest->p++;
         rest->n--;
         return 2;

@@ -38,7 +38,8 @@ enum {
 
 /*
  * The callbacks of whoever answers. ctx is what server_open was given. All but on_request may be
- * NULL.
+ * NULL. None is ever called from inside an exchange_*() call: what such a call leads to happens
+ * after the callback that made it has returned, or at the end of the loop's turn.
  */
 struct handler {
     /*
@@ -48,9 +49,11 @@ struct handler {
     void (*on_request)(void *ctx, struct exchange *x);
     /*
      * Decoded body bytes. Returns how many were taken; fewer than given pauses reading until
-     * exchange_resume_body(). NULL: body is dropped.
+     * exchange_resume_body(). NULL: body is dropped. Bytes that came with the head follow
+     * on_request at once. Not called any more after exchange_finish() or _abort().
      */
     size_t (*on_body)(struct exchange *x, struct slice bytes);
+    /* The body is whole: once, also for a request without one. Not after exchange_finish(). */
     void (*on_body_end)(struct exchange *x);
     /* After exchange_body() returned false: the waiting bytes have left. */
     void (*on_drained)(struct exchange *x);
@@ -151,14 +154,21 @@ void exchange_answer(struct exchange *x, int status, const char *content_type,
 void exchange_answer_json(struct exchange *x, int status, struct slice json);
 
 /*
- * A streamed answer: begin, fields, end of head, body..., finish. The head leaves together with the
- * first body bytes, or at exchange_flush().
+ * A streamed answer: begin, fields, end of head, body..., finish. What is put together in one turn
+ * of the loop leaves in one write: at exchange_finish(), with a piece of more than 16 KiB, at
+ * exchange_flush(), or at the end of the turn, whichever is first. An answer whose head ends before
+ * the request's body has arrived closes the connection.
  */
 void exchange_head_begin(struct exchange *x, int status, struct slice reason);
+/*
+ * Connection, Keep-Alive and Transfer-Encoding are dropped, they are the server's to decide;
+ * Content-Length counts only with HTTP_BODY_NONE in an answer to HEAD or a 304.
+ */
 void exchange_head_field(struct exchange *x, struct slice name, struct slice value);
 /*
  * framing: HTTP_BODY_LENGTH with length, CHUNKED (close-delimited by itself for HTTP/1.0), or NONE.
- * Adds framing, Connection and, when missing, Date. 0 or -E2BIG.
+ * Adds framing, Connection and, when missing, Date. 0, or -E2BIG: nothing was kept, another head
+ * may be begun.
  */
 int exchange_head_end(struct exchange *x, enum http_framing framing, int64_t length);
 /* 1xx, HTTP/1.1 clients only */
@@ -168,7 +178,10 @@ void exchange_interim(struct exchange *x, int status, const struct http_field *f
 bool exchange_body(struct exchange *x, struct slice bytes);
 void exchange_flush(struct exchange *x);
 void exchange_finish(struct exchange *x); /* the clean end */
-/* the connection dies without a clean end: never looks like a complete answer */
+/*
+ * The connection dies without a clean end: never looks like a complete answer. exchange_finish()
+ * before the promised length was given is the same.
+ */
 void exchange_abort(struct exchange *x);
 /* an answer has begun: only finish or abort are left */
 bool exchange_head_sent(const struct exchange *x);

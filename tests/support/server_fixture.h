@@ -1,0 +1,46 @@
+/*
+ * A real server on loopback in a thread of its own, with a handler that does what the path says.
+ * The test talks to it through raw sockets and looks at the counters after fixture_stop().
+ *
+ *   /hello  answers "hello"               /later   the same after some turns of the loop
+ *   /size   answers how many bytes came   /sip     like /size, takes at most 7 bytes at a time and
+ * pauses in between /never  keeps the request             /stream  a chunked event stream, one
+ * event per 10 ms, for ever /big    1 MiB, chunked                /two     chunked: two pieces, the
+ * second some turns later /abort  chunked: one piece, then exchange_abort() /early  403 without
+ * looking at the body /collect  at most 100 bytes, sent back /kept   keeps its head, answers with
+ * target and X-Test after some turns /short  promises 10 bytes, finishes after 5   /interim  a 103,
+ * then hello    /nothing  204 /close  hello, and the last           /stale-length  Content-Length
+ * as a field, with HEAD
+ */
+#ifndef SUPPORT_SERVER_FIXTURE_H
+#define SUPPORT_SERVER_FIXTURE_H
+
+#include "loop/loop.h"
+#include "server/server.h"
+#include "support/raw_socket.h"
+
+#include <pthread.h>
+
+struct fixture {
+    struct loop *loop;
+    struct server *server;
+    struct server_config cfg;
+    struct endpoint at;
+    struct server_stats stats; /* after fixture_stop() */
+    pthread_t thread;
+    struct watch wake;
+    int wake_fd;
+    int order;                                      /* what the thread shall do when woken */
+    volatile int began, ended, complete, body_ends; /* handler calls so far */
+    volatile long body_bytes;
+    volatile long most_bytes; /* the most that on_body was given at once */
+};
+
+void fixture_config(struct fixture *f); /* defaults for tests: short timeouts, 127.0.0.1:0 */
+void fixture_start(struct fixture *f);
+void fixture_stop(struct fixture *f); /* ends and joins the thread, frees server and loop */
+enum { ORDER_STOP = 0, ORDER_LAST, ORDER_CLOSE_IDLE, ORDER_STOP_ACCEPTING };
+void fixture_order(struct fixture *f, int order);       /* done by the server's thread soon */
+bool fixture_wait(volatile int *counter, int at_least); /* with a deadline */
+
+#endif
