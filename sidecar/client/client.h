@@ -20,14 +20,16 @@ struct client_tls { /* all borrowed, NULL = default */
     const char *ca_file;
     const char *cert_file;
     const char *key_file;
-    const char *proxy;
+    const char *proxy;   /* "http://host:3128"; NULL or "": none, whatever the environment says */
+    const char *ca_hint; /* ends the sentence about a certificate that is not trusted */
 };
 
 struct client_request {
-    const char *method;                      /* "GET", "POST", ... */
-    const char *url;                         /* for Unix sockets: http://localhost/path */
-    const char *unix_path;                   /* NULL: TCP */
-    const char *headers[CLIENT_HEADERS_MAX]; /* "Name: value", NULL-terminated; copied by curl */
+    const char *method;    /* "GET", "POST", ... */
+    const char *url;       /* for Unix sockets: http://localhost/path */
+    const char *unix_path; /* NULL: TCP */
+    bool is_once; /* never on a kept connection: curl repeats a request whose connection was dead */
+    const char *headers[CLIENT_HEADERS_MAX]; /* "Name: value", NULL-terminated; copied */
     struct slice body;                       /* copied; sent when body.p is not NULL */
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
@@ -49,15 +51,16 @@ enum client_outcome {
 
 struct client_answer { /* borrowed by the callback */
     enum client_outcome outcome;
-    int status; /* 0 without an answer */
-    struct slice body;
+    int status;               /* 0 without an answer */
+    int errnum;               /* of connect(2) when outcome is CLIENT_NOT_SENT; 0 = not known */
+    struct slice body;        /* wiped after the callback: it may hold secrets */
     const char *content_type; /* "" when absent */
     const char *retry_after;  /* "" when absent; raw text */
     int64_t rate_limit;       /* X-RateLimit-*, -1 when absent */
     int64_t rate_remaining;
     int64_t elapsed_ms;
     /* a sentence when outcome != CLIENT_OK: "connection refused by 127.0.0.1:8080" */
-    char error[256];
+    char error[512];
 };
 
 struct client_call;
