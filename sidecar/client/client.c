@@ -49,7 +49,8 @@ int client_start(struct curl_io *io, const struct client_request *rq, client_don
     call->arg = arg;
     int rc = transfer_init(&call->transfer, rq, arg, err);
     if (rc == 0) {
-        rc = curl_io_start(io, call->transfer.easy, on_curl_done, call);
+        rc = curl_io_start(io, call->transfer.easy, call->transfer.rq.timeout_ms, on_curl_done,
+                           call);
         if (rc < 0)
             (void)err_set(err, rc, "cannot start the call to %s", call->transfer.peer.text);
     }

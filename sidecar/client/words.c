@@ -65,6 +65,8 @@ static void explain_timeout(CURL *easy, const struct client_request *rq,
     curl_off_t named_us = 0;
     curl_off_t connected_us = 0;
     curl_off_t ready_us = 0;
+    int64_t took_ms =
+        a->elapsed_ms > 0 ? a->elapsed_ms : rq->timeout_ms; /* 0: never left the queue */
 
     (void)curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &named_us);
     (void)curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected_us);
@@ -76,13 +78,13 @@ static void explain_timeout(CURL *easy, const struct client_request *rq,
     else if (!rq->unix_path && named_us == 0)
         (void)snprintf(a->error, sizeof(a->error),
                        "cannot resolve %s in %lld ms: no name server answers", peer->host,
-                       (long long)a->elapsed_ms);
+                       (long long)took_ms);
     else if (connected_us > 0)
         (void)snprintf(a->error, sizeof(a->error), "TLS: no handshake with %s within %lld ms",
-                       peer->text, (long long)a->elapsed_ms);
+                       peer->text, (long long)took_ms);
     else
         (void)snprintf(a->error, sizeof(a->error), "no connection to %s within %lld ms", peer->text,
-                       (long long)a->elapsed_ms);
+                       (long long)took_ms);
 }
 
 static void explain_connect(CURL *easy, const struct client_peer *peer, struct client_answer *a)

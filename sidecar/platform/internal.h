@@ -24,22 +24,22 @@
 #include <linux/limits.h>
 
 enum {
-    TOKEN_FILE_COUNT = 8,        /* places where a token may lie */
-    TOKEN_MAX = 4096,            /* bytes, P section 7.1 */
-    UPTIME_MAX = 2147483647,     /* 32-bit column, P section 7.2 */
-    CARD_ADVISED_BYTES = 65536,  /* P section 7.1 */
-    REFUSED_LOG_AFTER = 3,       /* 401s in a row until a beat's refusal is an error, P section 7.2 */
-    REFUSED_LOG_EVERY = 20,      /* beats between two such lines */
-    FAILURE_LOG_EVERY = 20,      /* further failures in a row between two warnings */
+    TOKEN_FILE_COUNT = 8,       /* places where a token may lie */
+    TOKEN_MAX = 4096,           /* bytes, P section 7.1 */
+    UPTIME_MAX = 2147483647,    /* 32-bit column, P section 7.2 */
+    CARD_ADVISED_BYTES = 65536, /* P section 7.1 */
+    REFUSED_LOG_AFTER = 3,  /* 401s in a row until a beat's refusal is an error, P section 7.2 */
+    REFUSED_LOG_EVERY = 20, /* beats between two such lines */
+    FAILURE_LOG_EVERY = 20, /* further failures in a row between two warnings */
 };
 
 /* Milliseconds that no key sets. Tests shorten them before platform_start(). */
 struct platform_times {
-    int64_t backoff_base, backoff_cap; /* P section 4.4 */
-    int64_t refused_cap;               /* auth lost, P sections 4.4 and 5.2 */
-    int64_t confirm_gap;               /* between two "not found" that make a removal */
-    int64_t shrink_gap;                /* before a shrunken map of secrets is pulled again */
-    int64_t extra_beat_gap;            /* design section 6 */
+    int64_t backoff_base, backoff_cap;      /* P section 4.4 */
+    int64_t refused_cap;                    /* auth lost, P sections 4.4 and 5.2 */
+    int64_t confirm_gap;                    /* between two "not found" that make a removal */
+    int64_t shrink_gap;                     /* before a shrunken map of secrets is pulled again */
+    int64_t extra_beat_gap;                 /* design section 6 */
     int64_t paused_slow_after, paused_slow; /* P section 20.3 */
     int64_t token_recheck;                  /* P section 19 */
     int64_t finish_check;                   /* at most, for the look before the last beat */
@@ -64,14 +64,16 @@ void activity_bad(struct activity *a, const struct reply *r); /* counts, and say
 /* After activity_bad: when to try again. cap_ms 0 = the usual one. Retry-After is a floor. */
 int64_t activity_retry_at(const struct activity *a, const struct reply *r, int64_t cap_ms);
 
-/* ---- disk.c ------------------------------------------------------------------------------------ */
+/* ---- disk.c ------------------------------------------------------------------------------------
+ */
 typedef void disk_fn(struct platform *p, int code, struct slice content, const char *message);
 /* fn runs later, from the loop, and not at all once p is freed. 0 or -errno. */
 int disk_read_secret(struct platform *p, const char *path, bool mounted, disk_fn *fn);
 int disk_write_secret(struct platform *p, const char *path, struct slice content, disk_fn *fn);
 void disk_forget(struct platform *p);
 
-/* ---- token.c ----------------------------------------------------------------------------------- */
+/* ---- token.c -----------------------------------------------------------------------------------
+ */
 struct token_waiter { /* embedded; zeroed = not waiting */
     struct list node;
     bool is_waiting;
@@ -117,7 +119,8 @@ void token_worked(struct platform *p, unsigned age); /* a call that proves it an
 void token_minted(struct platform *p, struct slice token, void (*fn)(struct platform *p));
 bool token_is_plausible(struct slice token); /* one line, no blanks, at most TOKEN_MAX */
 
-/* ---- inbound.c --------------------------------------------------------------------------------- */
+/* ---- inbound.c ---------------------------------------------------------------------------------
+ */
 struct inbound {
     struct str secret;
     struct str candidate; /* named by a beat; adopted when the row is next seen alive */
@@ -129,21 +132,22 @@ void inbound_named(struct platform *p, struct slice json, bool row_is_known);
 void inbound_row_is_alive(struct platform *p);
 void inbound_release(struct platform *p);
 
-/* ---- state.c ----------------------------------------------------------------------------------- */
+/* ---- state.c -----------------------------------------------------------------------------------
+ */
 enum state_step {
     STATE_REST = 0,
-    STATE_ASKING,   /* GET state */
-    STATE_REREAD,   /* 401: the token sources are read again */
-    STATE_LOOKING,  /* GET the row */
-    STATE_GAP,      /* not found once: waiting to look again */
-    STATE_REPEAT,   /* the row is there: is the state still 401? */
-    STATE_WHOSE,    /* still: does the token open what an admin's would? */
+    STATE_ASKING,  /* GET state */
+    STATE_REREAD,  /* 401: the token sources are read again */
+    STATE_LOOKING, /* GET the row */
+    STATE_GAP,     /* not found once: waiting to look again */
+    STATE_REPEAT,  /* the row is there: is the state still 401? */
+    STATE_WHOSE,   /* still: does the token open what an admin's would? */
 };
 struct state_watch {
     struct activity a;
     enum state_step step;
-    bool again;             /* asked for while one was under way */
-    bool is_confirming;     /* the row was not found once already */
+    bool again;         /* asked for while one was under way */
+    bool is_confirming; /* the row was not found once already */
     int64_t paused_since_ms;
     struct token_waiter waiter;
 };
@@ -155,7 +159,8 @@ bool row_allows_register(const struct reply *r, char *ret_why, size_t cap);
 bool row_is_removed(const struct reply *r);   /* 410, or 200 with that status */
 bool row_is_not_found(const struct reply *r); /* 404 with the platform's own words */
 
-/* ---- register.c -------------------------------------------------------------------------------- */
+/* ---- register.c --------------------------------------------------------------------------------
+ */
 enum register_step {
     REGISTER_REST = 0, /* nothing to do */
     REGISTER_CHECKING, /* a token is held: the state activity is asking (P 7.1a) */
@@ -168,13 +173,15 @@ enum register_step {
 };
 enum { REGISTER_STEP_COUNT = REGISTER_REFUSED + 1 };
 enum register_event {
-    REGISTER_WANTED = 0, /* start, after paused, failed, bootstrap again */
+    REGISTER_WANTED = 0, /* start, after paused, failed */
     REGISTER_NEW_CARD,
-    REGISTER_CLEAR,   /* the state activity or the row: go on */
-    REGISTER_BAR,     /* paused, removed, auth lost */
+    REGISTER_CLEAR,   /* the state activity: the workspace is active */
+    REGISTER_BAR,     /* paused, removed, auth lost: by the state activity or the row */
+    REGISTER_ALLOWED, /* the row: may be registered */
     REGISTER_DONE,    /* the platform took it */
     REGISTER_TROUBLE, /* try again later */
     REGISTER_DENIED,  /* 401 and no other token to be had */
+    REGISTER_REVOKED, /* every token is gone (P 7.1c) and the operator left tokens to us */
     REGISTER_TIMER,
     REGISTER_TOKEN, /* another bearer is held */
 };
@@ -183,44 +190,49 @@ enum { REGISTER_EVENT_COUNT = REGISTER_TOKEN + 1 };
 struct registrar {
     struct activity a;
     enum register_step step;
-    bool wants_register, wants_card;
-    bool token_tried;         /* one retry with another token per attempt */
-    bool was_saved_answer;    /* the answer's delivery_mode was looked at */
-    unsigned bootstrap_age;   /* token age at which a bootstrap was tried after revocation */
+    bool wants_register, wants_card; /* to be done; taken back when the call leaves */
+    bool sent_register;              /* what the call under way is */
+    unsigned denied_age;             /* the bearer that register refused: not again with it */
+    unsigned revoked_age;            /* the bearer after whose revocation we tried once */
+    int64_t retry_cap_ms;            /* of the trouble at hand; 0 = the usual */
+    int64_t retry_floor_ms;
     bool poll_warned, card_warned, mode_warned;
-    const struct reply *reply; /* of the event being handled; NULL outside */
     struct token_waiter waiter;
 };
 void register_start(struct platform *p);
 void register_stop(struct platform *p);
-void register_want(struct platform *p, const char *why);
+void register_want(struct platform *p); /* by state.c, which has just seen it active */
 void register_want_card(struct platform *p);
-void register_on_verdict(struct platform *p, enum register_event e); /* CLEAR or BAR */
+void register_on_verdict(struct platform *p, bool is_clear); /* each conclusion of state.c */
 void register_on_token(struct platform *p);
-void register_event_for_test(struct platform *p, enum register_step s, enum register_event e);
+void register_on_revoked(struct platform *p); /* auth lost, yet beats are taken without a token */
+bool register_is_defined(enum register_step s, enum register_event e); /* for the table's test */
 
-/* ---- heartbeat.c ------------------------------------------------------------------------------- */
+/* ---- heartbeat.c -------------------------------------------------------------------------------
+ */
 struct heart {
     struct activity a;
-    struct call extra;       /* unused while a.call serves both */
+    struct call extra; /* unused while a.call serves both */
     struct timer extra_timer;
-    int64_t last_sent_ms;    /* 0 = never */
-    int64_t not_before_ms;   /* Retry-After */
-    int64_t beats;           /* finished */
-    int64_t sent_uptime[2];  /* uptime_seconds of the last two beats: "is the row still ours?" */
-    bool accepted;           /* any beat got a 200 */
-    int64_t last_200_ms;
-    unsigned refused;        /* 401s in a row */
-    bool is_repeat;          /* the one retry after a 401 */
+    int64_t last_sent_ms;   /* 0 = never */
+    int64_t not_before_ms;  /* Retry-After */
+    int64_t beats;          /* finished */
+    int64_t sent_uptime[2]; /* uptime_seconds of the last two beats: "is the row still ours?" */
+    bool accepted;          /* any beat got a 200 */
+    bool was_extra;         /* the one under way */
+    unsigned refused;       /* 401s in a row */
+    bool is_repeat;         /* the one retry after a 401 */
     bool is_started;
     struct token_waiter waiter;
 };
 void heartbeat_start(struct platform *p);
 void heartbeat_stop(struct platform *p);
 void heartbeat_extra(struct platform *p, bool now);
-struct str heartbeat_body(const struct platform *p, const struct beat *b);
+void heartbeat_body(const struct platform *p, const struct beat *b, struct str *ret);
+void heartbeat_note_sent(struct platform *p, const struct beat *b);
 
-/* ---- secrets.c --------------------------------------------------------------------------------- */
+/* ---- secrets.c ---------------------------------------------------------------------------------
+ */
 struct secret_puller {
     struct activity a;
     bool is_started;
@@ -234,7 +246,8 @@ void secrets_release(struct secrets *s); /* wipes */
 /* A flat object of strings, sorted by name. 0, -EBADMSG (not such a thing) or -ENOMEM. */
 int secrets_parse(struct slice json, struct secrets *ret);
 
-/* ---- platform.c -------------------------------------------------------------------------------- */
+/* ---- platform.c --------------------------------------------------------------------------------
+ */
 struct platform {
     struct loop *loop;
     struct store *store;
