@@ -147,6 +147,7 @@ struct state_watch {
     struct activity a;
     enum state_step step;
     bool again;         /* asked for while one was under way */
+    bool is_first_done; /* the phase was set */
     bool is_confirming; /* the row was not found once already */
     int64_t paused_since_ms;
     struct token_waiter waiter;
