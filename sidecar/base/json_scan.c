@@ -177,7 +177,7 @@ static const char *scan_key(const char *p, const char *end, struct slice *ret_ke
     return skip_blanks(p + 1, end);
 }
 
-static const char *scan_value(const char *p, const char *end)
+static const char *scan_value(const char *p, const char *end, unsigned depth_max)
 {
     uint64_t objects = 0; /* bit d-1: is the container at depth d an object */
     unsigned depth = 0;
@@ -190,7 +190,7 @@ static const char *scan_value(const char *p, const char *end)
             bool is_object = *p == '{';
             char closer = is_object ? '}' : ']';
 
-            if (depth == JSON_SCAN_DEPTH_MAX)
+            if (depth == depth_max)
                 return NULL;
             p = skip_blanks(p + 1, end);
             if (p == end)
@@ -243,7 +243,7 @@ enum json_type json_validate(struct slice text)
         return JSON_BAD;
     end = text.p + text.n;
     from = skip_blanks(text.p, end);
-    p = scan_value(from, end);
+    p = scan_value(from, end, JSON_SCAN_DEPTH_MAX);
     if (!p || skip_blanks(p, end) != end)
         return JSON_BAD;
     return type_at(from, end);
@@ -299,7 +299,7 @@ bool json_next(struct json_iter *it)
     if (it->is_object && !(p = scan_key(p, it->end, &it->key)))
         return iter_stop(it, true);
     value = p;
-    p = scan_value(value, it->end);
+    p = scan_value(value, it->end, JSON_SCAN_DEPTH_MAX - 1); /* the container is a level too */
     if (!p)
         return iter_stop(it, true);
     it->value = (struct slice){value, (size_t)(p - value)};

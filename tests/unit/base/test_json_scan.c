@@ -87,6 +87,7 @@ Test(json_scan, refuses_what_the_rfc_refuses)
 Test(json_scan, stops_at_its_depth)
 {
     char text[2 * (JSON_SCAN_DEPTH_MAX + 1)];
+    struct json_iter it;
 
     memset(text, '[', JSON_SCAN_DEPTH_MAX);
     memset(text + JSON_SCAN_DEPTH_MAX, ']', JSON_SCAN_DEPTH_MAX);
@@ -94,6 +95,8 @@ Test(json_scan, stops_at_its_depth)
     memset(text, '[', JSON_SCAN_DEPTH_MAX + 1);
     memset(text + JSON_SCAN_DEPTH_MAX + 1, ']', JSON_SCAN_DEPTH_MAX + 1);
     cr_assert_eq(json_validate((struct slice){text, sizeof(text)}), JSON_BAD);
+    cr_assert(json_iter_begin(&it, (struct slice){text, sizeof(text)}));
+    cr_assert(!json_next(&it) && it.failed, "walking refuses what validating refuses");
 }
 
 static const char sample[] = "{\"jsonrpc\":\"2.0\",\"id\":12345678901234567890.50,\"params\":{"
