@@ -1,0 +1,59 @@
+/*
+ * Which fields cross the sidecar, one function per direction. A head is always generated, never
+ * copied (A section 10): the request line and framing are ours, the agent's and client's end-to-end
+ * fields pass byte for byte and in order.
+ *
+ * Source: A sections 9, 10.3; design section 5 (listen.inbound_auth, trusted_proxies).
+ */
+#ifndef PROXY_HEADERS_H
+#define PROXY_HEADERS_H
+
+#include "config/config.h"
+#include "http/request.h"
+#include "http/response.h"
+#include "http/write.h"
+#include "proxy/route.h"
+#include "proxy/sources.h"
+
+enum {
+    VIA_LOOP_MAX = 8, /* our own name this often in Via: a forwarding loop, answered with 508 */
+};
+
+/* Who sends the request, by its Authorization fields. */
+enum auth_verdict {
+    AUTH_OTHER = 0, /* none, or one that is the agent's business */
+    AUTH_PLATFORM,  /* a bearer equal to the platform's inbound secret */
+};
+
+/*
+ * Compared in constant time. An empty secret matches nothing. "Bearer" in any case, one blank.
+ */
+enum auth_verdict headers_auth(const struct http_request *rq, struct slice inbound_secret);
+/* Is one of the Authorization fields this bearer? Constant time; empty matches nothing. */
+bool headers_has_bearer(const struct http_request *rq, struct slice token);
+
+struct header_context {
+    enum inbound_auth auth;
+    bool via;
+    bool is_trusted;  /* the peer is one of listen.trusted_proxies */
+    bool is_card;     /* a card fetch: identity encoding, no validators, no range (A section 3.6) */
+    const char *peer; /* "203.0.113.7"; "unix" has no address and adds no X-Forwarded-For */
+    struct slice strip_prefix;    /* what route_pick cut off, for X-Forwarded-Prefix; "" = none */
+    struct slice inbound_secret;  /* removed in mode auto and require; "" = none known */
+    struct slice workspace_token; /* never goes to the agent; "" = none known */
+};
+
+/*
+ * The whole head for the agent, with its empty line. 0, -ELOOP (we are in Via too often), -E2BIG
+ * (w is too small).
+ */
+int headers_to_agent(struct http_writer *w, const struct http_request *rq, struct slice method,
+                     const struct route *route, const struct header_context *c);
+
+/* Does this field of the agent's answer go to the client? */
+bool headers_passes_back(const struct http_response *r, const struct http_field *f);
+
+/* The first Via value that has our name is ours too: what we add. */
+extern const struct slice headers_via;
+
+#endif

@@ -1,0 +1,338 @@
+#include "proxy/card.h"
+
+#include "base/cleanup.h"
+#include "base/json_scan.h"
+#include "proxy/route.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define BASE "https://api.example.com/agents/foo"
+
+static const struct card_base base = {.url = SLICE_INIT(BASE)};
+
+static void expect(const char *card, const char *want)
+{
+    CLEANUP(str_release) struct str out = {0};
+    CLEANUP(str_release) struct str again = {0};
+    struct err err = {0};
+
+    cr_assert_eq(card_rewrite(slice_of(card), &base, CARD_SIGNATURES_STRIP, &out, &err), 0,
+                 "%s: %s", card, err.msg);
+    cr_assert_str_eq(str_z(&out), want);
+    cr_assert_eq(json_validate(str_slice(&out)), JSON_OBJECT);
+    cr_assert_eq(card_rewrite(str_slice(&out), &base, CARD_SIGNATURES_STRIP, &again, &err), 0);
+    cr_assert_str_eq(str_z(&again), want, "a second rewrite changes nothing");
+}
+
+static void expect_platform(const char *card, const char *endpoint, const char *public_url,
+                            const char *want)
+{
+    CLEANUP(str_release) struct str out = {0};
+    struct card_base b = {.url = slice_of(public_url)};
+    struct err err = {0};
+
+    cr_assert_eq(card_rewrite_for_platform(slice_of(card), &b, slice_of(endpoint), &out, &err), 0,
+                 "%s", err.msg);
+    cr_assert_str_eq(str_z(&out), want);
+    cr_assert_eq(json_validate(str_slice(&out)), JSON_OBJECT);
+}
+
+Test(proxy_card, maps_every_address_and_nothing_else)
+{
+    static const struct {
+        const char *card, *want;
+    } rows[] = {
+        /* 0.3 */
+        {"{\"url\":\"http://127.0.0.1:9000/\"}", "{\"url\":\"" BASE "/\"}"},
+        {"{\"url\":\"http://127.0.0.1:9000\"}", "{\"url\":\"" BASE "\"}"},
+        {"{\"url\":\"http://[::1]:9000/a2a?x=1#frag\"}", "{\"url\":\"" BASE "/a2a?x=1\"}"},
+        {"{\"url\":\"http://user:pw@h/a\"}", "{\"url\":\"" BASE "/a\"}"},
+        {"{\"url\":\"http:\\/\\/0.0.0.0:1\\/a\\u0062\"}", "{\"url\":\"" BASE "/ab\"}"},
+        {"{\"u\\u0072l\":\"http://h/a\"}", "{\"u\\u0072l\":\"" BASE "/a\"}"},
+        {"{\"url\":\"http://h/a\",\"url\":\"http://i/b\"}",
+         "{\"url\":\"" BASE "/a\",\"url\":\"" BASE "/b\"}"},
+        {"{\"url\":\"HTTP://h/A%2f\"}", "{\"url\":\"" BASE "/A%2f\"}"},
+        /* bytes around the tokens stay: blanks, order, numbers, unknown members, equal keys */
+        {" { \"n\" : 1.0e+2 ,\r\n \"url\" :\t\"http://h/\" , \"n\" : 12345678901234567890 } ",
+         " { \"n\" : 1.0e+2 ,\r\n \"url\" :\t\"" BASE "/\" , \"n\" : 12345678901234567890 } "},
+        {"{\"documentationUrl\":\"http://h/d\",\"iconUrl\":\"http://h/"
+         "i\",\"provider\":{\"url\":\"http://"
+         "h\"},\"securitySchemes\":{\"o\":{\"openIdConnectUrl\":\"http://h/o\"}}}",
+         "{\"documentationUrl\":\"http://h/d\",\"iconUrl\":\"http://h/"
+         "i\",\"provider\":{\"url\":\"http://"
+         "h\"},\"securitySchemes\":{\"o\":{\"openIdConnectUrl\":\"http://h/o\"}}}"},
+        /* 1.0 */
+        {"{\"supportedInterfaces\":[{\"url\":\"http://h/a\",\"protocolBinding\":\"JSONRPC\"},"
+         "{\"url\":\"http://h/r\",\"protocolBinding\":\"HTTP+JSON\",\"tenant\":\"http://t\"}]}",
+         "{\"supportedInterfaces\":[{\"url\":\"" BASE "/a\",\"protocolBinding\":\"JSONRPC\"},"
+         "{\"url\":\"" BASE "/r\",\"protocolBinding\":\"HTTP+JSON\",\"tenant\":\"http://t\"}]}"},
+        /* what cannot pass us goes: first, middle, last */
+        {"{\"supportedInterfaces\":[ {\"url\":\"h:1\",\"protocolBinding\":\"GRPC\"} , "
+         "{\"url\":\"http://h/a\",\"protocolBinding\":\"JSONRPC\"}\n]}",
+         "{\"supportedInterfaces\":[ {\"url\":\"" BASE "/a\",\"protocolBinding\":\"JSONRPC\"}\n]}"},
+        {"{\"supportedInterfaces\":[{\"url\":\"http://h/a\"}, "
+         "{\"url\":\"x\",\"protocolBinding\":\"GRPC\"}, "
+         "{\"url\":\"http://h/b\"}]}",
+         "{\"supportedInterfaces\":[{\"url\":\"" BASE "/a\"}, {\"url\":\"" BASE "/b\"}]}"},
+        {"{\"additionalInterfaces\":[{\"url\":\"http://h/a\",\"transport\":\"JSONRPC\"},"
+         "{\"url\":\"http://h:2\",\"transport\":\"GRPC\"}, "
+         "{\"url\":\"ws://h\",\"transport\":\"WEBSOCKET\"}]}",
+         "{\"additionalInterfaces\":[{\"url\":\"" BASE "/a\",\"transport\":\"JSONRPC\"}]}"},
+        /* ... unless nothing would remain */
+        {"{\"supportedInterfaces\":[{\"url\":\"h:1\",\"protocolBinding\":\"GRPC\"}]}",
+         "{\"supportedInterfaces\":[{\"url\":\"h:1\",\"protocolBinding\":\"GRPC\"}]}"},
+        {"{\"supportedInterfaces\":[]}", "{\"supportedInterfaces\":[]}"},
+        {"{\"supportedInterfaces\":7}", "{\"supportedInterfaces\":7}"},
+        /* twins after mapping */
+        {"{\"supportedInterfaces\":[{\"url\":\"http://a/\",\"protocolBinding\":\"JSONRPC\","
+         "\"protocolVersion\":\"1.0\"},{\"url\":\"http://b/\",\"protocolBinding\":\"JSONRPC\","
+         "\"protocolVersion\":\"1.0\"},{\"url\":\"http://b/\",\"protocolBinding\":\"JSONRPC\","
+         "\"protocolVersion\":\"0.3\"}]}",
+         "{\"supportedInterfaces\":[{\"url\":\"" BASE "/\",\"protocolBinding\":\"JSONRPC\","
+         "\"protocolVersion\":\"1.0\"},{\"url\":\"" BASE "/\",\"protocolBinding\":\"JSONRPC\","
+         "\"protocolVersion\":\"0.3\"}]}"},
+        /* hybrid, and a main binding that cannot pass us */
+        {"{\"url\":\"http://h:1/"
+         "g\",\"preferredTransport\":\"GRPC\",\"additionalInterfaces\":[{\"url\":"
+         "\"h:2\",\"transport\":\"GRPC\"},{\"url\":\"http://h/a\",\"transport\":\"JSONRPC\"}]}",
+         "{\"url\":\"" BASE
+         "/a\",\"preferredTransport\":\"JSONRPC\",\"additionalInterfaces\":[{\"url\":"
+         "\"" BASE "/a\",\"transport\":\"JSONRPC\"}]}"},
+        /* the agent knew: byte for byte, escapes and all */
+        {"{\"url\":\"https:\\/\\/api.example.com/agents/foo/x\",\"signatures\":[1]}",
+         "{\"url\":\"https:\\/\\/api.example.com/agents/foo/x\",\"signatures\":[1]}"},
+        {"{\"url\":\"" BASE "\"}", "{\"url\":\"" BASE "\"}"},
+        {"{\"url\":\"" BASE "?q\"}", "{\"url\":\"" BASE "?q\"}"},
+        {"{\"url\":\"" BASE "bar/x\"}", "{\"url\":\"" BASE "/agents/foobar/x\"}"},
+        /* what is no URL of ours to map */
+        {"{\"url\":\"/a2a\"}", "{\"url\":\"/a2a\"}"},
+        {"{\"url\":\"ftp://h/\"}", "{\"url\":\"ftp://h/\"}"},
+        {"{\"url\":\"http:///x\"}", "{\"url\":\"http:///x\"}"},
+        {"{\"url\":\"http://h/a b\"}", "{\"url\":\"http://h/a b\"}"},
+        {"{\"url\":7}", "{\"url\":7}"},
+        {"{}", "{}"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        expect(rows[i].card, rows[i].want);
+}
+
+Test(proxy_card, a_signature_survives_only_an_unchanged_card)
+{
+    expect("{\"signatures\":[{\"signature\":\"s\"}],\"url\":\"http://h/\"}",
+           "{\"url\":\"" BASE "/\"}");
+    expect("{\"url\":\"http://h/\", \"signatures\":[]}", "{\"url\":\"" BASE "/\"}");
+    expect("{\"a\":1,\"signatures\":[],\"url\":\"http://h/\",\"b\":2}",
+           "{\"a\":1,\"url\":\"" BASE "/\",\"b\":2}");
+    expect("{\"signatures\":[{\"signature\":\"s\"}],\"url\":\"" BASE "/x\"}",
+           "{\"signatures\":[{\"signature\":\"s\"}],\"url\":\"" BASE "/x\"}");
+}
+
+Test(proxy_card, passing_signatures_means_changing_nothing)
+{
+    static const char card[] = "{\"url\":\"http://h/\",\"signatures\":[1]}";
+    CLEANUP(str_release) struct str out = {0};
+
+    cr_assert_eq(card_rewrite(slice_of(card), &base, CARD_SIGNATURES_PASS, &out, NULL), 0);
+    cr_assert_str_eq(str_z(&out), card);
+}
+
+Test(proxy_card, refuses_what_is_no_object)
+{
+    static const char *const bad[] = {"",      "[]", "null", "{", "{}x", "{\"url\":\"http://h\"",
+                                      "<html>"};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CLEANUP(str_release) struct str out = {0};
+        struct err err = {0};
+
+        cr_assert_eq(card_rewrite(slice_of(bad[i]), &base, CARD_SIGNATURES_STRIP, &out, &err),
+                     -EBADMSG);
+        cr_assert(*err.msg);
+        cr_assert_eq(card_rewrite_for_platform(slice_of(bad[i]), &base, SLICE(""), &out, &err),
+                     -EBADMSG);
+    }
+}
+
+Test(proxy_card, a_list_without_end_is_refused)
+{
+    CLEANUP(str_release) struct str card = {0};
+    CLEANUP(str_release) struct str out = {0};
+    struct err err = {0};
+
+    str_addz(&card, "{\"supportedInterfaces\":[0");
+    for (int i = 0; i < CARD_INTERFACES_MAX; i++)
+        str_addz(&card, ",{\"url\":\"http://h/\"}");
+    str_addz(&card, "]}");
+    cr_assert_eq(card_rewrite(str_slice(&card), &base, CARD_SIGNATURES_STRIP, &out, &err),
+                 -EBADMSG);
+    cr_assert(strstr(err.msg, "64") != NULL);
+}
+
+Test(proxy_card, an_agent_that_is_mounted_below_its_prefix_is_not_doubled)
+{
+    struct card_base mounted = {.url = SLICE(BASE), .agent_prefix = SLICE("/agents/foo")};
+    CLEANUP(str_release) struct str out = {0};
+
+    cr_assert_eq(card_url_map(&mounted, SLICE("http://h/agents/foo/x"), &out), 1);
+    cr_assert_str_eq(str_z(&out), BASE "/x");
+    str_truncate(&out, 0);
+    cr_assert_eq(card_url_map(&mounted, SLICE("http://h/agents/foobar"), &out), 1);
+    cr_assert_str_eq(str_z(&out), BASE "/agents/foobar");
+    str_truncate(&out, 0);
+    cr_assert_eq(card_url_map(&mounted, SLICE("http://h/agents/foo"), &out), 1);
+    cr_assert_str_eq(str_z(&out), BASE);
+}
+
+/* A request to the published URL, through an ingress that cuts `ingress` and our strip_prefix, hits
+ * the path the agent wrote. */
+Test(proxy_card, the_rewrite_is_the_inverse_of_the_routing)
+{
+    static const char *const segments[] = {"",        "/a",    "/a/b",  "/foo",
+                                           "/foobar", "/foo/", "/a//b", "/%2F"};
+    static const char *const queries[] = {"", "?x=1", "?"};
+    unsigned seed = 11;
+
+    for (int round = 0; round < 5000; round++) {
+        const char *ingress = segments[(size_t)rand_r(&seed) % 5];
+        const char *strip = segments[(size_t)rand_r(&seed) % 5];
+        const char *path = segments[(size_t)rand_r(&seed) % 8];
+        const char *query = queries[(size_t)rand_r(&seed) % 3];
+        CLEANUP(str_release) struct str public_url = {0};
+        CLEANUP(str_release) struct str agent_url = {0};
+        CLEANUP(str_release) struct str published = {0};
+        CLEANUP(str_release) struct str reached = {0};
+        CLEANUP(str_release) struct str want = {0};
+        struct card_base b;
+        struct route_rules rules = {.strip_prefix = slice_of(strip)};
+        struct slice target, target_path;
+        struct route r;
+        size_t host = sizeof("https://pub.example") - 1;
+
+        str_addf(&public_url, "https://pub.example%s%s", ingress, strip);
+        str_addf(&agent_url, "http://127.0.0.1:9000%s%s", path, query);
+        b = (struct card_base){.url = str_slice(&public_url)};
+        cr_assert_eq(card_url_map(&b, str_slice(&agent_url), &published), 1);
+        /* a client sends what is behind the authority; an empty path is sent as "/" */
+        target = (struct slice){published.p + host, published.len - host};
+        cr_assert(slice_starts_with(target, slice_of(ingress)));
+        target = (struct slice){target.p + strlen(ingress), target.n - strlen(ingress)};
+        target_path = target;
+        if (memchr(target.p, '?', target.n))
+            target_path.n = (size_t)((const char *)memchr(target.p, '?', target.n) - target.p);
+        r = route_pick(&rules, HTTP_POST, target, target_path);
+        if (r.needs_slash || r.target.n == 0 || r.target.p[0] == '?')
+            str_addz(&reached, "/");
+        str_add(&reached, r.target);
+        str_addf(&want, "%s%s%s", *path ? "" : "/", path, query);
+        cr_assert_str_eq(str_z(&reached), str_z(&want));
+    }
+}
+
+Test(proxy_card, the_platform_gets_our_address_or_none)
+{
+    static const char card[] =
+        "{\"name\":\"x\",\"url\":\"http://evil/\",\"additionalInterfaces\":[{\"url\":\"http://evil/"
+        "\","
+        "\"transport\":\"JSONRPC\"},{\"url\":\"http://evil/r\",\"transport\":\"HTTP+JSON\"}],"
+        "\"supportedInterfaces\":[{\"url\":\"evil:1\",\"protocolBinding\":\"GRPC\"}],"
+        "\"signatures\":[1]}";
+
+    expect_platform(card, "", "", "{\"name\":\"x\"}");
+    expect_platform(card, "https://me/a2a/inbound", "",
+                    "{\"name\":\"x\",\"url\":\"https://me/a2a/inbound\",\"additionalInterfaces\":["
+                    "{\"url\":\"https://me/a2a/inbound\",\"transport\":\"JSONRPC\"}]}");
+    expect_platform(
+        card, "", BASE,
+        "{\"name\":\"x\",\"url\":\"" BASE "/\",\"additionalInterfaces\":[{\"url\":\"" BASE
+        "/\",\"transport\":\"JSONRPC\"},{\"url\":\"" BASE "/r\",\"transport\":\"HTTP+JSON\"}]}");
+    expect_platform("{\"name\":\"x\"}", "https://me/", "",
+                    "{\"name\":\"x\",\"url\":\"https://me/\"}");
+    expect_platform("{}", "https://me/", "", "{\"url\":\"https://me/\"}");
+    expect_platform("{ }", "", "", "{ }");
+    expect_platform("{\"URL\":\"http://evil\",\"url\":\"javascript:1\",\"x\":1}", "", BASE,
+                    "{\"URL\":\"" BASE "\",\"x\":1}");
+}
+
+Test(proxy_card, no_spelling_of_an_address_reaches_the_platform)
+{
+    static const char *const cards[] = {
+        "{\"url\":\"http://evil\",\"url\":\"http://evil\"}",
+        "{\"\\u0075rl\":\"http:\\/\\/evil\"}",
+        "{\"Url\":\"http://evil\"}",
+        "{\"url\":[\"http://evil\"]}",
+        "{\"url\":{\"a\":\"http://evil\"}}",
+        "{\"supportedInterfaces\":{\"url\":\"http://evil\"}}",
+        "{\"supportedInterfaces\":[[\"http://evil\"]]}",
+        "{\"supportedInterfaces\":[{\"url\":\"x://evil\"}]}",
+        "{\"supportedInterfaces\":[{\"url\":\"http://ok\",\"url\":\"http://evil\"}]}",
+        "{\"additionalInterfaces\":[{\"url\":\"\\u0068ttp://"
+        "evil\",\"transport\":\"JSONRPC\"}],\"a\":1}",
+    };
+    static const char *const endpoints[] = {"", "https://me/"};
+
+    for (size_t i = 0; i < sizeof(cards) / sizeof(cards[0]); i++) {
+        for (size_t k = 0; k < 2; k++) {
+            CLEANUP(str_release) struct str out = {0};
+            struct card_base b = {.url = SLICE("")};
+
+            cr_assert_eq(card_rewrite_for_platform(slice_of(cards[i]), &b, slice_of(endpoints[k]),
+                                                   &out, NULL),
+                         0);
+            cr_assert_eq(json_validate(str_slice(&out)), JSON_OBJECT);
+            cr_assert_null(strstr(str_z(&out), "evil"), "%s -> %s", cards[i], str_z(&out));
+        }
+    }
+}
+
+Test(proxy_card, hosts_are_checked_before_they_reach_a_card)
+{
+    static const char *const good[] = {"a",     "a.b-c.example", "127.0.0.1:80",
+                                       "[::1]", "[::1]:8000",    "a_b"};
+    static const char *const bad[] = {"",     ":80",    "a b",  "a/b", "a:x",  "a:", "a:123456",
+                                      "[::1", "[::1]x", "a\"b", "a@b", "a\\b", "[]"};
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        cr_assert(card_host_is_valid(slice_of(good[i])), "%s", good[i]);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_assert_not(card_host_is_valid(slice_of(bad[i])), "%s", bad[i]);
+}
+
+Test(proxy_card, the_minimal_card_is_valid)
+{
+    char name[] = "My \"agent\"", description[] = "", id[] = "", skill[] = "echo";
+    char *skills[] = {skill};
+    struct config cfg = {.workspace = {.id = id},
+                         .card = {.name = name, .description = description, .skills = {skills, 1}}};
+    CLEANUP(str_release) struct str out = {0};
+    struct slice value;
+
+    card_minimal(&cfg, SLICE("https://me/a"), &out);
+    cr_assert_eq(json_validate(str_slice(&out)), JSON_OBJECT);
+    cr_assert(json_member(str_slice(&out), "name", &value, NULL) &&
+              json_string_eq(value, "My \"agent\""));
+    cr_assert(json_member(str_slice(&out), "url", &value, NULL) &&
+              json_string_eq(value, "https://me/a"));
+}
+
+Test(proxy_card, tags_follow_the_bytes_and_compare_weakly)
+{
+    char a[CARD_ETAG_BYTES], b[CARD_ETAG_BYTES];
+
+    card_etag(SLICE("{}"), a);
+    card_etag(SLICE("{ }"), b);
+    cr_assert_eq(strlen(a), 34);
+    cr_assert_str_neq(a, b);
+    cr_assert(card_etag_matches(slice_of(a), a));
+    cr_assert(card_etag_matches(SLICE("*"), a));
+    cr_assert_not(card_etag_matches(slice_of(b), a));
+    cr_assert_not(card_etag_matches(SLICE(""), a));
+    {
+        CLEANUP(str_release) struct str list = {0};
+
+        str_addf(&list, "%s , W/%s", b, a);
+        cr_assert(card_etag_matches(str_slice(&list), a));
+    }
+}
