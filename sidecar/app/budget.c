@@ -12,9 +12,10 @@
 #include <string.h>
 
 enum {
-    RESERVE_MAX_MS = 2000,         /* flushing and one beat need no more */
-    AGENT_GRACE_MAX_MS = 10000,    /* what `docker stop` gives; agents are written for that */
-    DRAIN_DELAY_KUBERNETES_MS = 5000, /* endpoints are removed from load balancers within a few seconds */
+    RESERVE_MAX_MS = 2000,      /* flushing and one beat need no more */
+    AGENT_GRACE_MAX_MS = 10000, /* what `docker stop` gives; agents are written for that */
+    DRAIN_DELAY_KUBERNETES_MS =
+        5000, /* endpoints are removed from load balancers within a few seconds */
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -37,7 +38,8 @@ static int refuse_if_over(const struct config_stop *s, struct err *err)
         return 0;
     }
     return err_set(err, -EINVAL,
-                   "stop.drain_delay, stop.drain_timeout, stop.agent_grace and stop.reserve add up to %s, which is more than "
+                   "stop.drain_delay, stop.drain_timeout, stop.agent_grace and stop.reserve add up "
+                   "to %s, which is more than "
                    "stop.grace %s; make them shorter or stop.grace longer",
                    format_duration(sum, a), format_duration(s->grace, b));
 }
@@ -63,7 +65,8 @@ int budget_compute(const struct config *cfg, struct budget *ret, struct err *err
     left -= s->reserve >= 0 ? 0 : ret->reserve;
     ret->drain_delay = s->drain_delay;
     if (s->drain_delay < 0) {
-        ret->drain_delay = cfg->facts.is_kubernetes ? min64(DRAIN_DELAY_KUBERNETES_MS, left / 2) : 0;
+        ret->drain_delay =
+            cfg->facts.is_kubernetes ? min64(DRAIN_DELAY_KUBERNETES_MS, left / 2) : 0;
         left -= ret->drain_delay;
     }
     ret->agent_grace = s->agent_grace;
@@ -81,8 +84,9 @@ void budget_print_line(const struct budget *b, struct str *out)
 {
     char t[5][FORMAT_MAX];
 
-    str_addf(out, "stop: at most %s = drain delay %s + drain %s + agent %s + reserve %s", format_duration(b->grace, t[0]),
-             format_duration(b->drain_delay, t[1]), format_duration(b->drain_timeout, t[2]), format_duration(b->agent_grace, t[3]),
+    str_addf(out, "stop: at most %s = drain delay %s + drain %s + agent %s + reserve %s",
+             format_duration(b->grace, t[0]), format_duration(b->drain_delay, t[1]),
+             format_duration(b->drain_timeout, t[2]), format_duration(b->agent_grace, t[3]),
              format_duration(b->reserve, t[4]));
 }
 
@@ -91,7 +95,8 @@ static void add_phase(struct str *out, int64_t *at, int64_t length, const char *
     char from[FORMAT_MAX];
     char to[FORMAT_MAX];
 
-    str_addf(out, "  %8s  %8s  %s\n", format_duration(*at, from), format_duration(*at + length, to), what);
+    str_addf(out, "  %8s  %8s  %s\n", format_duration(*at, from), format_duration(*at + length, to),
+             what);
     *at += length;
 }
 
@@ -104,13 +109,16 @@ static void add_warnings(const struct budget *b, const struct config *cfg, struc
 
     if (text && parse_int64(slice_of(text), 0, 1000000, &given) == 0 && given * 1000 < b->grace) {
         str_addf(out,
-                 "warning: stop.grace is %s but TERMINATION_GRACE_PERIOD_SECONDS is %lld: the kubelet kills us first; set "
+                 "warning: stop.grace is %s but TERMINATION_GRACE_PERIOD_SECONDS is %lld: the "
+                 "kubelet kills us first; set "
                  "terminationGracePeriodSeconds to at least %lld\n",
-                 format_duration(b->grace, a), (long long)given, (long long)((b->grace + 999) / 1000));
+                 format_duration(b->grace, a), (long long)given,
+                 (long long)((b->grace + 999) / 1000));
     }
     if (cfg->facts.is_kubernetes && !text) {
         str_addf(out,
-                 "warning: stop.grace is %s; TERMINATION_GRACE_PERIOD_SECONDS is not set, so it cannot be compared with the pod's "
+                 "warning: stop.grace is %s; TERMINATION_GRACE_PERIOD_SECONDS is not set, so it "
+                 "cannot be compared with the pod's "
                  "terminationGracePeriodSeconds (30 by default)\n",
                  format_duration(b->grace, a));
     }
@@ -119,7 +127,8 @@ static void add_warnings(const struct budget *b, const struct config *cfg, struc
                  format_duration(b->agent_grace, a), sigabbrev_np(cfg->stop.signal));
     }
     if (b->drain_timeout == 0) {
-        str_addz(out, "warning: no time is left for requests in flight (stop.drain_timeout is 0)\n");
+        str_addz(out,
+                 "warning: no time is left for requests in flight (stop.drain_timeout is 0)\n");
     }
 }
 
@@ -130,21 +139,27 @@ void budget_print(const struct budget *b, const struct config *cfg, struct str *
     char line[160];
     const char *sig = sigabbrev_np(cfg->stop.signal);
 
-    str_addf(out, "stop.grace %s (%s), order %s\n\n      from        to  what\n", format_duration(b->grace, t),
-             config_origin(cfg, "stop.grace"), cfg->stop.order == STOP_SIGNAL_FIRST ? "signal-first" : "drain-first");
-    add_phase(out, &at, b->drain_delay, "drain delay: not ready, still accepting, answers say Connection: close");
-    add_phase(out, &at, b->drain_timeout, "drain: new requests get 503, work in flight finishes (ends early when idle)");
+    str_addf(out, "stop.grace %s (%s), order %s\n\n      from        to  what\n",
+             format_duration(b->grace, t), config_origin(cfg, "stop.grace"),
+             cfg->stop.order == STOP_SIGNAL_FIRST ? "signal-first" : "drain-first");
+    add_phase(out, &at, b->drain_delay,
+              "drain delay: not ready, still accepting, answers say Connection: close");
+    add_phase(out, &at, b->drain_timeout,
+              "drain: new requests get 503, work in flight finishes (ends early when idle)");
     if (cfg->command) {
-        (void)snprintf(line, sizeof(line), "agent: SIG%s to its process group, then SIGKILL (ends early when it is gone)",
-                       sig ? sig : "TERM");
+        (void)snprintf(
+            line, sizeof(line),
+            "agent: SIG%s to its process group, then SIGKILL (ends early when it is gone)",
+            sig ? sig : "TERM");
         add_phase(out, &at, b->agent_grace, line);
     } else {
         add_phase(out, &at, b->agent_grace, "agent: not ours to stop (no command); unused");
     }
     add_phase(out, &at, b->reserve, "reserve: last heartbeat, flush, exit");
     if (cfg->stop.order == STOP_SIGNAL_FIRST) {
-        (void)snprintf(line, sizeof(line), "signal-first: the agent gets SIG%s at 0 and has until %s\n", sig ? sig : "TERM",
-                       format_duration(b->grace - b->reserve, t));
+        (void)snprintf(line, sizeof(line),
+                       "signal-first: the agent gets SIG%s at 0 and has until %s\n",
+                       sig ? sig : "TERM", format_duration(b->grace - b->reserve, t));
         str_addz(out, line);
     }
     str_addz(out, "A second TERM skips to the agent's phase, a third kills.\n");

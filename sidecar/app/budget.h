@@ -29,7 +29,8 @@ struct budget { /* milliseconds; the last four sum up to grace */
 /* 0, or -EINVAL naming the keys, their sum, and what would fit. */
 int budget_compute(const struct config *cfg, struct budget *ret, struct err *err);
 
-/* The timeline for people, several lines; what contradicts the surroundings follows as lines that begin with "warning:". */
+/* The timeline for people, several lines; what contradicts the surroundings follows as lines that
+ * begin with "warning:". */
 void budget_print(const struct budget *b, const struct config *cfg, struct str *out);
 void budget_print_line(const struct budget *b, struct str *out); /* one line for the log */
 

@@ -1,15 +1,24 @@
 /*
- * What the sidecar as a whole is doing. Behaviour is one table, state x event; app.c acts on what it says.
+ * What the sidecar as a whole is doing. Behaviour is one table, state x event; app.c acts on what
+ * it says.
  *
  *   starting -> running -> draining -> stopping -> stopped
- *   held stands beside running (paused or removed); draining goes back when a preStop drain turns out not to be the end.
+ *   held stands beside running (paused or removed); draining goes back when a preStop drain turns
+ * out not to be the end.
  *
  * Source: design section 6.
  */
 #ifndef APP_LIFECYCLE_H
 #define APP_LIFECYCLE_H
 
-enum life_state { LIFE_STARTING = 0, LIFE_RUNNING, LIFE_HELD, LIFE_DRAINING, LIFE_STOPPING, LIFE_STOPPED };
+enum life_state {
+    LIFE_STARTING = 0,
+    LIFE_RUNNING,
+    LIFE_HELD,
+    LIFE_DRAINING,
+    LIFE_STOPPING,
+    LIFE_STOPPED
+};
 enum { LIFE_STATE_COUNT = LIFE_STOPPED + 1 };
 
 enum life_event {

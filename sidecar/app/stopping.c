@@ -14,8 +14,9 @@ static void enter(struct stopping *s, enum stop_phase p);
 const char *stop_phase_name(enum stop_phase p)
 {
     static const char *const names[] = {
-        [PHASE_NONE] = "none",     [PHASE_DELAY] = "drain delay", [PHASE_DRAIN] = "drain", [PHASE_PARKED] = "drained",
-        [PHASE_AGENT] = "agent",   [PHASE_FINISH] = "finish",     [PHASE_OVER] = "over",
+        [PHASE_NONE] = "none",      [PHASE_DELAY] = "drain delay", [PHASE_DRAIN] = "drain",
+        [PHASE_PARKED] = "drained", [PHASE_AGENT] = "agent",       [PHASE_FINISH] = "finish",
+        [PHASE_OVER] = "over",
     };
 
     return names[p];
@@ -60,7 +61,8 @@ static void on_cap(struct timer *t)
     if (!s->is_final) {
         char text[FORMAT_MAX];
 
-        log_warning("app", "drained %s ago and no TERM came: serving again", format_duration(s->budget.grace, text));
+        log_warning("app", "drained %s ago and no TERM came: serving again",
+                    format_duration(s->budget.grace, text));
         stopping_resume(s);
         return;
     }
@@ -144,7 +146,8 @@ static void enter(struct stopping *s, enum stop_phase p)
         break;
     case PHASE_FINISH:
         arm_phase(s, s->budget.reserve);
-        s->ops->finish(s->arg, stopping_left_ms(s) < s->budget.reserve ? stopping_left_ms(s) : s->budget.reserve);
+        s->ops->finish(s->arg, stopping_left_ms(s) < s->budget.reserve ? stopping_left_ms(s)
+                                                                       : s->budget.reserve);
         break;
     case PHASE_OVER:
         timer_stop(&s->cap_timer);
@@ -156,7 +159,8 @@ static void enter(struct stopping *s, enum stop_phase p)
 void stopping_changed(struct stopping *s)
 {
     switch (s->phase) {
-    case PHASE_DELAY: /* time for others to learn that we leave, not a wait for work; without an agent it has no sense */
+    case PHASE_DELAY: /* time for others to learn that we leave, not a wait for work; without an
+                         agent it has no sense */
         if (s->is_final && s->ops->nothing_to_serve(s->arg)) {
             enter(s, PHASE_AGENT);
         }
@@ -249,8 +253,8 @@ void stopping_finished(struct stopping *s)
     }
 }
 
-void stopping_init(struct stopping *s, struct loop *l, const struct budget *b, enum stop_order order, const struct stopping_ops *ops,
-                   void *arg)
+void stopping_init(struct stopping *s, struct loop *l, const struct budget *b,
+                   enum stop_order order, const struct stopping_ops *ops, void *arg)
 {
     *s = (struct stopping){.loop = l, .budget = *b, .order = order, .ops = ops, .arg = arg};
 }

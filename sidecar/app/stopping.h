@@ -1,11 +1,14 @@
 /*
- * The way down, phase by phase, on one clock (design section 7). The clock starts at the first trigger and never again.
+ * The way down, phase by phase, on one clock (design section 7). The clock starts at the first
+ * trigger and never again.
  *
  *   none -> delay -> drain -> agent -> finish -> over
  *                      |
- *                    parked      a drain without TERM: done, waiting for what comes; grace without TERM leads back to none
+ *                    parked      a drain without TERM: done, waiting for what comes; grace without
+ * TERM leads back to none
  *
- * It decides when; what happens in each phase is done by the callbacks. A second TERM skips to the agent's phase, a third kills.
+ * It decides when; what happens in each phase is done by the callbacks. A second TERM skips to the
+ * agent's phase, a third kills.
  */
 #ifndef APP_STOPPING_H
 #define APP_STOPPING_H
@@ -16,21 +19,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum stop_phase { PHASE_NONE = 0, PHASE_DELAY, PHASE_DRAIN, PHASE_PARKED, PHASE_AGENT, PHASE_FINISH, PHASE_OVER };
+enum stop_phase {
+    PHASE_NONE = 0,
+    PHASE_DELAY,
+    PHASE_DRAIN,
+    PHASE_PARKED,
+    PHASE_AGENT,
+    PHASE_FINISH,
+    PHASE_OVER
+};
 const char *stop_phase_name(enum stop_phase p);
 
-struct stopping_ops { /* all required */
-    int64_t (*drain_delay)(void *arg);                 /* how long phase 1 is this time, ms */
+struct stopping_ops {                  /* all required */
+    int64_t (*drain_delay)(void *arg); /* how long phase 1 is this time, ms */
     void (*drain_begins)(void *arg);
     void (*refuse_begins)(void *arg);
-    bool (*has_work)(void *arg);                       /* something unfinished that may still finish */
-    bool (*nothing_to_serve)(void *arg);               /* the agent is gone: delay and drain have no sense */
-    void (*parked)(void *arg);                         /* a drain without TERM is done */
-    void (*resumed)(void *arg);                        /* it was not the end */
-    void (*agent_stop)(void *arg, int64_t grace_ms);   /* its signal, then KILL after grace_ms; nothing without a child */
+    bool (*has_work)(void *arg);         /* something unfinished that may still finish */
+    bool (*nothing_to_serve)(void *arg); /* the agent is gone: delay and drain have no sense */
+    void (*parked)(void *arg);           /* a drain without TERM is done */
+    void (*resumed)(void *arg);          /* it was not the end */
+    void (*agent_stop)(
+        void *arg,
+        int64_t grace_ms); /* its signal, then KILL after grace_ms; nothing without a child */
     void (*agent_kill)(void *arg);
-    bool (*agent_is_gone)(void *arg);                  /* true without a child */
-    void (*finish)(void *arg, int64_t budget_ms);      /* call stopping_finished() when done */
+    bool (*agent_is_gone)(void *arg);             /* true without a child */
+    void (*finish)(void *arg, int64_t budget_ms); /* call stopping_finished() when done */
     void (*over)(void *arg);
 };
 
@@ -41,7 +54,7 @@ struct stopping { /* embedded in app; private but phase */
     const struct stopping_ops *ops;
     void *arg;
     enum stop_phase phase;
-    bool is_final;       /* TERM, stop, or the agent's own end: no way back */
+    bool is_final; /* TERM, stop, or the agent's own end: no way back */
     bool agent_signalled;
     unsigned stop_count; /* TERMs and stops so far */
     int64_t started_ms;
@@ -49,11 +62,13 @@ struct stopping { /* embedded in app; private but phase */
     struct timer cap_timer;
 };
 
-void stopping_init(struct stopping *s, struct loop *l, const struct budget *b, enum stop_order order, const struct stopping_ops *ops, void *arg);
+void stopping_init(struct stopping *s, struct loop *l, const struct budget *b,
+                   enum stop_order order, const struct stopping_ops *ops, void *arg);
 void stopping_release(struct stopping *s);
-void stopping_drain(struct stopping *s);    /* preStop or the drain command; harmless when under way */
-void stopping_stop(struct stopping *s);     /* TERM, INT, stop: counts */
-void stopping_end(struct stopping *s);      /* the agent ended for good, removal: like stop, but does not count as a TERM */
+void stopping_drain(struct stopping *s); /* preStop or the drain command; harmless when under way */
+void stopping_stop(struct stopping *s);  /* TERM, INT, stop: counts */
+void stopping_end(struct stopping *s); /* the agent ended for good, removal: like stop, but does not
+                                          count as a TERM */
 void stopping_resume(struct stopping *s);   /* a new agent answers after a drain without TERM */
 void stopping_changed(struct stopping *s);  /* work finished, or the agent is gone: look again */
 void stopping_finished(struct stopping *s); /* phase finish is done */

@@ -1,0 +1,375 @@
+/*
+ * The agent's process and its answers: joins supervisor/, agent/probe and the proxy's gate.
+ */
+#include "app/parts.h"
+
+#include "app/child_env.h"
+#include "app/exits.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CARD_PATH "/.well-known/agent-card.json"
+
+enum { AGENT_GONE_WAIT_MS = 50 }; /* see agent_side_is_gone_now */
+
+/* ---- the gate: everything that decides what happens to a request, in one place
+ * ------------------------------------- */
+
+static bool agent_takes_requests(const struct app *a)
+{
+    if (!a->probe) {
+        return false;
+    }
+    if (!a->supervisor) {
+        return a->agent_answers;
+    }
+    /* A process that has answered and now fails its probe may only be busy: what it says to a
+     * request is the truth. */
+    return supervisor_status(a->supervisor)->pid > 0 && probe_status(a->probe)->has_answered;
+}
+
+void agent_side_gate(struct app *a)
+{
+    enum proxy_gate gate = PROXY_WAIT;
+
+    if (a->child_is_lost) {
+        gate = PROXY_LOST;
+    } else if (a->stopping.phase >= PHASE_DRAIN) {
+        gate = PROXY_DRAINING;
+    } else if (a->is_on_hold) {
+        gate = PROXY_PAUSED;
+    } else if (agent_takes_requests(a)) {
+        gate = PROXY_OPEN;
+    }
+    if (proxy_gate(a->proxy) != gate) {
+        proxy_set_gate(a->proxy, gate);
+    }
+}
+
+const char *agent_side_reason(const struct app *a)
+{
+    if (a->child_is_lost) {
+        return "the agent ended and will not be started again";
+    }
+    if (a->agent_answers) {
+        return "";
+    }
+    if (a->supervisor && supervisor_status(a->supervisor)->state == CHILD_BACKOFF) {
+        return "the agent ended and will be started again";
+    }
+    if (a->supervisor && supervisor_status(a->supervisor)->pid == 0) {
+        return "the agent's process does not run";
+    }
+    return a->probe && probe_status(a->probe)->reason[0] ? probe_status(a->probe)->reason
+                                                         : "the agent has not answered yet";
+}
+
+/* ---- the probe
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static void agent_is_up(struct app *a)
+{
+    bool was_restart = a->agent_left;
+
+    a->agent_answers = true;
+    a->agent_ever_answered = true;
+    a->agent_left = false;
+    if (a->supervisor) {
+        supervisor_mark_ready(a->supervisor);
+    }
+    if (was_restart) {
+        stopping_resume(
+            &a->stopping); /* only the agent's container was restarted: the drain was not the end */
+    }
+    app_life(a, LIFE_AGENT_UP);
+}
+
+static void on_up(void *arg)
+{
+    struct app *a = arg;
+
+    log_info("agent", "answers at %s", a->cfg->agent.address.text);
+    agent_is_up(a);
+}
+
+static void on_down(void *arg, const char *why)
+{
+    struct app *a = arg;
+
+    a->agent_answers = false;
+    a->agent_left = stopping_is_on(&a->stopping);
+    log_warning("agent", "does not answer: %s", why);
+    if (a->supervisor) {
+        supervisor_mark_unready(a->supervisor);
+    }
+    if (a->platform) {
+        platform_work_changed(a->platform);
+    }
+    agent_side_gate(a);
+    app_tell_status(a);
+}
+
+static void on_card(void *arg, struct slice card)
+{
+    struct app *a = arg;
+
+    proxy_set_card(a->proxy, card);
+    if (a->platform) {
+        platform_card_changed(a->platform);
+    }
+}
+
+/* ---- the process
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+extern char **environ;
+
+static char **build_env(void *arg)
+{
+    struct app *a = arg;
+    struct err err = {0};
+    char **env =
+        child_env_build(a->cfg, environ, a->platform ? platform_secrets(a->platform) : NULL, &err);
+
+    if (!env) {
+        log_error("agent", "cannot build its environment: %s", err.msg);
+    }
+    return env;
+}
+
+static void on_spawned(void *arg, pid_t pid)
+{
+    struct app *a = arg;
+    const struct log_field fields[] = {LOG_INT("pid", pid)};
+
+    a->was_spawned = true;
+    log_event(LOG_INFO, "agent", fields, 1, "started %s", a->cfg->command[0]);
+    if (a->probe) {
+        probe_start(a->probe);
+    } else {
+        agent_is_up(a);
+    }
+    agent_side_gate(a);
+    app_tell_status(a);
+}
+
+static void on_spawn_failed(void *arg, const struct err *why, bool will_restart)
+{
+    struct app *a = arg;
+
+    log_error("agent", "%s%s", why->msg, will_restart ? "; trying again" : "");
+    if (!will_restart) {
+        ending_because(a, "stopped", "sidecar", "%s", why->msg);
+        a->ending.own_status = EXIT_USAGE;
+    }
+}
+
+static void on_start_timeout(void *arg)
+{
+    struct app *a = arg;
+    char text[FORMAT_MAX];
+    static const char *const then[] = {
+        [ON_START_TIMEOUT_REPORT] = "waiting on (agent.on_start_timeout: report)",
+        [ON_START_TIMEOUT_RESTART] = "starting it again (agent.on_start_timeout: restart)",
+        [ON_START_TIMEOUT_EXIT] = "stopping (agent.on_start_timeout: exit)",
+    };
+
+    log_warning("agent", "has not answered within %s (agent.start_timeout): %s; %s",
+                format_duration(a->cfg->agent.start_timeout, text), agent_side_reason(a),
+                then[a->cfg->agent.on_start_timeout]);
+    if (a->cfg->agent.on_start_timeout == ON_START_TIMEOUT_EXIT) {
+        a->start_timed_out = true;
+        ending_because(a, "stopped", "sidecar",
+                       "the agent did not answer within %s (agent.start_timeout)", text);
+        stopping_end(&a->stopping);
+    }
+}
+
+static void describe_exit(const struct child_exit *e, char *ret, size_t cap)
+{
+    char ran[FORMAT_MAX];
+
+    if (WIFEXITED(e->wait_status)) {
+        (void)snprintf(ret, cap, "exited with status %d after %s", WEXITSTATUS(e->wait_status),
+                       format_duration(e->ran_ms, ran));
+    } else {
+        const char *name = sigabbrev_np(WTERMSIG(e->wait_status));
+
+        (void)snprintf(ret, cap, "was ended by SIG%s after %s", name ? name : "?",
+                       format_duration(e->ran_ms, ran));
+    }
+}
+
+static void on_exit_of_agent(void *arg, const struct child_exit *e)
+{
+    struct app *a = arg;
+    char what[96];
+    char in[FORMAT_MAX];
+    const struct log_field fields[] = {LOG_INT("pid", e->pid), LOG_INT("failures", e->failures)};
+
+    a->last_exit = *e;
+    a->has_exit = true;
+    a->agent_answers = false;
+    describe_exit(e, what, sizeof(what));
+    if (e->will_restart) {
+        log_event(LOG_WARNING, "agent", fields, 2, "%s; starting it again in %s", what,
+                  format_duration(e->restart_in_ms, in));
+    } else {
+        log_event(LOG_INFO, "agent", fields, 2, "%s", what);
+    }
+    if (a->probe) {
+        probe_stop(a->probe);
+    }
+    proxy_drop_upstreams(a->proxy);
+    if (a->platform) {
+        platform_work_changed(a->platform);
+    }
+    agent_side_gate(a);
+    app_tell_status(a);
+}
+
+static void on_ended(void *arg, const struct child_exit *last)
+{
+    struct app *a = arg;
+
+    if (!a->stopping.agent_signalled) { /* by itself, and not to be started again */
+        char what[96] = "never ran";
+
+        a->child_is_lost = true;
+        if (last) {
+            describe_exit(last, what, sizeof(what));
+        }
+        if (last && last->failures > 1) {
+            ending_because(a, "stopped", "agent",
+                           "the agent %s, %u failures in a row (restart.max)", what,
+                           last->failures);
+        } else {
+            ending_because(a, "stopped", "agent", "the agent %s", what);
+        }
+        agent_side_gate(a);
+        stopping_end(&a->stopping);
+        return;
+    }
+    stopping_changed(&a->stopping);
+}
+
+static void on_reaped(void *arg, pid_t pid, int wait_status)
+{
+    (void)arg;
+    log_debug("agent", "reaped orphan %d, wait status %d", (int)pid, wait_status);
+}
+
+static const struct supervisor_callbacks supervisor_callbacks = {
+    .build_env = build_env,
+    .on_spawned = on_spawned,
+    .on_spawn_failed = on_spawn_failed,
+    .on_start_timeout = on_start_timeout,
+    .on_exit = on_exit_of_agent,
+    .on_ended = on_ended,
+    .on_reaped = on_reaped,
+};
+
+static const struct probe_callbacks probe_callbacks = {
+    .on_up = on_up, .on_down = on_down, .on_card = on_card};
+
+static int open_supervisor(struct app *a, struct err *err)
+{
+    const struct config *c = a->cfg;
+    const struct supervisor_config sc = {
+        .argv = c->command,
+        .cwd = c->agent.cwd,
+        .no_new_privs = c->agent.no_new_privs,
+        .policy = (int)c->restart.policy,
+        .backoff_ms = c->restart.backoff,
+        .backoff_max_ms = c->restart.backoff_max,
+        .reset_after_ms = c->restart.reset_after,
+        .max_failures = c->restart.max,
+        .start_timeout_ms = c->agent.start_timeout,
+        .start_timeout_restarts = c->agent.on_start_timeout == ON_START_TIMEOUT_RESTART,
+        .stop_signal = c->stop.signal,
+        .origin = a->origin,
+    };
+
+    return supervisor_new(a->loop, &sc, &supervisor_callbacks, a, &a->supervisor, err);
+}
+
+int agent_side_open(struct app *a, struct err *err)
+{
+    const struct config *c = a->cfg;
+
+    if (c->agent.protocol == AGENT_HTTP) {
+        bool is_card = c->agent.ready_path[0] == '\0';
+        const struct probe_config pc = {
+            .agent = &c->agent.address,
+            .path = is_card ? CARD_PATH : c->agent.ready_path,
+            .is_card = is_card,
+            .interval_ms = c->agent.health_interval,
+            .failures = c->agent.health_failures,
+        };
+        int r = probe_new(a->loop, a->curl, &pc, &probe_callbacks, a, &a->probe, err);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return c->command ? open_supervisor(a, err) : 0;
+}
+
+void agent_side_may_start(struct app *a)
+{
+    if (a->may_spawn || stopping_is_on(&a->stopping)) {
+        return;
+    }
+    a->may_spawn = true;
+    if (a->supervisor) {
+        supervisor_start(a->supervisor);
+    } else if (a->probe) {
+        probe_start(a->probe);
+    } else {
+        agent_is_up(a); /* nothing to wait for: register and beat only */
+    }
+}
+
+void agent_side_child_signal(struct app *a, int signo)
+{
+    if (a->supervisor) {
+        supervisor_signal(a->supervisor, signo);
+    } else {
+        log_debug("app", "signal %d: no agent of ours to pass it on to", signo);
+    }
+}
+
+bool agent_side_is_gone_now(const struct app *a)
+{
+    const struct endpoint *at = &a->cfg->agent.address;
+    CLEANUP(fd_cleanup)
+    int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int error = 0;
+    socklen_t n = sizeof(error);
+
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&at->sa, at->sa_len) == 0) {
+        return false;
+    }
+    if (errno != EINPROGRESS) {
+        return errno == ECONNREFUSED || errno == ENOENT;
+    }
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+    /* loopback answers at once; AGENT_GONE_WAIT_MS is for a kernel under load, while we are on the
+     * way out anyway */
+    return poll(&p, 1, AGENT_GONE_WAIT_MS) == 1 &&
+           getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error == ECONNREFUSED;
+}

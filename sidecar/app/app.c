@@ -1,0 +1,327 @@
+/*
+ * Opens the modules in order, runs the loop, closes them in reverse. Reads like a table of
+ * contents; the work is in the files that app.h lists.
+ */
+#include "app/app.h"
+
+#include "app/exits.h"
+#include "app/parts.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/version.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void on_signal(void *arg, const struct signalfd_siginfo *info);
+static void on_in_flight(void *arg, size_t in_flight);
+static void on_restart_pending(void *arg, int64_t drain_seconds);
+static void on_agent_failure(void *arg, const char *sentence);
+static struct slice inbound_secret(void *arg);
+static struct slice workspace_token(void *arg);
+static bool control_drain(void *arg, const char *who);
+static void control_stop(void *arg, const char *who);
+
+static const struct proxy_callbacks proxy_callbacks = {
+    .on_in_flight = on_in_flight,
+    .on_restart_pending = on_restart_pending,
+    .on_agent_failure = on_agent_failure,
+    .inbound_secret = inbound_secret,
+    .workspace_token = workspace_token,
+};
+
+static const struct control_callbacks control_callbacks = {
+    .probe = observe_probe,
+    .metrics = observe_metrics,
+    .status = observe_status,
+    .self = observe_self,
+    .drain = control_drain,
+    .stop = control_stop,
+};
+
+/* ---- opening
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static int open_a2a(struct app *a, struct err *err)
+{
+    struct server_config sc;
+    const struct config_listen *l = &a->cfg->listen;
+
+    if (a->cfg->agent.protocol == AGENT_NONE) {
+        return 0;
+    }
+    server_config_defaults(&sc);
+    sc.name = "a2a";
+    sc.at = l->address;
+    sc.inherited_fd = notify_listen_fd();
+    sc.max_connections = (size_t)l->max_connections;
+    sc.max_head_bytes = (size_t)l->max_head;
+    sc.max_body_bytes = l->max_body;
+    sc.head_timeout_ms = l->head_timeout;
+    sc.idle_timeout_ms = l->idle_timeout;
+    sc.access_log = true;
+    return server_open(a->loop, &sc, &proxy_handler, a->proxy, &a->a2a, err);
+}
+
+/* Asked at start: a terminal that hangs up cannot be opened any more. */
+static bool has_terminal(void)
+{
+    int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    bool has = fd >= 0;
+
+    fd_close(&fd);
+    return has;
+}
+
+static int app_open(struct app *a, struct err *err)
+{
+    int r;
+
+    if ((r = budget_compute(a->cfg, &a->budget, err)) < 0 || (r = loop_new(&a->loop, err)) < 0 ||
+        (r = notify_new(&a->notify, err)) < 0 ||
+        (r = signals_new(a->loop, on_signal, a, &a->signals, err)) < 0 ||
+        (r = store_new(a->loop, &a->store, err)) < 0 ||
+        (r = curl_io_new(a->loop, &a->curl, err)) < 0 ||
+        (r = proxy_new(a->loop, a->cfg, &proxy_callbacks, a, &a->proxy, err)) < 0 ||
+        (r = open_a2a(a, err)) < 0 ||
+        (r = control_new(a->loop, a->cfg, &control_callbacks, a, &a->control, err)) < 0 ||
+        (r = platform_side_open(a, err)) < 0 || (r = agent_side_open(a, err)) < 0) {
+        return r;
+    }
+    a->started_ms = loop_now_ms(a->loop);
+    a->has_terminal = has_terminal();
+    ending_open(a);
+    return 0;
+}
+
+static void app_close(struct app *a)
+{
+    if (a->loop) {
+        timer_stop(&a->watchdog);
+        stopping_release(&a->stopping);
+    }
+    probe_free(a->probe);
+    supervisor_free(a->supervisor);
+    platform_free(a->platform);
+    control_free(a->control);
+    server_free(a->a2a);
+    proxy_free(a->proxy);
+    curl_io_free(a->curl);
+    store_free(a->store);
+    signals_free(a->signals);
+    notify_free(a->notify);
+    loop_free(a->loop);
+}
+
+/* ---- the life of the whole
+ * --------------------------------------------------------------------------------------- */
+
+void app_tell_status(struct app *a)
+{
+    char text[160];
+    char task[80];
+
+    observe_task_word(a, task, sizeof(task));
+    (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s", life_state_name(a->life),
+                   a->agent_answers ? "answers" : task,
+                   a->platform ? (platform_status(a->platform)->is_registered ? "registered"
+                                                                              : "not registered")
+                               : "off");
+    if (a->life == LIFE_RUNNING && a->agent_answers && !a->was_ready) {
+        a->was_ready = true;
+        notify_ready(a->notify, text);
+    } else {
+        notify_status(a->notify, text);
+    }
+}
+
+void app_life(struct app *a, enum life_event e)
+{
+    enum life_state before = a->life;
+
+    a->life = life_next(before, e);
+    if (a->life != before) {
+        log_info("app", "%s -> %s", life_state_name(before), life_state_name(a->life));
+    }
+    agent_side_gate(a);
+    app_tell_status(a);
+}
+
+static void feed_watchdog(struct timer *t)
+{
+    struct app *a = t->arg;
+
+    if (!a->child_is_lost) {
+        notify_watchdog(a->notify);
+    }
+    timer_start(t, a->loop, loop_now_ms(a->loop) + notify_watchdog_interval_ms(a->notify),
+                feed_watchdog, a);
+}
+
+/* ---- what the world tells us
+ * ------------------------------------------------------------------------------------- */
+
+static void on_signal(void *arg, const struct signalfd_siginfo *info)
+{
+    struct app *a = arg;
+    int signo = (int)info->ssi_signo;
+
+    switch (signo) {
+    case SIGCHLD:
+        if (a->supervisor) {
+            supervisor_on_sigchld(a->supervisor);
+        } else {
+            (void)reap_orphans(); /* as PID 1 of a pod with a shared process namespace others'
+                                     orphans are ours */
+        }
+        break;
+    case SIGTERM:
+    case SIGINT:
+        ending_on_term(a, signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        break;
+    case SIGHUP:
+        if (a->has_terminal) {
+            ending_on_term(a, "SIGHUP (the terminal went away)");
+        } else {
+            log_warning("app", "SIGHUP: this version cannot re-read its configuration while it "
+                               "runs, ignoring; restart to apply changes");
+        }
+        break;
+    default:
+        agent_side_child_signal(a, signo);
+        break;
+    }
+}
+
+static void on_in_flight(void *arg, size_t in_flight)
+{
+    struct app *a = arg;
+
+    (void)in_flight;
+    if (a->platform) {
+        platform_work_changed(a->platform);
+    }
+    if (stopping_is_on(&a->stopping)) {
+        stopping_changed(&a->stopping);
+    }
+}
+
+static void on_restart_pending(void *arg, int64_t drain_seconds)
+{
+    (void)arg;
+    log_info("app", "the platform announces a restart in %lld s; work in flight goes on",
+             (long long)drain_seconds);
+}
+
+static void on_agent_failure(void *arg, const char *sentence)
+{
+    struct app *a = arg;
+
+    (void)sentence; /* the proxy's statistics keep it; the probe finds out what is wrong */
+    if (a->probe) {
+        probe_now(a->probe);
+    }
+}
+
+static struct slice inbound_secret(void *arg)
+{
+    struct app *a = arg;
+
+    return a->platform ? platform_inbound_secret(a->platform) : (struct slice){0};
+}
+
+static struct slice workspace_token(void *arg)
+{
+    struct app *a = arg;
+
+    return a->platform ? platform_token(a->platform) : (struct slice){0};
+}
+
+static bool control_drain(void *arg, const char *who)
+{
+    return ending_on_drain(arg, who);
+}
+
+static void control_stop(void *arg, const char *who)
+{
+    ending_on_term(arg, who);
+}
+
+/* ---- the start-up report
+ * ------------------------------------------------------------------------------------------ */
+
+/* One line on who may call (design section 13). */
+static const char *who_may_call(const struct config *cfg)
+{
+    if (cfg->listen.inbound_auth == INBOUND_AUTH_REQUIRE) {
+        return "callers must present the platform's inbound secret";
+    }
+    if (cfg->listen.allow_sources.n > 0) {
+        return "callers from listen.allow_sources, no credentials asked";
+    }
+    return cfg->listen.address.is_loopback
+               ? "programs on this machine, no credentials asked"
+               : "everybody who can reach the port, no credentials asked";
+}
+
+static void log_start(struct app *a)
+{
+    CLEANUP(str_release) struct str stop = {0};
+
+    if (a->a2a) {
+        log_info("app", "molecule-sidecar %s: A2A on %s -> agent at %s; may call: %s",
+                 build_facts.version, server_address(a->a2a)->text, a->cfg->agent.address.text,
+                 who_may_call(a->cfg));
+    } else {
+        log_info("app", "molecule-sidecar %s: no A2A port (agent.protocol none)",
+                 build_facts.version);
+    }
+    log_info("app", "probes and metrics on %s; status on %s; the agent's API on %s",
+             control_admin_address(a->control), a->cfg->control.socket,
+             a->cfg->control.agent_socket);
+    budget_print_line(&a->budget, &stop);
+    log_info("app", "%s", str_z(&stop));
+}
+
+/* ---- run
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static int status_of_failed_start(int code)
+{
+    return code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -EIO ? EXIT_INTERNAL
+                                                                                 : EXIT_USAGE;
+}
+
+int app_run(const struct config *cfg, const struct process_origin *origin)
+{
+    struct app a = {.cfg = cfg, .origin = origin};
+    struct err err = {0};
+    int status;
+    int r = app_open(&a, &err);
+
+    if (r < 0) {
+        log_error("app", "cannot start: %s", err.msg);
+        status = status_of_failed_start(r);
+    } else {
+        log_start(&a);
+        log_set_buffered(true);
+        if (notify_watchdog_interval_ms(a.notify) > 0) {
+            timer_start(&a.watchdog, a.loop, loop_now_ms(a.loop), feed_watchdog, &a);
+        }
+        platform_side_start(&a);
+        loop_run(a.loop);
+        status = ending_status(&a);
+    }
+    app_close(&a);
+    if (r == 0) {
+        ending_say(&a, status);
+    }
+    return status;
+}

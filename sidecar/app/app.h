@@ -1,0 +1,23 @@
+/*
+ * The whole: owns every module, wires them by callbacks, and is the only place that knows the order
+ * of things.
+ *
+ *   start    configuration -> listeners and sockets -> token or register -> first secrets -> spawn
+ * -> the agent answers -> running stop     stopping.h files    app.c      open, run, close: the
+ * table of contents agent_side.c    supervisor, probe, the proxy's gate platform_side.c what the
+ * platform says and is told; secrets ending.c        the stop phases' actions, and why we ended
+ *            observe.c       probes, status, metrics
+ *            child_env.c     the agent's environment
+ *
+ * Source: design sections 3, 4, 6, 7.
+ */
+#ifndef APP_APP_H
+#define APP_APP_H
+
+#include "config/config.h"
+#include "supervisor/supervisor.h"
+
+/* Run until the end. Returns the exit status of the process. Logs why. */
+int app_run(const struct config *cfg, const struct process_origin *origin);
+
+#endif

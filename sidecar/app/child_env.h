@@ -1,0 +1,22 @@
+/*
+ * The agent's environment: what we were started with, without what is ours alone, with what the
+ * agent needs to be told.
+ *
+ * Order, later ones win: our own environment; the platform's secrets (secrets.mode env);
+ * agent.env_file; agent.env; the variables we set (MOLECULE_AGENT_SOCKET, MOLECULE_SIDECAR_SOCKET,
+ * agent.port_env). Source: design sections 5, 13; P sections 2.2, 9.
+ */
+#ifndef APP_CHILD_ENV_H
+#define APP_CHILD_ENV_H
+
+#include "base/err.h"
+#include "config/config.h"
+#include "platform/platform.h"
+
+/* A malloc'ed NULL-terminated array of malloc'ed strings, or NULL with a sentence. secrets may be
+ * NULL. */
+char **child_env_build(const struct config *cfg, char *const *own, const struct secrets *secrets,
+                       struct err *err);
+void child_env_free(char **env);
+
+#endif

@@ -1,0 +1,316 @@
+/*
+ * The end: what each stop phase does, the exit status, and the sentence that says why.
+ */
+#include "app/parts.h"
+
+#include "app/exits.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/parse.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TERMINATION_LOG "/dev/termination-log"
+
+enum {
+    LOG_FINISH_MS = 500,            /* for a slow stderr at the very end */
+    EXTEND_TIMEOUT_SLACK_MS = 1000, /* told to systemd on top of what is left */
+};
+
+/* ---- why
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+void ending_because(struct app *a, const char *word, const char *by, const char *fmt, ...)
+{
+    struct ending *e = &a->ending;
+    va_list ap;
+
+    if (e->is_set) {
+        return; /* the first cause is the cause */
+    }
+    e->is_set = true;
+    e->word = word;
+    e->by = by;
+    va_start(ap, fmt);
+    (void)vsnprintf(e->why, sizeof(e->why), fmt, ap);
+    va_end(ap);
+}
+
+void ending_force_status(struct app *a, int status)
+{
+    a->ending.is_forced = true;
+    a->ending.own_status = status;
+}
+
+/* ---- the actions of the phases (stopping.h)
+ * ---------------------------------------------------------------------------- */
+
+static int64_t drain_delay(void *arg)
+{
+    const struct app *a = arg;
+
+    if (!a->a2a || (a->budget.drain_delay_is_default && server_stats(a->a2a)->outside_total == 0)) {
+        return 0; /* nobody out there knows us: nobody has to learn that we leave */
+    }
+    return a->budget.drain_delay;
+}
+
+static bool nothing_to_serve(void *arg)
+{
+    const struct app *a = arg;
+
+    if (a->supervisor) {
+        enum child_state s = supervisor_status(a->supervisor)->state;
+
+        return s == CHILD_ENDED || s == CHILD_DOWN;
+    }
+    return proxy_stats(a->proxy)->in_flight == 0 && (!a->probe || agent_side_is_gone_now(a));
+}
+
+static bool has_work(void *arg)
+{
+    const struct app *a = arg;
+
+    return !nothing_to_serve(arg) &&
+           proxy_stats(a->proxy)->in_flight + proxy_stats(a->proxy)->held > 0;
+}
+
+/* Not for a drain that may be called off: a service manager takes STOPPING=1 for the end. */
+static void tell_stopping(struct app *a)
+{
+    if (a->stopping.is_final) {
+        notify_stopping(a->notify, "draining");
+        notify_extend(a->notify, stopping_left_ms(&a->stopping) + EXTEND_TIMEOUT_SLACK_MS);
+    }
+}
+
+static void drain_begins(void *arg)
+{
+    struct app *a = arg;
+
+    app_life(a, LIFE_DRAIN);
+    tell_stopping(a);
+    proxy_set_last(a->proxy, true);
+    if (a->a2a) {
+        server_set_last(a->a2a, true);
+    }
+    if (a->platform) {
+        platform_beat_now(a->platform);
+    }
+}
+
+static void refuse_begins(void *arg)
+{
+    struct app *a = arg;
+    const struct proxy_stats *ps = proxy_stats(a->proxy);
+
+    agent_side_gate(a);
+    if (a->a2a) {
+        server_close_idle(a->a2a);
+    }
+    log_info("app", "drain: %zu requests in flight, %zu held", ps->in_flight, ps->held);
+}
+
+static void parked(void *arg)
+{
+    struct app *a = arg;
+
+    log_info("app", "drained; waiting for TERM, or for the agent to come back");
+    control_drain_done(a->control, true);
+}
+
+static void resumed(void *arg)
+{
+    struct app *a = arg;
+
+    proxy_set_last(a->proxy, false);
+    if (a->a2a) {
+        server_set_last(a->a2a, false);
+    }
+    control_drain_done(a->control, false);
+    a->agent_left = false;
+    app_life(a, LIFE_RESUME);
+    if (a->is_on_hold) {
+        app_life(a, LIFE_HOLD);
+    }
+    if (a->agent_answers) {
+        app_life(a, LIFE_AGENT_UP);
+    }
+}
+
+static void agent_stop(void *arg, int64_t grace_ms)
+{
+    struct app *a = arg;
+
+    control_drain_done(a->control, true);
+    tell_stopping(a);
+    app_life(a, a->stopping.phase >= PHASE_AGENT ? LIFE_TERMINATE : LIFE_DRAIN);
+    if (a->supervisor) {
+        char text[FORMAT_MAX];
+
+        if (supervisor_status(a->supervisor)->pid > 0) {
+            log_info("agent", "SIG%s, then SIGKILL after %s", sigabbrev_np(a->cfg->stop.signal),
+                     format_duration(grace_ms, text));
+        }
+        supervisor_stop(a->supervisor, grace_ms);
+    }
+}
+
+static void agent_kill(void *arg)
+{
+    struct app *a = arg;
+
+    if (a->supervisor) {
+        log_warning("agent", "SIGKILL now");
+        supervisor_kill(a->supervisor);
+    }
+}
+
+static bool agent_is_gone(void *arg)
+{
+    const struct app *a = arg;
+
+    return !a->supervisor || supervisor_status(a->supervisor)->state == CHILD_ENDED ||
+           supervisor_status(a->supervisor)->state == CHILD_DOWN;
+}
+
+static void on_platform_finished(void *arg)
+{
+    struct app *a = arg;
+
+    stopping_finished(&a->stopping);
+}
+
+static void finish(void *arg, int64_t budget_ms)
+{
+    struct app *a = arg;
+
+    app_life(a, LIFE_TERMINATE);
+    proxy_fail_in_flight(a->proxy);
+    if (a->a2a) {
+        server_stop_accepting(a->a2a);
+    }
+    if (a->platform) {
+        platform_finish(a->platform, budget_ms, on_platform_finished, a);
+    } else {
+        stopping_finished(&a->stopping);
+    }
+}
+
+static void over(void *arg)
+{
+    struct app *a = arg;
+
+    app_life(a, LIFE_END);
+    loop_stop(a->loop);
+}
+
+static const struct stopping_ops stopping_ops = {
+    .drain_delay = drain_delay,
+    .drain_begins = drain_begins,
+    .refuse_begins = refuse_begins,
+    .has_work = has_work,
+    .nothing_to_serve = nothing_to_serve,
+    .parked = parked,
+    .resumed = resumed,
+    .agent_stop = agent_stop,
+    .agent_kill = agent_kill,
+    .agent_is_gone = agent_is_gone,
+    .finish = finish,
+    .over = over,
+};
+
+void ending_open(struct app *a)
+{
+    stopping_init(&a->stopping, a->loop, &a->budget, a->cfg->stop.order, &stopping_ops, a);
+}
+
+/* ---- triggers
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+void ending_on_term(struct app *a, const char *what)
+{
+    static const char *const then[] = {"stopping", "not waiting for requests any more",
+                                       "killing the agent"};
+    unsigned n = a->stopping.stop_count;
+
+    log_info("app", "%s: %s", what, then[n < 2 ? n : 2]);
+    ending_because(a, "stopped", "sidecar", "%s", what);
+    stopping_stop(&a->stopping);
+}
+
+bool ending_on_drain(struct app *a, const char *who)
+{
+    if (!stopping_is_on(&a->stopping)) {
+        log_info("app", "drain asked for by %s", who);
+    }
+    stopping_drain(&a->stopping);
+    return a->stopping.phase >= PHASE_PARKED;
+}
+
+/* ---- the status and the sentence
+ * ------------------------------------------------------------------------------------------ */
+
+static bool is_success_code(const struct config *cfg, int status)
+{
+    for (size_t i = 0; i < cfg->stop.success_codes.n; i++) {
+        int64_t code;
+
+        if (parse_int64(slice_of(cfg->stop.success_codes.v[i]), 0, 255, &code) == 0 &&
+            code == status) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int ending_status(const struct app *a)
+{
+    int status;
+
+    if (a->ending.is_forced || !a->has_exit) {
+        return a->ending.own_status;
+    }
+    status = exit_status_of(&a->last_exit, a->cfg->stop.signal);
+    if (status == 0 && a->start_timed_out) {
+        return EXIT_INTERNAL; /* our signal ended it, but it never worked: not a success */
+    }
+    return is_success_code(a->cfg, status) ? EXIT_OK : status;
+}
+
+/* For `kubectl describe pod`. Missing outside Kubernetes. */
+static void write_termination_log(const char *text)
+{
+    CLEANUP(fd_cleanup)
+    int fd = open(TERMINATION_LOG, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd >= 0) {
+        (void)fd_write_all(fd, text, strlen(text)); /* the log line says the same */
+    }
+}
+
+void ending_say(struct app *a, int status)
+{
+    const struct ending *e = &a->ending;
+    const char *word = e->is_set ? e->word : "stopped";
+    const char *by = e->is_set ? e->by : "sidecar";
+    char text[ENDING_TEXT_MAX + 96];
+    const struct log_field fields[] = {LOG_STR("word", word), LOG_STR("by", by),
+                                       LOG_INT("status", status)};
+
+    log_event(LOG_INFO, "app", fields, 3, "ended: %s", e->is_set ? e->why : "no reason was given");
+    log_finish(LOG_FINISH_MS);
+    (void)snprintf(text, sizeof(text), "%s: %s (by=%s, exit status %d)\n", word, e->why, by,
+                   status);
+    write_termination_log(text);
+}

@@ -1,0 +1,118 @@
+/*
+ * The parts of the app, for its own files only. One struct, owned by app_run(); no other file of
+ * the program sees it.
+ */
+#ifndef APP_PARTS_H
+#define APP_PARTS_H
+
+#include "agent/probe.h"
+#include "app/lifecycle.h"
+#include "app/stopping.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "loop/curl_io.h"
+#include "loop/loop.h"
+#include "loop/signals.h"
+#include "notify/notify.h"
+#include "platform/platform.h"
+#include "proxy/proxy.h"
+#include "server/server.h"
+#include "store/store.h"
+#include "supervisor/supervisor.h"
+
+#include <stdbool.h>
+
+enum { ENDING_TEXT_MAX = 512 };
+
+/* Why we end; written once by whoever causes it, read at the very end. */
+struct ending {
+    bool is_set;
+    const char *word; /* the SDK's: "stopped", "paused", "removed", "max_iterations" */
+    const char *by;   /* "agent" or "sidecar" */
+    int own_status;   /* used when no agent ran, or when forced */
+    bool is_forced;   /* own_status counts whatever the agent's code was */
+    char why[ENDING_TEXT_MAX];
+};
+
+struct app {
+    const struct config *cfg;
+    const struct process_origin *origin;
+
+    /* the modules, in the order they are opened; closed in reverse */
+    struct loop *loop;
+    struct notify *notify;
+    struct signals *signals;
+    struct store *store;
+    struct curl_io *curl;
+    struct proxy *proxy;
+    struct server *a2a; /* NULL with agent.protocol none */
+    struct control *control;
+    struct platform *platform;     /* NULL with platform.enabled false */
+    struct supervisor *supervisor; /* NULL in sidecar mode */
+    struct probe *probe;           /* NULL with agent.protocol none */
+
+    struct budget budget;
+    struct stopping stopping;
+    enum life_state life;
+    int64_t started_ms;
+
+    bool may_spawn;     /* token and secrets are settled */
+    bool was_spawned;   /* the child, at least once */
+    bool agent_answers; /* as the probe says; true without a probe once spawned */
+    bool agent_ever_answered;
+    bool child_is_lost; /* ended for good, not by us */
+    bool is_on_hold;    /* paused or removed, and the configuration says hold */
+    bool was_ready;     /* READY=1 was sent */
+    bool start_timed_out;
+    bool has_terminal; /* a controlling one, at start: SIGHUP is a stop then */
+    bool agent_left; /* it stopped answering since the drain began: a new one that answers means it
+                        was only restarted */
+    bool has_exit;
+    struct child_exit last_exit;
+    enum workspace_state workspace;
+    int secret_files_pending; /* secrets.mode file: writes the storage thread has not done yet */
+
+    struct timer watchdog;
+    struct ending ending;
+};
+
+/* app.c */
+void app_life(struct app *a, enum life_event e); /* moves the lifecycle and acts on the change */
+void app_tell_status(struct app *a);             /* STATUS= line */
+
+/* agent_side.c */
+int agent_side_open(struct app *a, struct err *err);
+void agent_side_may_start(struct app *a); /* token and secrets are settled: spawn or probe */
+void agent_side_gate(struct app *a);      /* derive the proxy's gate from all we know */
+void agent_side_child_signal(struct app *a, int signo);
+bool agent_side_is_gone_now(const struct app *a); /* sidecar mode: nobody listens at its address any
+                                                     more; asks the kernel, used once at a stop */
+const char *agent_side_reason(const struct app *a); /* why the agent does not answer; "" */
+
+/* platform_side.c */
+int platform_side_open(struct app *a, struct err *err);
+void platform_side_start(struct app *a);
+void platform_side_hold(struct app *a, bool on);
+
+/* ending.c */
+void ending_open(struct app *a);
+void ending_because(struct app *a, const char *word, const char *by, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void ending_force_status(struct app *a, int status);
+void ending_on_term(struct app *a, const char *what); /* TERM, INT, stop */
+bool ending_on_drain(struct app *a, const char *who); /* true: drained already */
+int ending_status(const struct app *a);               /* the exit status */
+void ending_say(struct app *a, int status); /* the last log line and the termination message */
+
+/* observe.c */
+bool observe_probe(void *arg, enum control_probe which, bool verbose, struct str *json);
+void observe_metrics(void *arg, struct str *text);
+void observe_status(void *arg, struct str *json);
+void observe_self(void *arg, struct str *json);
+void observe_task_word(const struct app *a, char *ret,
+                       size_t cap); /* "idle", "3 requests", "starting", ... */
+int64_t observe_active_tasks(const struct app *a);
+
+/* child_env.c: see child_env.h */
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * What the commands share: their own few options, the configuration, and words for a person on stderr.
+ */
+#ifndef CMD_LOAD_H
+#define CMD_LOAD_H
+
+#include "config/config.h"
+
+#include <stdbool.h>
+
+/* One option of a command itself: a flag, or one with a value. */
+struct cmd_option {
+    const char *name; /* "--json" */
+    bool *ret_flag;
+    const char **ret_value;
+};
+
+enum { CMD_DONE = -1, CMD_ARGS_MAX = 512 };
+
+struct cmd_args {
+    char *flags[CMD_ARGS_MAX + 1]; /* `--section-key value` for the configuration */
+    char *words[CMD_ARGS_MAX + 1];
+    int word_count;
+    char **command; /* after "--"; NULL without */
+};
+
+/*
+ * Split the arguments of a command. 0, or EXIT_USAGE after saying what is wrong; --help prints `help` (and the
+ * configuration's flags if with_flags) and returns CMD_DONE.
+ */
+int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size_t option_count, const char *help,
+                   bool with_flags, struct cmd_args *ret);
+
+/* Load the configuration; every error as a line on stderr. 0 or EXIT_USAGE. Warnings go to stderr too unless report is given. */
+int cmd_load_config(const struct cmd_args *args, const char *file, struct config **ret, struct config_report *report);
+
+/* "molecule-sidecar: <sentence>" on stderr; returns status. */
+int cmd_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

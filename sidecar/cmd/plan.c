@@ -1,0 +1,44 @@
+/*
+ * plan: the grace timeline, before it is needed.
+ */
+#include "app/budget.h"
+#include "app/exits.h"
+#include "base/cleanup.h"
+#include "cmd/cmd.h"
+#include "cmd/load.h"
+
+#include <stdio.h>
+
+static const char help[] =
+    "Usage: molecule-sidecar plan [flags] [-- COMMAND]\n\n"
+    "Prints what happens between SIGTERM and the end, when, and what contradicts it. Give it the flags and the -- COMMAND\n"
+    "that `run` gets.\n";
+
+int cmd_plan(int argc, char **argv)
+{
+    CLEANUP(str_release) struct str out = {0};
+    struct config *cfg = NULL;
+    struct cmd_args args;
+    struct budget budget;
+    struct err err = {0};
+    int status = cmd_args_split(argc, argv, NULL, 0, help, false, &args);
+
+    if (status != 0) {
+        return status == CMD_DONE ? EXIT_OK : status;
+    }
+    if (args.word_count > 0) {
+        return cmd_fail(EXIT_USAGE, "plan takes flags only, what is %s?", args.words[0]);
+    }
+    status = cmd_load_config(&args, NULL, &cfg, NULL);
+    if (status != 0) {
+        return status;
+    }
+    if (budget_compute(cfg, &budget, &err) < 0) {
+        status = cmd_fail(EXIT_USAGE, "%s", err.msg);
+    } else {
+        budget_print(&budget, cfg, &out);
+        (void)fputs(str_z(&out), stdout);
+    }
+    config_free(cfg);
+    return status;
+}
