@@ -15,7 +15,9 @@ void origin_take(struct process_origin *ret)
     ret->umask = umask(077);
     (void)getrlimit(RLIMIT_NOFILE, &ret->nofile); /* cannot fail with a good pointer */
     (void)getrlimit(RLIMIT_CORE, &ret->core);
-    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, ret->core.rlim_max}); /* soft only: the child gets its own back */
+    (void)setrlimit(
+        RLIMIT_CORE,
+        &(struct rlimit){0, ret->core.rlim_max}); /* soft only: the child gets its own back */
     (void)fd_limit_raise();
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

@@ -11,7 +11,8 @@
 
 static const char help[] =
     "Usage: molecule-sidecar check-config [--reference|--schema] [flags] [FILE]\n\n"
-    "Checks the configuration as `run` would read it here (file, environment, flags) and prints every value with its\n"
+    "Checks the configuration as `run` would read it here (file, environment, flags) and prints "
+    "every value with its\n"
     "origin, secrets masked. Exit 0 when it is good, 2 with every error otherwise.\n"
     "  --reference   print the reference page of all keys instead (Markdown)\n"
     "  --schema      print a JSON Schema of the file instead\n";
@@ -47,7 +48,8 @@ int cmd_check_config(int argc, char **argv)
 {
     bool wants_reference = false;
     bool wants_schema = false;
-    const struct cmd_option options[] = {{"--reference", &wants_reference, NULL}, {"--schema", &wants_schema, NULL}};
+    const struct cmd_option options[] = {{"--reference", &wants_reference, NULL},
+                                         {"--schema", &wants_schema, NULL}};
     struct config *cfg = NULL;
     struct cmd_args args;
     int status = cmd_args_split(argc, argv, options, 2, help, false, &args);

@@ -37,7 +37,8 @@ static int print_help(const char *help, bool with_flags)
 }
 
 /* 1 when argv[*i] was one of the command's own options, 0 when not, or EXIT_USAGE. */
-static int take_option(int argc, char **argv, int *i, const struct cmd_option *options, size_t count)
+static int take_option(int argc, char **argv, int *i, const struct cmd_option *options,
+                       size_t count)
 {
     for (size_t k = 0; k < count; k++) {
         if (strcmp(argv[*i], options[k].name) != 0) {
@@ -56,8 +57,8 @@ static int take_option(int argc, char **argv, int *i, const struct cmd_option *o
     return 0;
 }
 
-int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size_t option_count, const char *help,
-                   bool with_flags, struct cmd_args *ret)
+int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size_t option_count,
+                   const char *help, bool with_flags, struct cmd_args *ret)
 {
     int flags = 0;
 
@@ -84,7 +85,8 @@ int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size
         if (strncmp(argv[i], "--", 2) == 0) {
             ret->flags[flags++] = argv[i];
             if (!strchr(argv[i], '=') && i + 1 < argc && strcmp(argv[i + 1], "--") != 0) {
-                ret->flags[flags++] = argv[++i]; /* all configuration flags take a value; config/ refuses a missing one */
+                ret->flags[flags++] = argv[++i]; /* all configuration flags take a value; config/
+                                                    refuses a missing one */
             }
         } else {
             ret->words[ret->word_count++] = argv[i];
@@ -93,11 +95,13 @@ int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size
     return 0;
 }
 
-int cmd_load_config(const struct cmd_args *args, const char *file, struct config **ret, struct config_report *report)
+int cmd_load_config(const struct cmd_args *args, const char *file, struct config **ret,
+                    struct config_report *report)
 {
     struct config_report own = {0};
     struct config_report *r = report ? report : &own;
-    const struct config_input in = {.args = (char **)args->flags, .env = environ, .file = file, .command = args->command};
+    const struct config_input in = {
+        .args = (char **)args->flags, .env = environ, .file = file, .command = args->command};
     int status = config_load(&in, ret, r) < 0 ? EXIT_USAGE : 0;
 
     for (size_t i = 0; i < r->error_count; i++) {

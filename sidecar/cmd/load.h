@@ -1,5 +1,6 @@
 /*
- * What the commands share: their own few options, the configuration, and words for a person on stderr.
+ * What the commands share: their own few options, the configuration, and words for a person on
+ * stderr.
  */
 #ifndef CMD_LOAD_H
 #define CMD_LOAD_H
@@ -25,14 +26,16 @@ struct cmd_args {
 };
 
 /*
- * Split the arguments of a command. 0, or EXIT_USAGE after saying what is wrong; --help prints `help` (and the
- * configuration's flags if with_flags) and returns CMD_DONE.
+ * Split the arguments of a command. 0, or EXIT_USAGE after saying what is wrong; --help prints
+ * `help` (and the configuration's flags if with_flags) and returns CMD_DONE.
  */
-int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size_t option_count, const char *help,
-                   bool with_flags, struct cmd_args *ret);
+int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size_t option_count,
+                   const char *help, bool with_flags, struct cmd_args *ret);
 
-/* Load the configuration; every error as a line on stderr. 0 or EXIT_USAGE. Warnings go to stderr too unless report is given. */
-int cmd_load_config(const struct cmd_args *args, const char *file, struct config **ret, struct config_report *report);
+/* Load the configuration; every error as a line on stderr. 0 or EXIT_USAGE. Warnings go to stderr
+ * too unless report is given. */
+int cmd_load_config(const struct cmd_args *args, const char *file, struct config **ret,
+                    struct config_report *report);
 
 /* "molecule-sidecar: <sentence>" on stderr; returns status. */
 int cmd_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

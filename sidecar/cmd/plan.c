@@ -9,10 +9,10 @@
 
 #include <stdio.h>
 
-static const char help[] =
-    "Usage: molecule-sidecar plan [flags] [-- COMMAND]\n\n"
-    "Prints what happens between SIGTERM and the end, when, and what contradicts it. Give it the flags and the -- COMMAND\n"
-    "that `run` gets.\n";
+static const char help[] = "Usage: molecule-sidecar plan [flags] [-- COMMAND]\n\n"
+                           "Prints what happens between SIGTERM and the end, when, and what "
+                           "contradicts it. Give it the flags and the -- COMMAND\n"
+                           "that `run` gets.\n";
 
 int cmd_plan(int argc, char **argv)
 {

@@ -9,15 +9,20 @@
 #include "cmd/load.h"
 #include "log/log.h"
 
-static const char help[] =
-    "Usage: molecule-sidecar run [flags] [-- COMMAND [ARG...]]\n\n"
-    "Stands next to an agent: registers it, beats for it, forwards A2A messages to it, answers probes, and stops it in order.\n"
-    "With a COMMAND the agent is our child: it is started, restarted, signalled and reaped, and its exit status becomes ours.\n"
-    "Without one, the agent is somebody else's process (another container of the pod) that listens on agent.address.\n\n"
-    "Every key of the configuration is a flag, an environment variable (MOLECULE_SIDECAR_SECTION_KEY) and a line in the\n"
-    "configuration file; a flag wins over the environment, the environment over the file. Tokens are never taken from flags.\n\n";
+static const char help[] = "Usage: molecule-sidecar run [flags] [-- COMMAND [ARG...]]\n\n"
+                           "Stands next to an agent: registers it, beats for it, forwards A2A "
+                           "messages to it, answers probes, and stops it in order.\n"
+                           "With a COMMAND the agent is our child: it is started, restarted, "
+                           "signalled and reaped, and its exit status becomes ours.\n"
+                           "Without one, the agent is somebody else's process (another container "
+                           "of the pod) that listens on agent.address.\n\n"
+                           "Every key of the configuration is a flag, an environment variable "
+                           "(MOLECULE_SIDECAR_SECTION_KEY) and a line in the\n"
+                           "configuration file; a flag wins over the environment, the environment "
+                           "over the file. Tokens are never taken from flags.\n\n";
 
-static int run_with(const struct config *cfg, const struct config_report *report, const struct process_origin *origin)
+static int run_with(const struct config *cfg, const struct config_report *report,
+                    const struct process_origin *origin)
 {
     struct err err = {0};
 
@@ -47,11 +52,14 @@ int cmd_run(int argc, char **argv)
         return status == CMD_DONE ? EXIT_OK : status;
     }
     if (args.word_count > 0) {
-        return cmd_fail(EXIT_USAGE, "what is %s? To start an agent, write -- before it: molecule-sidecar run -- %s",
-                        args.words[0], args.words[0]);
+        return cmd_fail(
+            EXIT_USAGE,
+            "what is %s? To start an agent, write -- before it: molecule-sidecar run -- %s",
+            args.words[0], args.words[0]);
     }
     if (args.command && !args.command[0]) {
-        return cmd_fail(EXIT_USAGE, "nothing follows --; write the agent's command there, or leave the -- out");
+        return cmd_fail(EXIT_USAGE,
+                        "nothing follows --; write the agent's command there, or leave the -- out");
     }
     origin_take(&origin);
     status = cmd_load_config(&args, NULL, &cfg, &report);

@@ -19,13 +19,17 @@ static const struct command {
     const char *arguments;
     const char *summary;
 } commands[] = {
-    {"run", cmd_run, "[flags] [-- COMMAND [ARG...]]", "stand next to an agent; with a COMMAND, start it and look after it"},
-    {"health", cmd_health, "[started|ready|live|agent]", "ask the running sidecar; exit 0 or 1 and one line why"},
+    {"run", cmd_run, "[flags] [-- COMMAND [ARG...]]",
+     "stand next to an agent; with a COMMAND, start it and look after it"},
+    {"health", cmd_health, "[started|ready|live|agent]",
+     "ask the running sidecar; exit 0 or 1 and one line why"},
     {"status", cmd_status, "[--json] [--watch]", "what the running sidecar does"},
     {"plan", cmd_plan, "", "the stop timeline, and what contradicts it"},
-    {"check-config", cmd_check_config, "[FILE]", "check the configuration; print every value and where it came from"},
+    {"check-config", cmd_check_config, "[FILE]",
+     "check the configuration; print every value and where it came from"},
     {"send", cmd_send, "[--stream] [--url URL] TEXT", "send one A2A message and print the answer"},
-    {"drain", cmd_drain, "[--wait]", "take no new requests; with --wait return when the old ones are done"},
+    {"drain", cmd_drain, "[--wait]",
+     "take no new requests; with --wait return when the old ones are done"},
     {"stop", cmd_stop, "", "stop the running sidecar and its agent, in order"},
     {"install", cmd_install, "DIR", "copy this program into DIR, for an init container"},
 };
@@ -33,7 +37,8 @@ enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 static void print_help(FILE *out)
 {
-    (void)fprintf(out, "molecule-sidecar: stands next to an AI agent and does for it what its platform and its machine expect.\n\n"
+    (void)fprintf(out, "molecule-sidecar: stands next to an AI agent and does for it what its "
+                       "platform and its machine expect.\n\n"
                        "Usage: molecule-sidecar COMMAND [ARGUMENTS]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         char line[64];
@@ -48,9 +53,10 @@ static void print_help(FILE *out)
 
 static int print_version(void)
 {
-    (void)printf("molecule-sidecar %s (%s)\nbuilt with %s, %s%s%s\nlibcurl %s, %s\n", build_facts.version,
-                 build_facts.revision, build_facts.compiler, build_facts.type, build_facts.features[0] ? ", " : "",
-                 build_facts.features, curl_version_info(CURLVERSION_NOW)->version, OpenSSL_version(OPENSSL_VERSION));
+    (void)printf("molecule-sidecar %s (%s)\nbuilt with %s, %s%s%s\nlibcurl %s, %s\n",
+                 build_facts.version, build_facts.revision, build_facts.compiler, build_facts.type,
+                 build_facts.features[0] ? ", " : "", build_facts.features,
+                 curl_version_info(CURLVERSION_NOW)->version, OpenSSL_version(OPENSSL_VERSION));
     return EXIT_OK;
 }
 
@@ -71,7 +77,8 @@ static int unknown_command(const char *name)
     if (nearest) {
         (void)fprintf(stderr, "; did you mean %s?", nearest);
     }
-    (void)fprintf(stderr, "\nmolecule-sidecar --help lists them; to start an agent: molecule-sidecar run -- COMMAND\n");
+    (void)fprintf(stderr, "\nmolecule-sidecar --help lists them; to start an agent: "
+                          "molecule-sidecar run -- COMMAND\n");
     return EXIT_USAGE;
 }
 
@@ -81,7 +88,8 @@ int cmd_main(int argc, char **argv)
         print_help(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_help(stdout);
         return EXIT_OK;
     }

@@ -1,0 +1,64 @@
+/*
+ * drain and stop: orders over the control socket.
+ */
+#include "app/exits.h"
+#include "cmd/cmd.h"
+#include "cmd/load.h"
+#include "cmd/talk.h"
+
+#include <stdio.h>
+
+static const char drain_help[] = "Usage: molecule-sidecar drain [--wait] [flags]\n\n"
+                                 "The running sidecar becomes not ready and takes no new requests; "
+                                 "what is in flight finishes. With --wait this command\n"
+                                 "returns when that is done: a preStop hook. Without a stop within "
+                                 "stop.grace it goes back to serving.\n";
+static const char stop_help[] = "Usage: molecule-sidecar stop [flags]\n\n"
+                                "Stops the running sidecar and its agent, in order, as SIGTERM "
+                                "would. See `plan` for the timeline.\n";
+
+static int order(int argc, char **argv, const struct cmd_option *options, size_t option_count,
+                 const char *help, const char *path, const bool *waits)
+{
+    struct config *cfg = NULL;
+    struct cmd_args args;
+    struct talk_answer answer = {0};
+    struct err err = {0};
+    int status = cmd_args_split(argc, argv, options, option_count, help, false, &args);
+
+    if (status != 0) {
+        return status == CMD_DONE ? EXIT_OK : status;
+    }
+    if (args.word_count > 0) {
+        return cmd_fail(EXIT_USAGE, "%s takes no %s", argv[0], args.words[0]);
+    }
+    status = cmd_load_config(&args, NULL, &cfg, NULL);
+    if (status != 0) {
+        return status;
+    }
+    if (talk_control(cfg, "POST", *waits ? "/v1/drain?wait" : path,
+                     *waits ? TALK_DRAIN_TIMEOUT_MS : TALK_TIMEOUT_MS, &answer, &err) < 0) {
+        status = cmd_fail(EXIT_NO, "%s", err.msg);
+    } else {
+        (void)fputs(str_z(&answer.body), stdout);
+        status = answer.status / 100 == 2 ? EXIT_OK : EXIT_NO;
+    }
+    str_release(&answer.body);
+    config_free(cfg);
+    return status;
+}
+
+int cmd_drain(int argc, char **argv)
+{
+    bool waits = false;
+    const struct cmd_option options[] = {{"--wait", &waits, NULL}};
+
+    return order(argc, argv, options, 1, drain_help, "/v1/drain", &waits);
+}
+
+int cmd_stop(int argc, char **argv)
+{
+    const bool never = false;
+
+    return order(argc, argv, NULL, 0, stop_help, "/v1/stop", &never);
+}

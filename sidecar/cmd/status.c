@@ -1,0 +1,191 @@
+/*
+ * status: the control socket's JSON, as it is or in words.
+ */
+#include "app/exits.h"
+#include "base/parse.h"
+#include "cmd/cmd.h"
+#include "cmd/load.h"
+#include "cmd/talk.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WATCH_INTERVAL_S = 1 };
+
+static const char help[] = "Usage: molecule-sidecar status [--json] [--watch] [flags]\n\n"
+                           "What the running sidecar does, from its control socket.\n"
+                           "  --json    the whole status as JSON\n"
+                           "  --watch   again every second, until interrupted\n";
+
+static json_object *at(json_object *o, const char *section, const char *key)
+{
+    json_object *s = NULL;
+    json_object *v = NULL;
+
+    if (section && !json_object_object_get_ex(o, section, &s)) {
+        return NULL;
+    }
+    return json_object_object_get_ex(section ? s : o, key, &v) ? v : NULL;
+}
+
+static const char *text(json_object *o, const char *section, const char *key)
+{
+    json_object *v = at(o, section, key);
+    const char *z = v ? json_object_get_string(v) : NULL;
+
+    return z ? z : "-";
+}
+
+static int64_t number(json_object *o, const char *section, const char *key)
+{
+    json_object *v = at(o, section, key);
+
+    return v ? json_object_get_int64(v) : 0;
+}
+
+static bool yes(json_object *o, const char *section, const char *key)
+{
+    json_object *v = at(o, section, key);
+
+    return v && json_object_get_boolean(v);
+}
+
+/* Milliseconds as a person reads them: whole seconds from one second on. */
+static const char *ago(int64_t ms, char buf[FORMAT_MAX])
+{
+    return format_duration(ms >= 1000 ? ms / 1000 * 1000 : ms, buf);
+}
+
+static void print_agent(json_object *o)
+{
+    char up[FORMAT_MAX];
+
+    (void)printf("agent      %s at %s", yes(o, "agent", "answers") ? "answers" : "does not answer",
+                 text(o, "agent", "address"));
+    if (!yes(o, "agent", "answers")) {
+        (void)printf(" (%s)", text(o, "agent", "reason"));
+    }
+    if (strcmp(text(o, "agent", "mode"), "wrapper") == 0) {
+        (void)printf("\n           process %s, pid %lld, up %s, %lld restarts, last end: %s",
+                     text(o, "agent", "process"), (long long)number(o, "agent", "pid"),
+                     ago(number(o, "agent", "uptime_ms"), up),
+                     (long long)number(o, "agent", "restarts"), text(o, "agent", "last_exit"));
+    }
+    (void)printf("\n");
+}
+
+static void print_activity(json_object *o, const char *name)
+{
+    json_object *platform = at(o, NULL, "platform");
+    char when[FORMAT_MAX];
+    int64_t last = number(platform, name, "last_ok_ms_ago");
+
+    (void)printf(
+        "           %-12s %lld ok, %lld failed, last %s%s%s%s\n", name,
+        (long long)number(platform, name, "ok"), (long long)number(platform, name, "failed"),
+        last < 0 ? "never" : ago(last, when), last < 0 ? "" : " ago",
+        number(platform, name, "failures_in_a_row") ? "; now failing: " : "",
+        number(platform, name, "failures_in_a_row") ? text(platform, name, "last_error") : "");
+}
+
+static void print_platform(json_object *o)
+{
+    static const char *const activities[] = {"register", "heartbeat", "state", "secrets_pull"};
+
+    if (!yes(o, "platform", "enabled")) {
+        (void)printf("platform   off (platform.enabled false)\n");
+        return;
+    }
+    (void)printf("platform   %s at %s, delivery %s, workspace %s\n",
+                 yes(o, "platform", "registered") ? "registered" : "not registered",
+                 text(o, "platform", "url"), text(o, "platform", "delivery"),
+                 text(o, "platform", "workspace_state"));
+    (void)printf("           token from %s, begins %s\n", text(o, "platform", "token_source"),
+                 text(o, "platform", "token_prefix"));
+    for (size_t i = 0; i < sizeof(activities) / sizeof(activities[0]); i++) {
+        print_activity(o, activities[i]);
+    }
+}
+
+static void print_words(json_object *o)
+{
+    char t[FORMAT_MAX];
+    char u[FORMAT_MAX];
+
+    (void)printf("sidecar    %s, pid %lld, up %s, version %s\n", text(o, NULL, "state"),
+                 (long long)number(o, NULL, "pid"), ago(number(o, NULL, "uptime_ms"), t),
+                 text(o, NULL, "version"));
+    (void)printf("workspace  %s\n", text(o, NULL, "workspace"));
+    print_agent(o);
+    print_platform(o);
+    (void)printf(
+        "requests   %lld in flight (%lld streams), %lld held, %lld forwarded, oldest %s; listening "
+        "on %s\n",
+        (long long)number(o, "forward", "in_flight"), (long long)number(o, "forward", "streams"),
+        (long long)number(o, "forward", "held"), (long long)number(o, "forward", "forwarded"),
+        ago(number(o, "forward", "oldest_ms"), t), text(o, "forward", "listen"));
+    if (strcmp(text(o, "forward", "last_failure"), "-") != 0) {
+        (void)printf("           last failure: %s\n", text(o, "forward", "last_failure"));
+    }
+    (void)printf("stop       phase %s, %s of %s left\n", text(o, "stop", "phase"),
+                 ago(number(o, "stop", "left_ms"), t),
+                 format_duration(number(o, "stop", "grace_ms"), u));
+    (void)printf("doors      admin %s, control %s, agent %s\n", text(o, "doors", "admin"),
+                 text(o, "doors", "control"), text(o, "doors", "agent_api"));
+}
+
+static int ask_once(const struct config *cfg, bool as_json)
+{
+    struct talk_answer answer = {0};
+    struct err err = {0};
+    int status = EXIT_OK;
+
+    if (talk_control(cfg, "GET", "/v1/status", TALK_TIMEOUT_MS, &answer, &err) < 0) {
+        str_release(&answer.body);
+        return cmd_fail(EXIT_NO, "%s", err.msg);
+    }
+    if (as_json) {
+        (void)fputs(str_z(&answer.body), stdout);
+    } else {
+        json_object *o = json_tokener_parse(str_z(&answer.body));
+
+        if (o) {
+            print_words(o);
+            json_object_put(o);
+        } else {
+            status = cmd_fail(EXIT_NO, "what answered at %s is no sidecar of this version",
+                              cfg->control.socket);
+        }
+    }
+    (void)fflush(stdout);
+    str_release(&answer.body);
+    return status;
+}
+
+int cmd_status(int argc, char **argv)
+{
+    bool as_json = false;
+    bool again = false;
+    const struct cmd_option options[] = {{"--json", &as_json, NULL}, {"--watch", &again, NULL}};
+    struct config *cfg = NULL;
+    struct cmd_args args;
+    int status = cmd_args_split(argc, argv, options, 2, help, false, &args);
+
+    if (status != 0) {
+        return status == CMD_DONE ? EXIT_OK : status;
+    }
+    if (args.word_count > 0) {
+        return cmd_fail(EXIT_USAGE, "status takes no %s", args.words[0]);
+    }
+    status = cmd_load_config(&args, NULL, &cfg, NULL);
+    if (status != 0) {
+        return status;
+    }
+    do {
+        status = ask_once(cfg, as_json);
+    } while (again && status == EXIT_OK && printf("\n") > 0 && sleep(WATCH_INTERVAL_S) == 0);
+    config_free(cfg);
+    return status;
+}
