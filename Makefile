@@ -69,9 +69,9 @@ fuzz: ## each libFuzzer target for FUZZ_SECONDS (60)
 	@.ci/setup build lint
 	@cmake --preset fuzz >/dev/null
 	$(call build,fuzz) --target fuzzers
-	@set -e; for target in build/fuzz/tests/fuzz_*; do name=$${target##*/fuzz_}; \
+	@set -e; for name in $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)); do \
 		echo "== $$name for $(FUZZ_SECONDS) s"; mkdir -p build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; \
-		$$target -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+		build/fuzz/tests/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
 check: ## what CI runs

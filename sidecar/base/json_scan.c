@@ -119,7 +119,7 @@ static const char *scan_word(const char *p, const char *end, struct slice word)
     return slice_starts_with((struct slice){p, (size_t)(end - p)}, word) ? p + word.n : NULL;
 }
 
-static enum json_type type_at(const char *p, const char *end)
+static enum json_kind type_at(const char *p, const char *end)
 {
     if (p == end)
         return JSON_BAD;
@@ -235,7 +235,7 @@ static const char *scan_value(const char *p, const char *end, unsigned depth_max
     }
 }
 
-enum json_type json_validate(struct slice text)
+enum json_kind json_validate(struct slice text)
 {
     const char *end, *from, *p;
 
@@ -249,7 +249,7 @@ enum json_type json_validate(struct slice text)
     return type_at(from, end);
 }
 
-enum json_type json_type_of(struct slice value)
+enum json_kind json_type_of(struct slice value)
 {
     const char *end = value.p + value.n;
 
@@ -262,7 +262,7 @@ enum json_type json_type_of(struct slice value)
  */
 bool json_iter_begin(struct json_iter *it, struct slice value)
 {
-    enum json_type type = json_type_of(value);
+    enum json_kind type = json_type_of(value);
 
     *it = (struct json_iter){0};
     if (type != JSON_OBJECT && type != JSON_ARRAY)

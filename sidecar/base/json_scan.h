@@ -13,7 +13,7 @@
 
 enum { JSON_SCAN_DEPTH_MAX = 64 };
 
-enum json_type {
+enum json_kind {
     JSON_BAD = 0,
     JSON_OBJECT,
     JSON_ARRAY,
@@ -32,12 +32,12 @@ struct json_iter {
     bool failed;        /* set when the text is malformed; json_next returned false */
     struct slice key;   /* raw token with quotes (objects) */
     struct slice value; /* raw token, exactly its bytes in the input */
-    enum json_type type;
+    enum json_kind type;
 };
 
 /* whole text is one value (blanks around allowed); JSON_BAD if not */
-enum json_type json_validate(struct slice text);
-enum json_type json_type_of(struct slice value);
+enum json_kind json_validate(struct slice text);
+enum json_kind json_type_of(struct slice value);
 bool json_iter_begin(struct json_iter *it, struct slice value); /* false unless object or array */
 bool json_next(struct json_iter *it);
 

@@ -133,6 +133,7 @@ size_t escape_json(struct slice *rest, char out[ESCAPE_MAX])
 {
     static const char short_for[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    static const char replacement[] = {'\xEF', '\xBF', '\xBD'}; /* U+FFFD */
     struct slice c;
     unsigned code;
     bool ok;
@@ -142,8 +143,8 @@ size_t escape_json(struct slice *rest, char out[ESCAPE_MAX])
     c = take_char(rest, &ok);
     code = (unsigned char)c.p[0];
     if (!ok) {
-        memcpy(out, "\xEF\xBF\xBD", 3); /* U+FFFD */
-        return 3;
+        memcpy(out, replacement, sizeof(replacement));
+        return sizeof(replacement);
     }
     if (code == '"' || code == '\\' || (code < sizeof(short_for) && short_for[code])) {
         out[0] = '\\';

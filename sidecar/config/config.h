@@ -97,8 +97,8 @@ struct config_card {
 
 struct config_listen {
     struct endpoint address;
-    bool address_is_default;            /* nobody set it: falling back (IPv6 absent) is allowed */
-    char *public_url;                   /* "" = none; no trailing slash */
+    bool address_is_default; /* nobody chose the host part: falling back (IPv6 absent) is allowed */
+    char *public_url;        /* "" = none; no trailing slash */
     struct string_list trusted_proxies; /* CIDR */
     struct string_list allow_sources;   /* CIDR; empty = everybody */
     struct string_list cors_origins;
@@ -109,7 +109,8 @@ struct config_listen {
 
 struct config_admin {
     struct endpoint address;
-    char *drain_path; /* "" = off */
+    bool address_is_default; /* as in config_listen */
+    char *drain_path;        /* "" = off */
 };
 
 struct config_control {
@@ -196,6 +197,13 @@ struct config_report {
 };
 void config_report_release(struct config_report *r);
 
+/* What is asked of the system besides the environment, so that tests supply their own. */
+struct config_system {
+    const char *root; /* put before every path that is looked at; "" = the real tree */
+    pid_t pid;
+    uid_t uid;
+};
+
 /* Inputs of a load, so that tests supply their own. */
 struct config_input {
     /* flags: "--section-key", "value" or "--section-key=value", ...; up to "--" or NULL */
@@ -205,7 +213,8 @@ struct config_input {
      * path; NULL: --config, $MOLECULE_SIDECAR_CONFIG, /etc/molecule-sidecar/config.yaml if present
      */
     const char *file;
-    char **command; /* what followed "--" */
+    char **command;                     /* what followed "--" */
+    const struct config_system *system; /* NULL: the real one */
 };
 
 /*
@@ -213,7 +222,15 @@ struct config_input {
  * on disk but the runtime directory's name.
  */
 int config_load(const struct config_input *in, struct config **ret, struct config_report *report);
-void config_free(struct config *c); /* wipes tokens */
+void config_free(struct config *c); /* wipes tokens; NULL is fine */
+
+/*
+ * Make the directories the program needs: the runtime directory (0755 below /run, else 0700 and
+ * ours alone), those of the two control sockets below it, state.dir (0700), secrets.dir (0700, mode
+ * file). What exists is checked, not changed. Blocks; for `run`, before the loop. 0 or -errno with
+ * a sentence that names the key.
+ */
+int config_prepare_dirs(const struct config *c, struct err *err);
 
 /*
  * Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag

@@ -176,7 +176,8 @@ static bool wants_quotes(struct slice text)
 static size_t escape_quoted(struct slice *rest, char out[ESCAPE_MAX])
 {
     if (rest->n > 0 && rest->p[0] == '"') {
-        memcpy(out, "\\\"", 2);
+        out[0] = '\\';
+        out[1] = '"';
         rest->p++;
         rest->n--;
         return 2;

@@ -207,6 +207,14 @@ void loop_defer(struct loop *l, struct deferred *d, deferred_fn *fn)
     list_append(&l->deferred, &d->node);
 }
 
+void deferred_cancel(struct deferred *d)
+{
+    if (!d->queued)
+        return;
+    list_remove(&d->node);
+    d->queued = false;
+}
+
 /* What was deferred before this pass; what these defer in turn waits for the next one. */
 static void deferred_run(struct loop *l)
 {

@@ -114,5 +114,6 @@ struct deferred { /* embedded; zeroed = not queued */
  * still touch, or to gather writes.
  */
 void loop_defer(struct loop *l, struct deferred *d, deferred_fn *fn);
+void deferred_cancel(struct deferred *d); /* it does not run; harmless when not queued */
 
 #endif

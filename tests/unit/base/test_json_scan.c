@@ -152,7 +152,7 @@ Test(json_scan, walks_arrays)
     cr_assert(json_iter_begin(&it, SLICE(" [ 1 , \"a\" , [ ] ] ")));
     cr_assert_not(it.is_object);
     while (json_next(&it)) {
-        static const enum json_type types[] = {JSON_NUMBER, JSON_STRING, JSON_ARRAY};
+        static const enum json_kind types[] = {JSON_NUMBER, JSON_STRING, JSON_ARRAY};
 
         cr_assert_lt(n, 3);
         cr_assert_eq(it.type, types[n]);

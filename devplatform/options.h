@@ -1,0 +1,43 @@
+/*
+ * The command line of molecule-devplatform.
+ */
+#ifndef DEVPLATFORM_OPTIONS_H
+#define DEVPLATFORM_OPTIONS_H
+
+#include "base/endpoint.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { OPTIONS_WORKSPACES_MAX = 256 };
+
+struct workspace_option {
+    char id[37];
+    const char *token; /* NULL: minted by the first register. Borrowed from argv */
+};
+
+struct options {
+    struct endpoint listen;
+    struct workspace_option workspaces[OPTIONS_WORKSPACES_MAX];
+    size_t workspace_count;
+    const char
+        *admin_token; /* "" = none: the admin and workspace layers let bearer-less calls through */
+    const char *org_id;          /* "" = no tenant guard */
+    int64_t rate_limit;          /* calls per minute and key; 0 = unlimited */
+    int64_t stale_after_ms;      /* heartbeat older than that: awaiting_agent */
+    int64_t dispatch_timeout_ms; /* until the first byte of the agent's answer */
+    bool allow_remote;           /* listen on other than loopback addresses */
+    bool send_inbound_secret;    /* dispatches carry Authorization, as later platforms do */
+    bool is_quiet;               /* no story on stdout */
+    bool wants_help, wants_version;
+};
+
+/* 0 or -EINVAL with a sentence that names the flag, the value and what is allowed. Strings are
+ * borrowed from argv. */
+int options_parse(int argc, char **argv, struct options *ret, struct err *err);
+void options_print_help(struct str *out);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * The directories of the program, made at the start. In a shared place such as /tmp a directory
+ * that is somebody else's or open to others is refused, or they could replace our sockets.
+ */
+#include "config/config.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/banned.h"
+
+enum {
+    DIR_OURS = 0700,   /* tokens, sockets of one user */
+    DIR_SHARED = 0755, /* sockets that another container of the pod connects to */
+};
+
+/* True when `path` is `dir` or below it. */
+static bool is_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+
+    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* A private directory: ours, no link, nobody else may write. */
+static int check_private(const char *path, struct err *err)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return err_set(err, -errno, "cannot look at %s: %m", path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, -ENOTDIR, "%s is not a directory; remove it", path);
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return err_set(
+            err, -EPERM,
+            "%s belongs to uid %u, not to us (uid %u); remove it or set RUNTIME_DIRECTORY", path,
+            (unsigned)st.st_uid, (unsigned)geteuid());
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+        return err_set(err, -EPERM,
+                       "%s has mode %04o, so others may replace what is in it: chmod 700 %s", path,
+                       (unsigned)(st.st_mode & 07777), path);
+    return 0;
+}
+
+static int make_runtime_dir(const struct config *c, struct err *err)
+{
+    const char *path = c->facts.runtime_dir;
+    bool is_shared = is_below(path, "/run") && !is_below(path, "/run/user");
+    int rc = dir_make(path, is_shared ? DIR_SHARED : DIR_OURS, err);
+
+    /* A mounted volume or systemd's directory has the owner and mode its maker chose. */
+    if (rc == 0 && !is_shared && strcmp(c->facts.runtime_dir_from, "RUNTIME_DIRECTORY") != 0)
+        rc = check_private(path, err);
+    if (rc < 0)
+        return err_wrap(err, "runtime directory (%s)", c->facts.runtime_dir_from);
+    return 0;
+}
+
+/* The directory of a file or socket, if it lies in the runtime directory; other places are the
+ * operator's. */
+static int make_parent(const struct config *c, const char *path, mode_t mode, const char *key,
+                       struct err *err)
+{
+    CLEANUP(free_cleanup) char *dir = NULL;
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+
+    if (!slash || slash == path)
+        return 0;
+    dir = slice_dup((struct slice){path, (size_t)(slash - path)});
+    if (!dir)
+        return err_set(err, -ENOMEM, "no memory");
+    if (is_below(dir, c->facts.runtime_dir)) {
+        if (dir_make(dir, mode, err) < 0)
+            return err_wrap(err, "%s", key);
+        return 0;
+    }
+    if (stat(dir, &st) < 0)
+        return err_set(err, -errno, "%s (%s): the directory %s is not there: %m; make it first",
+                       key, config_origin(c, key), dir);
+    return 0;
+}
+
+int config_prepare_dirs(const struct config *c, struct err *err)
+{
+    const char *agent = endpoint_unix_path(&c->agent.address);
+    int rc = make_runtime_dir(c, err);
+
+    if (rc == 0)
+        rc = make_parent(c, c->control.socket, DIR_SHARED, "control.socket", err);
+    if (rc == 0)
+        rc = make_parent(c, c->control.agent_socket, DIR_SHARED, "control.agent_socket", err);
+    if (rc == 0 && agent && c->agent.protocol != AGENT_NONE)
+        rc = make_parent(c, agent, DIR_SHARED, "agent.address", err);
+    if (rc == 0) {
+        rc = dir_make(c->state.dir, DIR_OURS, err);
+        if (rc < 0)
+            (void)err_wrap(err, "state.dir (%s)", config_origin(c, "state.dir"));
+    }
+    if (rc == 0 && c->secrets.mode == SECRETS_FILE) {
+        rc = dir_make(c->secrets.dir, DIR_OURS, err);
+        if (rc < 0)
+            (void)err_wrap(err, "secrets.dir (%s)", config_origin(c, "secrets.dir"));
+    }
+    return rc;
+}
