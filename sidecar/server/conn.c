@@ -42,14 +42,6 @@ static void conn_start_deadline(struct conn *c, struct deadline_class *class)
  * -----------------------------------------------------------------------------------------------------
  */
 
-static void deferred_cancel(struct deferred *d)
-{
-    if (!d->queued)
-        return;
-    list_remove(&d->node);
-    d->queued = false;
-}
-
 static void conn_end_exchange(struct conn *c, bool complete)
 {
     struct exchange *x = &c->x;
