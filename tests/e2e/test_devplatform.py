@@ -101,7 +101,8 @@ class Registry(harness.Case):
                             ("http://[::ffff:192.168.0.1]/", 400), ("http://8.8.8.8/", 200), ("", 400)):
             a = self.register(p, token=p.token, delivery_mode="push", url=url)
             self.assertEqual(a.status, status, (url, a))
-        self.assertEqual(self.register(p, token=p.token, delivery_mode="").status, 200, "the stored mode, with the stored row")
+        a = self.register(p, token=p.token, delivery_mode="", url="http://localhost:9/")
+        self.assertEqual(a.json["delivery_mode"], "push", "left out: the stored one")
         self.assertEqual(self.register(p, token=p.token, delivery_mode="smoke").json["error"], "delivery_mode must be 'push' or 'poll'")
 
     def test_register_lifts_a_pause_and_poll_blanks_the_url(self):
