@@ -327,10 +327,22 @@ static void check_files(struct loader *l)
     check_card_file(l);
 }
 
+/* "/agents/a/" and "/agents/a" cut the same prefix; the second form is the one that is kept. */
+static void trim_slashes(char *path)
+{
+    for (size_t n = strlen(path); n > 0 && path[n - 1] == '/'; n--)
+        path[n - 1] = '\0';
+}
+
 static void check_odd(struct loader *l)
 {
     const struct config *c = l->c;
     char text[FORMAT_MAX];
+
+    trim_slashes(c->forward.strip_prefix);
+    if (!*c->agent.base_path)
+        (void)report_error(l->report, "agent.base_path is empty (%s): must begin with /",
+                           place_of(l, "agent", "base_path"));
 
     if (*c->agent.port_env && !is_name(slice_of(c->agent.port_env)))
         (void)report_error(l->report, "agent.port_env is %s (%s): must be the name of a variable",

@@ -89,7 +89,7 @@ struct flag_state {
 static void take_value(struct flag_state *s, size_t row, const char *place, const char *value)
 {
     struct loader *l = s->l;
-    bool is_list = config_rows[row].type == TYPE_LIST && !config_rows[row].reserved;
+    bool is_list = config_rows[row].type == TYPE_LIST && !config_rows[row].reserved.what;
 
     if (s->seen[row] && !is_list) {
         (void)report_error(l->report, "%s is given twice", place);

@@ -106,7 +106,7 @@ void source_file(struct loader *l, const struct yaml_doc *doc, const char *name)
             (void)report_error(l->report, "%s: unknown key %s%s%s%s", str_z(&place),
                                value_shown(str_slice(&dotted)).z, near ? "; did you mean " : "",
                                near ? near : "", near ? "?" : "");
-        } else if (e->is_nested && !config_rows[row].reserved) {
+        } else if (e->is_nested && !config_rows[row].reserved.what) {
             (void)report_error(l->report, "%s (%s) holds further keys, must be %s", str_z(&dotted),
                                str_z(&place),
                                config_rows[row].type == TYPE_LIST ? "a list" : "one value");
@@ -178,7 +178,7 @@ static void apply_defaults(struct loader *l)
         const struct config_row *row = &config_rows[i];
 
         if (loader_source(l, i) != FROM_DEFAULT || row->offset == ROW_NO_MEMBER || !row->fallback ||
-            row->reserved)
+            row->reserved.what)
             continue;
         if (row->type == TYPE_LIST) /* every list begins empty */
             assert(*row->fallback == '\0');
@@ -203,14 +203,14 @@ static void compute_below_runtime(struct loader *l, const char *section, const c
     CLEANUP(str_release) struct str s = {0};
 
     str_addf(&s, "%s%s/%s", prefix, l->c->facts.runtime_dir, name);
-    compute_text(l, section, key, "default (runtime directory)", str_slice(&s));
+    compute_text(l, section, key, "default, runtime directory", str_slice(&s));
 }
 
 static void compute_addresses(struct loader *l)
 {
     const struct config_facts *f = &l->c->facts;
     const char *host = f->is_container ? "[::]" : "127.0.0.1";
-    const char *why = f->is_container ? "default (container)" : "default (no container)";
+    const char *why = f->is_container ? "default, container" : "default, no container";
     size_t listen = loader_row("listen", "address"), admin = loader_row("admin", "address");
     char text[FORMAT_MAX];
 
@@ -240,13 +240,13 @@ static void compute_state_dir(struct loader *l)
     if (l->home && l->home[0] == '/') {
         str_addf(&s, "%s/.molecule/%s", strcmp(l->home, "/") == 0 ? "" : l->home, id);
         if (s.p && facts_can_make_dir(l, s.p)) {
-            compute_text(l, "state", "dir", "default (HOME)", str_slice(&s));
+            compute_text(l, "state", "dir", "default, home directory", str_slice(&s));
             return;
         }
         str_truncate(&s, 0);
     }
     str_addf(&s, "%s/state", l->c->facts.runtime_dir);
-    compute_text(l, "state", "dir", "default (no writable HOME)", str_slice(&s));
+    compute_text(l, "state", "dir", "default, no writable home", str_slice(&s));
     if (l->c->platform.enabled)
         report_warning(
             l->report,
@@ -263,7 +263,7 @@ static void compute_stop(struct loader *l)
     char text[FORMAT_MAX];
 
     compute_text(
-        l, "stop", "grace", is_kubernetes ? "default (Kubernetes)" : "default (no Kubernetes)",
+        l, "stop", "grace", is_kubernetes ? "default, Kubernetes" : "default, no Kubernetes",
         slice_of(format_duration(is_kubernetes ? GRACE_KUBERNETES_MS : GRACE_ELSEWHERE_MS, text)));
     for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
         size_t row = loader_row("stop", phases[i]);
@@ -282,7 +282,7 @@ static void compute_decisions(struct loader *l)
     bool has_child = c->command != NULL;
     const char *why;
 
-    compute_text(l, "secrets", "mode", has_child ? "default (with a child)" : "default (no child)",
+    compute_text(l, "secrets", "mode", has_child ? "default, with a child" : "default, no child",
                  has_child ? SLICE("env") : SLICE("off"));
     if (c->platform.delivery == DELIVERY_AUTO) {
         bool is_push = *c->platform.reported_url != '\0';

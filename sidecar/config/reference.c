@@ -138,9 +138,8 @@ static void add_row(struct str *out, const struct config_row *row)
     add_cell(out, row->help);
     if (row->flags & ROW_NO_FLAG)
         str_addz(out, " (not as a flag)");
-    if (row->reserved) {
-        str_addz(out, ". **Not in this version**: ");
-        add_cell(out, row->reserved);
+    if (row->reserved.what) {
+        str_addz(out, ". **Not in this version**");
     }
     str_addz(out, " |\n");
 }
@@ -192,6 +191,8 @@ static void add_schema_type(struct str *out, const struct config_row *row)
         for (size_t i = 0; row->words[i]; i++) {
             str_addz(out, i > 0 ? ", " : "");
             str_add_json(out, slice_of(row->words[i]));
+            if (strcmp(row->words[i], "off") == 0) /* as older YAML reads the bare word */
+                str_addz(out, ", false");
         }
         str_addz(out, "]");
         break;
@@ -233,8 +234,8 @@ void config_print_json_schema(struct str *out)
         add_schema_type(out, row);
         str_addf(&text, "%s. Default: ", row->help);
         schema_add_default(&text, row);
-        if (row->reserved)
-            str_addf(&text, ". Not in this version: %s", row->reserved);
+        if (row->reserved.what)
+            str_addz(&text, ". Not in this version");
         str_addz(out, ", \"description\": ");
         str_add_json(out, str_slice(&text));
         str_release(&text);

@@ -14,6 +14,14 @@
 
 enum { NEAR_MAX = 4 }; /* a name more than 3 edits away is not what was meant */
 
+/* Short names must be nearer, or everything looks like everything. */
+static size_t near_limit(struct slice name)
+{
+    if (name.n == 0)
+        return 0;
+    return name.n / 2 + 2 < NEAR_MAX ? name.n / 2 + 2 : NEAR_MAX;
+}
+
 int schema_find(const char *section, const char *key)
 {
     for (size_t i = 0; i < config_row_count; i++) {
@@ -69,7 +77,7 @@ const char *schema_env(const struct config_row *row, char buf[CONFIG_ENV_MAX])
 
 const char *schema_nearest_key(struct slice dotted, char buf[CONFIG_KEY_MAX])
 {
-    size_t best = NEAR_MAX;
+    size_t best = near_limit(dotted);
     const struct config_row *found = NULL;
     const char *dot = dotted.n > 0 ? memchr(dotted.p, '.', dotted.n) : NULL;
     struct slice key = dotted;
@@ -96,7 +104,7 @@ const char *schema_nearest_key(struct slice dotted, char buf[CONFIG_KEY_MAX])
 
 const char *schema_nearest_section(struct slice name)
 {
-    size_t best = NEAR_MAX;
+    size_t best = near_limit(name);
     const char *found = NULL;
 
     for (size_t i = 0; i < config_row_count; i++) {
@@ -112,7 +120,7 @@ const char *schema_nearest_section(struct slice name)
 
 const char *schema_nearest_flag(struct slice flag, char buf[CONFIG_KEY_MAX])
 {
-    size_t best = NEAR_MAX;
+    size_t best = near_limit(flag);
     const struct config_row *found = NULL;
 
     for (size_t i = 0; i < config_row_count; i++) {
@@ -139,7 +147,7 @@ const char *schema_nearest_flag(struct slice flag, char buf[CONFIG_KEY_MAX])
 
 const char *schema_nearest_env(struct slice name, char buf[CONFIG_ENV_MAX])
 {
-    size_t best = NEAR_MAX;
+    size_t best = near_limit(name);
     const struct config_row *found = NULL;
 
     for (size_t i = 0; i < config_row_count; i++) {
@@ -211,6 +219,13 @@ void schema_add_range(struct str *out, const struct config_row *row)
     }
     if (row->flags & ROW_ZERO_OFF)
         str_addz(out, ", or 0");
+}
+
+void schema_add_reserved(struct str *out, const struct config_row *row)
+{
+    str_addf(out, "%s is not in this version; remove the key", row->reserved.what);
+    if (row->reserved.instead)
+        str_addf(out, " and %s", row->reserved.instead);
 }
 
 void schema_add_default(struct str *out, const struct config_row *row)

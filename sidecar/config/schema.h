@@ -82,8 +82,15 @@ struct config_row {
     const char *later_words;  /* enums: words of later versions, separated by blanks; NULL = none */
     const char *unit;         /* integers: what is counted; NULL = nothing to say */
     struct env_name env[ROW_ENV_MAX];
-    const char *reserved; /* not NULL: known, not built; says what to do instead */
-    const char *help;     /* one line, no full stop */
+    /*
+     * Known, not built: "<what> is not in this version; remove the key[ and <instead>]". NULL =
+     * built.
+     */
+    struct {
+        const char *what;
+        const char *instead;
+    } reserved;
+    const char *help; /* one line, no full stop */
 };
 
 enum {
@@ -120,6 +127,8 @@ const char *schema_nearest_env(struct slice name, char buf[CONFIG_ENV_MAX]);
 
 /* What may stand there: "true or false", "500ms to 1h", "auto, push or poll". */
 void schema_add_range(struct str *out, const struct config_row *row);
+/* Of a reserved row: why it is refused and what to do. */
+void schema_add_reserved(struct str *out, const struct config_row *row);
 /* The default for people: "30s", "(computed: ...)". */
 void schema_add_default(struct str *out, const struct config_row *row);
 

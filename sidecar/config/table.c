@@ -10,9 +10,9 @@
 
 #include "base/banned.h"
 
-#define AT(s, k) .section = #s, .key = #k, .offset = offsetof(struct config, s.k)
-#define RESERVED(s, k, instead)                                                                    \
-    .section = #s, .key = #k, .offset = ROW_NO_MEMBER, .reserved = (instead)
+#define AT(s, k)       .section = #s, .key = #k, .offset = offsetof(struct config, s.k)
+#define LATER(...)     .reserved = {__VA_ARGS__}
+#define RESERVED(s, k) .section = #s, .key = #k, .offset = ROW_NO_MEMBER
 #define WORDS(...)                                                                                 \
     .words = (const char *const[])                                                                 \
     {                                                                                              \
@@ -29,14 +29,10 @@ enum { /* milliseconds */
 };
 enum { KIB = 1024, MIB = 1024 * KIB };
 
-#define TLS_INSTEAD "TLS on the listener is not in this version; put a TLS proxy in front"
-#define USER_INSTEAD                                                                               \
-    "running the agent as somebody else is not in this version; start the sidecar as that user"
-#define INBOX_INSTEAD "fetching polled messages is not in this version"
-#define SHED_INSTEAD  "only status (503 with Retry-After) is in this version"
-#define WEIGHT_INSTEAD                                                                             \
-    "the sidecar's own limit on requests in flight is not in this version; bound it with "         \
-    "forward.hold_max and in the agent"
+/* What is not built, and what to do instead. */
+#define TLS_LATER   "TLS on the listener", "put a TLS proxy in front"
+#define USER_LATER  "running the agent as somebody else", "start the sidecar as that user"
+#define INBOX_LATER "fetching polled messages", NULL
 
 const struct config_row config_rows[] = {
     /* workspace */
@@ -139,13 +135,14 @@ const struct config_row config_rows[] = {
      .help = "Leave the workspace's bearer in the child's environment"},
     {AT(agent, no_new_privs), .type = TYPE_BOOL, .fallback = "false",
      .help = "Start the child with no_new_privs, so that setuid programs gain nothing"},
-    {RESERVED(agent, user, USER_INSTEAD), .type = TYPE_STRING, .fallback = "",
+    {RESERVED(agent, user), LATER(USER_LATER), .type = TYPE_STRING, .fallback = "",
      .help = "User to run the child as"},
-    {RESERVED(agent, group, USER_INSTEAD), .type = TYPE_STRING, .fallback = "",
+    {RESERVED(agent, group), LATER(USER_LATER), .type = TYPE_STRING, .fallback = "",
      .help = "Group to run the child as"},
-    {RESERVED(agent, umask, "the child gets the umask we were started with; set it there"),
-     .type = TYPE_OCTAL, .fallback = "", .fallback_words = "the one we were started with",
-     .max = 0777, .help = "File mode mask of the child"},
+    {RESERVED(agent, umask),
+     LATER("an own umask for the agent", "set it where the sidecar is started"), .type = TYPE_OCTAL,
+     .fallback = "", .fallback_words = "the one we were started with", .max = 0777,
+     .help = "File mode mask of the child"},
 
     /* card */
     {AT(card, file), .type = TYPE_PATH, .fallback = "", .fallback_words = "the agent's own card",
@@ -164,12 +161,12 @@ const struct config_row config_rows[] = {
          "strip: rewrite addresses and drop signatures that no longer hold; pass: do not rewrite"},
     {AT(card, url), .type = TYPE_URL, .flags = ROW_URL_QUERY, .fallback = "",
      ENV({"AGENT_CARD_URL"}), .help = "Where the card can be fetched from, if not from us"},
-    {RESERVED(card, format, "cards keep the agent's format"), .type = TYPE_ENUM,
+    {RESERVED(card, format), LATER("writing cards ourselves", NULL), .type = TYPE_ENUM,
      WORDS("by-version", "1.0", "0.3", "hybrid"), .fallback = "by-version",
      .help = "Format of the card when we are the A2A server"},
-    {RESERVED(card, rewrite_extended,
-              "extended cards pass unchanged; tell the agent its public URL"),
-     .type = TYPE_BOOL, .fallback = "false", .help = "Rewrite addresses in extended cards too"},
+    {RESERVED(card, rewrite_extended),
+     LATER("rewriting extended cards", "tell the agent its public URL"), .type = TYPE_BOOL,
+     .fallback = "false", .help = "Rewrite addresses in extended cards too"},
 
     /* listen */
     {AT(listen, address), .type = TYPE_ENDPOINT, .flags = ROW_COMPUTED,
@@ -198,15 +195,14 @@ const struct config_row config_rows[] = {
      .fallback = "auto",
      .help = "What the platform's inbound secret is for: to mark its requests, to refuse others, "
              "nothing"},
-    {RESERVED(listen, tls_cert, TLS_INSTEAD), .type = TYPE_PATH, .fallback = "",
+    {RESERVED(listen, tls_cert), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the listener's certificate"},
-    {RESERVED(listen, tls_key, TLS_INSTEAD), .type = TYPE_PATH, .fallback = "",
+    {RESERVED(listen, tls_key), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the listener's key"},
-    {RESERVED(listen, tls_client_ca, TLS_INSTEAD), .type = TYPE_PATH, .fallback = "",
+    {RESERVED(listen, tls_client_ca), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the authorities of client certificates"},
-    {RESERVED(listen, bearer_tokens_file,
-              "own bearer tokens on the listener are not in this version; let the agent or a proxy "
-              "in front check them"),
+    {RESERVED(listen, bearer_tokens_file),
+     LATER("checking bearer tokens on the listener", "let the agent or a proxy in front do it"),
      .type = TYPE_PATH, .fallback = "", .help = "File with the bearer tokens that may call"},
 
     /* admin */
@@ -243,15 +239,17 @@ const struct config_row config_rows[] = {
      .max = 1024, .help = "Prefix of the path that is cut off before the agent sees it"},
     {AT(forward, via), .type = TYPE_BOOL, .fallback = "true",
      .help = "Add a Via header to requests and answers"},
-    {AT(forward, max_in_flight), .reserved = WEIGHT_INSTEAD, .type = TYPE_INT, .fallback = "0",
-     .fallback_words = "no limit", .min = 0, .max = 100000, .unit = "requests",
+    {AT(forward, max_in_flight),
+     LATER("our own limit on requests in flight", "bound them in the agent"), .type = TYPE_INT,
+     .fallback = "0", .fallback_words = "no limit", .min = 0, .max = 100000, .unit = "requests",
      .help = "Requests at the agent at the same time"},
-    {RESERVED(forward, shed, SHED_INSTEAD), .type = TYPE_ENUM, WORDS("status", "close"),
-     .fallback = "status", .help = "How requests are refused while draining"},
-    {RESERVED(forward, trace, "trace headers pass unchanged"), .type = TYPE_ENUM,
+    {RESERVED(forward, shed), LATER("closing the connection instead of 503", NULL),
+     .type = TYPE_ENUM, WORDS("status", "close"), .fallback = "status",
+     .help = "How requests are refused while draining"},
+    {RESERVED(forward, trace), LATER("beginning traces", NULL), .type = TYPE_ENUM,
      WORDS("pass", "make"), .fallback = "pass",
      .help = "Pass trace headers, or begin a trace where there is none"},
-    {RESERVED(forward, dedupe_window, "joining repeated requests is not in this version"),
+    {RESERVED(forward, dedupe_window), LATER("joining repeated requests", NULL),
      .type = TYPE_DURATION, .fallback = "0", .fallback_words = "off", .min = 0, .max = DAY,
      .help = "How long a repeated request is joined to the first"},
 
@@ -281,7 +279,7 @@ const struct config_row config_rows[] = {
      .help = "Exit codes of the agent that count as success besides 0"},
 
     /* signals */
-    {RESERVED(signals, map, "signals are passed on unchanged"), .type = TYPE_LIST, .fallback = "",
+    {RESERVED(signals, map), LATER("translating signals", NULL), .type = TYPE_LIST, .fallback = "",
      .help = "Signals to translate on their way to the agent"},
 
     /* restart */
@@ -314,20 +312,20 @@ const struct config_row config_rows[] = {
      .help = "The signal of secrets.on_change: signal"},
 
     /* inbox */
-    {RESERVED(inbox, max_attempts, INBOX_INSTEAD), .type = TYPE_INT, .fallback = "5", .min = 1,
+    {RESERVED(inbox, max_attempts), LATER(INBOX_LATER), .type = TYPE_INT, .fallback = "5", .min = 1,
      .max = 1000, .unit = "attempts",
      .help = "Answers of the agent after which a message is parked"},
-    {RESERVED(inbox, retry_max, INBOX_INSTEAD), .type = TYPE_DURATION, .fallback = "10m",
+    {RESERVED(inbox, retry_max), LATER(INBOX_LATER), .type = TYPE_DURATION, .fallback = "10m",
      .min = SECOND, .max = DAY, .help = "The longest pause between two attempts"},
-    {RESERVED(inbox, task_timeout, INBOX_INSTEAD), .type = TYPE_DURATION, .fallback = "1h",
+    {RESERVED(inbox, task_timeout), LATER(INBOX_LATER), .type = TYPE_DURATION, .fallback = "1h",
      .min = SECOND, .max = 7 * DAY, .help = "How long a task is followed"},
-    {RESERVED(inbox, concurrency, INBOX_INSTEAD), .type = TYPE_INT, .fallback = "1", .min = 1,
+    {RESERVED(inbox, concurrency), LATER(INBOX_LATER), .type = TYPE_INT, .fallback = "1", .min = 1,
      .max = 1000, .unit = "messages", .help = "Messages delivered at the same time"},
-    {RESERVED(inbox, peer_markers, INBOX_INSTEAD), .type = TYPE_BOOL, .fallback = "true",
+    {RESERVED(inbox, peer_markers), LATER(INBOX_LATER), .type = TYPE_BOOL, .fallback = "true",
      .help = "Mark text that comes from peers"},
-    {RESERVED(inbox, on_unknown, INBOX_INSTEAD), .type = TYPE_ENUM, WORDS("park", "resend"),
+    {RESERVED(inbox, on_unknown), LATER(INBOX_LATER), .type = TYPE_ENUM, WORDS("park", "resend"),
      .fallback = "park", .help = "What happens to an answer whose fate is unknown"},
-    {RESERVED(inbox, first_start, INBOX_INSTEAD), .type = TYPE_ENUM, WORDS("recent", "skip"),
+    {RESERVED(inbox, first_start), LATER(INBOX_LATER), .type = TYPE_ENUM, WORDS("recent", "skip"),
      .fallback = "recent",
      .help = "Messages from before the first start: take recent ones, or none"},
 
@@ -343,7 +341,7 @@ const struct config_row config_rows[] = {
      .help = "The least important lines to print"},
     {AT(log, format), .type = TYPE_ENUM, WORDS("auto", "text", "json"), .fallback = "auto",
      .fallback_words = "text on a terminal, else json", .help = "Shape of our own log lines"},
-    {AT(log, child), .reserved = "the agent's output passes unchanged", .type = TYPE_ENUM,
+    {AT(log, child), LATER("wrapping the agent's output", NULL), .type = TYPE_ENUM,
      WORDS("pass", "wrap"), .fallback = "pass", .help = "What happens to the agent's output"},
 };
 

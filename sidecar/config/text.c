@@ -67,8 +67,8 @@ static void add_help_row(struct str *out, const struct config_row *row)
     else
         str_addf(out, "  %s %s\n", schema_flag(row, name), metavar(row));
     str_addf(&text, "%s. ", row->help);
-    if (row->reserved) {
-        str_addf(&text, "Not in this version: %s.", row->reserved);
+    if (row->reserved.what) {
+        str_addz(&text, "Not in this version.");
     } else {
         str_addz(&text, "Default: ");
         schema_add_default(&text, row);
@@ -122,7 +122,7 @@ void config_print_effective(const struct config *c, struct str *out)
         size_t line = out->len;
         char key[CONFIG_KEY_MAX];
 
-        if (row->reserved)
+        if (row->reserved.what)
             continue;
         str_addz(out, schema_dotted(row, key));
         add_padding(out, line, EFFECTIVE_KEY);

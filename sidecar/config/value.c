@@ -133,13 +133,23 @@ static int parse_number(const struct value_case *v, int64_t *ret)
     return rc < 0 ? refuse_range(v) : 0;
 }
 
+/*
+ * YAML writers of the older kind turn the word off into the boolean false; where false could mean
+ * nothing else, it means off.
+ */
+static bool is_word(struct slice text, const char *word)
+{
+    return slice_eq(text, slice_of(word)) ||
+           (strcmp(word, "off") == 0 && slice_eq(text, SLICE("false")));
+}
+
 static int parse_word(const struct value_case *v, int *ret)
 {
     const struct config_row *row = v->row;
     struct slice later = slice_of(row->later_words), word;
 
     for (int i = 0; row->words[i]; i++) {
-        if (slice_eq(v->in->text, slice_of(row->words[i]))) {
+        if (is_word(v->in->text, row->words[i])) {
             *ret = i;
             return 0;
         }
@@ -442,10 +452,15 @@ int value_set(struct config *c, const struct config_row *row, const struct value
     int rc;
 
     (void)schema_dotted(row, v.key);
-    if (row->reserved) {
+    if (row->reserved.what) {
         if (is_the_default(&v))
             return 0;
-        return report_error(report, "%s (%s): %s; remove the key", v.key, in->place, row->reserved);
+        {
+            CLEANUP(str_release) struct str why = {0};
+
+            schema_add_reserved(&why, row);
+            return report_error(report, "%s (%s): %s", v.key, in->place, str_z(&why));
+        }
     }
     if (row->type == TYPE_LIST) {
         if (!in->is_list && in->text.n > 0)
@@ -499,99 +514,6 @@ void value_release(struct config *c, const struct config_row *row)
         list_release(member(c, row), (row->flags & ROW_MASK_VALUES) != 0);
         break;
     default:
-        break;
-    }
-}
-
-/* A proxy's password is nobody's business. */
-static void add_url(struct str *out, const struct config_row *row, const char *text)
-{
-    struct url u;
-
-    if (*text && (row->flags & ROW_URL_USER) && url_parse(slice_of(text), &u, NULL) == 0 &&
-        u.userinfo.p) {
-        str_add(out, (struct slice){text, (size_t)(u.userinfo.p - text)});
-        str_addf(out, "***@%s", u.userinfo.p + u.userinfo.n + 1);
-        return;
-    }
-    str_addz(out, *text ? text : "\"\"");
-}
-
-static void add_list(struct str *out, const struct config_row *row, const struct string_list *l)
-{
-    str_addz(out, "[");
-    for (size_t i = 0; i < l->n; i++) {
-        const char *eq = row->flags & ROW_MASK_VALUES ? strchr(l->v[i], '=') : NULL;
-
-        if (i > 0)
-            str_addz(out, ", ");
-        if (eq) {
-            str_add_printable(out, (struct slice){l->v[i], (size_t)(eq - l->v[i])},
-                              REPORT_VALUE_MAX);
-            str_addf(out, "=(%zu characters)", strlen(eq + 1));
-        } else {
-            str_add_printable(out, slice_of(l->v[i]), REPORT_VALUE_MAX);
-        }
-    }
-    str_addz(out, "]");
-}
-
-void value_add_text(struct str *out, const struct config *c, const struct config_row *row)
-{
-    const void *at = (const char *)c + row->offset;
-    char buf[FORMAT_MAX];
-    const char *text;
-    int number;
-
-    assert(row->offset != ROW_NO_MEMBER);
-    switch (row->type) {
-    case TYPE_BOOL:
-        str_addz(out, *(const bool *)at ? "true" : "false");
-        break;
-    case TYPE_INT:
-        str_addf(out, "%lld", (long long)*(const int64_t *)at);
-        break;
-    case TYPE_DURATION:
-        if (*(const int64_t *)at < 0)
-            str_addz(out, "(computed)");
-        else
-            str_addz(out, format_duration(*(const int64_t *)at, buf));
-        break;
-    case TYPE_SIZE:
-        str_addz(out, format_size(*(const int64_t *)at, buf));
-        break;
-    case TYPE_STRING:
-    case TYPE_PATH:
-    case TYPE_URL:
-    case TYPE_UUID:
-        text = *(char *const *)at;
-        if (*text && (row->flags & ROW_SECRET))
-            str_addf(out, "(set, %zu characters)", strlen(text));
-        else if (row->type == TYPE_URL)
-            add_url(out, row, text);
-        else if (*text)
-            str_add_printable(out, slice_of(text), CONFIG_STRING_MAX);
-        else
-            str_addz(out, "\"\"");
-        break;
-    case TYPE_ENDPOINT:
-        str_addz(out, ((const struct endpoint *)at)->text);
-        break;
-    case TYPE_ENUM:
-        memcpy(&number, at, sizeof(number));
-        str_addz(out, row->words[number]);
-        break;
-    case TYPE_LIST:
-        add_list(out, row, at);
-        break;
-    case TYPE_SIGNAL:
-        number = *(const int *)at;
-        if (signal_name(number)[0] == '(')
-            str_addf(out, "%d", number);
-        else
-            str_addz(out, signal_name(number));
-        break;
-    case TYPE_OCTAL:
         break;
     }
 }

@@ -35,18 +35,20 @@ static void slice_wipe(struct slice s)
     }
 }
 
+static void entry_release(struct yaml_entry *e)
+{
+    free(e->section);
+    free(e->key);
+    slice_wipe(e->text);
+    for (size_t k = 0; k < e->item_count; k++)
+        slice_wipe(e->items[k]);
+    free(e->items);
+}
+
 void yaml_doc_release(struct yaml_doc *d)
 {
-    for (size_t i = 0; i < d->n; i++) {
-        struct yaml_entry *e = &d->v[i];
-
-        free(e->section);
-        free(e->key);
-        slice_wipe(e->text);
-        for (size_t k = 0; k < e->item_count; k++)
-            slice_wipe(e->items[k]);
-        free(e->items);
-    }
+    for (size_t i = 0; i < d->n; i++)
+        entry_release(&d->v[i]);
     free(d->v);
     *d = (struct yaml_doc){0};
 }
@@ -308,8 +310,11 @@ static int read_section(struct reader *r, const char *section)
         if (!entry)
             return -EINVAL;
         rc = read_value(r, entry);
-        if (rc < 0)
+        if (rc < 0) { /* half a value would only give a second, misleading complaint */
+            entry_release(entry);
+            r->doc->n--;
             return rc;
+        }
     }
 }
 

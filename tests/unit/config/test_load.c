@@ -121,7 +121,7 @@ static bool is_special(const struct config_row *row)
         if (strcmp(special[i], key) == 0)
             return true;
     }
-    return row->reserved != NULL || strcmp(key, "platform.delivery") == 0;
+    return row->reserved.what != NULL || strcmp(key, "platform.delivery") == 0;
 }
 
 Test(config_load, every_key_has_a_flag_and_a_variable)
