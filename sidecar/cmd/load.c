@@ -95,13 +95,13 @@ int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size
     return 0;
 }
 
-int cmd_load_config(const struct cmd_args *args, const char *file, struct config **ret,
+int cmd_load_config(struct cmd_args *args, const char *file, struct config **ret,
                     struct config_report *report)
 {
     struct config_report own = {0};
     struct config_report *r = report ? report : &own;
     const struct config_input in = {
-        .args = (char **)args->flags, .env = environ, .file = file, .command = args->command};
+        .args = args->flags, .env = environ, .file = file, .command = args->command};
     int status = config_load(&in, ret, r) < 0 ? EXIT_USAGE : 0;
 
     for (size_t i = 0; i < r->error_count; i++) {

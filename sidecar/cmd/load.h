@@ -34,7 +34,7 @@ int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size
 
 /* Load the configuration; every error as a line on stderr. 0 or EXIT_USAGE. Warnings go to stderr
  * too unless report is given. */
-int cmd_load_config(const struct cmd_args *args, const char *file, struct config **ret,
+int cmd_load_config(struct cmd_args *args, const char *file, struct config **ret,
                     struct config_report *report);
 
 /* "molecule-sidecar: <sentence>" on stderr; returns status. */

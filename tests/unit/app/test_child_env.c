@@ -1,0 +1,131 @@
+/* The agent's environment: what is kept back, what is added, who wins. */
+#include "app/child_env.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *const own[] = {"PATH=/bin",
+                            "HOME=/root",
+                            "MOLECULE_WORKSPACE_TOKEN=secret",
+                            "MOLECULE_API_KEY=secret",
+                            "NOTIFY_SOCKET=/x",
+                            "WATCHDOG_USEC=1",
+                            "LISTEN_FDS=1",
+                            "WORKSPACE_ID=w",
+                            "MODEL_PROVIDER=acme",
+                            "API_TOKEN=inherited",
+                            NULL};
+
+static const char *value_of(char **env, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (; *env; env++) {
+        if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
+            return *env + n + 1;
+    }
+    return NULL;
+}
+
+static struct config plain_config(void)
+{
+    struct config c = {0};
+
+    cr_assert_eq(endpoint_parse(SLICE("unix:/run/x/agent.sock"), &c.agent.address, NULL), 0);
+    c.agent.port_env = "PORT";
+    c.agent.env_file = "";
+    c.control.agent_socket = "/run/x/agent-api/sidecar.sock";
+    return c;
+}
+
+Test(child_env, tells_the_agent_its_sockets_and_keeps_our_bearer_back)
+{
+    struct config c = plain_config();
+    struct err err = {0};
+    char **env = child_env_build(&c, own, NULL, &err);
+
+    cr_assert_not_null(env, "%s", err.msg);
+    cr_assert_str_eq(value_of(env, "MOLECULE_AGENT_SOCKET"), "/run/x/agent.sock");
+    cr_assert_str_eq(value_of(env, "MOLECULE_SIDECAR_SOCKET"), "/run/x/agent-api/sidecar.sock");
+    cr_assert_str_eq(value_of(env, "PORT"), "/run/x/agent.sock");
+    cr_assert_str_eq(value_of(env, "MODEL_PROVIDER"), "acme");
+    cr_assert_str_eq(value_of(env, "WORKSPACE_ID"), "w");
+    cr_assert_null(value_of(env, "MOLECULE_WORKSPACE_TOKEN"));
+    cr_assert_null(value_of(env, "MOLECULE_API_KEY"));
+    cr_assert_null(value_of(env, "NOTIFY_SOCKET"));
+    cr_assert_null(value_of(env, "WATCHDOG_USEC"));
+    cr_assert_null(value_of(env, "LISTEN_FDS"));
+    child_env_free(env);
+}
+
+Test(child_env, a_tcp_agent_gets_its_port_and_no_socket)
+{
+    struct config c = plain_config();
+
+    cr_assert_eq(endpoint_parse(SLICE("http://127.0.0.1:9000"), &c.agent.address, NULL), 0);
+    char **env = child_env_build(&c, own, NULL, NULL);
+    cr_assert_str_eq(value_of(env, "PORT"), "9000");
+    cr_assert_null(value_of(env, "MOLECULE_AGENT_SOCKET"));
+    child_env_free(env);
+}
+
+Test(child_env, pass_token_gives_the_bearer)
+{
+    struct config c = plain_config();
+
+    c.agent.pass_token = true;
+    char **env = child_env_build(&c, own, NULL, NULL);
+    cr_assert_str_eq(value_of(env, "MOLECULE_WORKSPACE_TOKEN"), "secret");
+    cr_assert_null(value_of(env, "NOTIFY_SOCKET"));
+    child_env_free(env);
+}
+
+Test(child_env, secrets_win_over_what_we_inherited_and_agent_env_over_secrets)
+{
+    struct config c = plain_config();
+    struct secret v[] = {{"API_TOKEN", "pulled"},
+                         {"LD_PRELOAD", "/evil.so"},
+                         {"OTHER", "pulled"},
+                         {"PATH", "/evil"}};
+    struct secrets s = {.v = v, .n = 4, .is_known = true};
+    char *list[] = {"OTHER=configured"};
+
+    c.agent.env = (struct string_list){list, 1};
+    char **env = child_env_build(&c, own, &s, NULL);
+    cr_assert_str_eq(value_of(env, "API_TOKEN"), "pulled");
+    cr_assert_str_eq(value_of(env, "OTHER"), "configured");
+    cr_assert_str_eq(value_of(env, "PATH"), "/bin");
+    cr_assert_null(value_of(env, "LD_PRELOAD"));
+    child_env_free(env);
+
+    c.secrets.mode = SECRETS_OFF;
+    env = child_env_build(&c, own, &s, NULL);
+    cr_assert_str_eq(value_of(env, "API_TOKEN"), "inherited");
+    child_env_free(env);
+}
+
+Test(child_env, env_file_lines_and_its_errors_name_file_and_line)
+{
+    struct config c = plain_config();
+    char path[] = "/tmp/env-XXXXXX";
+    int fd = mkstemp(path);
+    struct err err = {0};
+
+    dprintf(fd, "# comment\n\nFROM_FILE=a=b c\n");
+    c.agent.env_file = path;
+    char **env = child_env_build(&c, own, NULL, &err);
+    cr_assert_not_null(env, "%s", err.msg);
+    cr_assert_str_eq(value_of(env, "FROM_FILE"), "a=b c");
+    child_env_free(env);
+
+    dprintf(fd, "no equals sign\n");
+    cr_assert_null(child_env_build(&c, own, NULL, &err));
+    cr_assert_not_null(strstr(err.msg, ":4:"), "%s", err.msg);
+    close(fd);
+    unlink(path);
+
+    cr_assert_null(child_env_build(&c, own, NULL, &err));
+    cr_assert_not_null(strstr(err.msg, "agent.env_file"), "%s", err.msg);
+}
