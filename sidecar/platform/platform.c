@@ -2,11 +2,11 @@
  * The owner: who starts when (design section 6), what a new token or a new state means for the
  * others, when the agent may be spawned, and the end. What each activity does is in its own file.
  */
-#include "platform/internal.h"
+#include "platform/platform.h"
 
-#include "base/cleanup.h"
 #include "base/parse.h"
 #include "log/log.h"
+#include "platform/internal.h"
 
 #include <errno.h>
 #include <stdio.h>

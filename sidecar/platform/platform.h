@@ -52,12 +52,6 @@ struct secrets {
     bool is_known; /* pulled at least once */
 };
 
-/*
- * May a secret of this name become a variable of the agent? Names a shell accepts, and none that
- * changes how programs are found or run, or what we told the agent (P section 9).
- */
-bool secret_name_is_exportable(const char *name);
-
 struct platform_callbacks {
     void (*fill_beat)(void *arg, struct beat *ret);
     int (*make_card)(void *arg, struct str *ret, struct err *err); /* what to register */

@@ -3,10 +3,11 @@
  * name is believed. Values are never logged, and wiped when replaced. Which of them reach a child's
  * environment is secret_name_is_exportable()'s word and app/'s deed.
  */
-#include "platform/internal.h"
+#include "platform/secrets.h"
 
 #include "base/json_scan.h"
 #include "log/log.h"
+#include "platform/internal.h"
 
 #include <errno.h>
 #include <stdio.h>

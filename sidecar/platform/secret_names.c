@@ -3,7 +3,7 @@
  * shell accepts, and none that changes how programs are found, loaded or run, or what we told the
  * agent ourselves.
  */
-#include "platform/platform.h"
+#include "platform/secrets.h"
 
 #include <ctype.h>
 #include <string.h>
