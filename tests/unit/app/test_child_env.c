@@ -6,17 +6,22 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *const own[] = {"PATH=/bin",
-                            "HOME=/root",
-                            "MOLECULE_WORKSPACE_TOKEN=secret",
-                            "MOLECULE_API_KEY=secret",
-                            "NOTIFY_SOCKET=/x",
-                            "WATCHDOG_USEC=1",
-                            "LISTEN_FDS=1",
-                            "WORKSPACE_ID=w",
-                            "MODEL_PROVIDER=acme",
-                            "API_TOKEN=inherited",
-                            NULL};
+/* A text of one's own, as a char * wants it. */
+#define TEXT(z) ((char[]){z})
+
+static char *const own[] = {
+    TEXT("PATH=/bin"),
+    TEXT("HOME=/root"),
+    TEXT("MOLECULE_WORKSPACE_TOKEN=secret"),
+    TEXT("MOLECULE_API_KEY=secret"),
+    TEXT("NOTIFY_SOCKET=/x"),
+    TEXT("WATCHDOG_USEC=1"),
+    TEXT("LISTEN_FDS=1"),
+    TEXT("WORKSPACE_ID=w"),
+    TEXT("MODEL_PROVIDER=acme"),
+    TEXT("API_TOKEN=inherited"),
+    NULL,
+};
 
 static const char *value_of(char **env, const char *name)
 {
@@ -29,14 +34,18 @@ static const char *value_of(char **env, const char *name)
     return NULL;
 }
 
+static char port_env[] = "PORT";
+static char empty[] = "";
+static char agent_socket[] = "/run/x/agent-api/sidecar.sock";
+
 static struct config plain_config(void)
 {
     struct config c = {0};
 
     cr_assert_eq(endpoint_parse(SLICE("unix:/run/x/agent.sock"), &c.agent.address, NULL), 0);
-    c.agent.port_env = "PORT";
-    c.agent.env_file = "";
-    c.control.agent_socket = "/run/x/agent-api/sidecar.sock";
+    c.agent.port_env = port_env;
+    c.agent.env_file = empty;
+    c.control.agent_socket = agent_socket;
     return c;
 }
 
@@ -85,12 +94,12 @@ Test(child_env, pass_token_gives_the_bearer)
 Test(child_env, secrets_win_over_what_we_inherited_and_agent_env_over_secrets)
 {
     struct config c = plain_config();
-    struct secret v[] = {{"API_TOKEN", "pulled"},
-                         {"LD_PRELOAD", "/evil.so"},
-                         {"OTHER", "pulled"},
-                         {"PATH", "/evil"}};
+    struct secret v[] = {{TEXT("API_TOKEN"), TEXT("pulled")},
+                         {TEXT("LD_PRELOAD"), TEXT("/evil.so")},
+                         {TEXT("OTHER"), TEXT("pulled")},
+                         {TEXT("PATH"), TEXT("/evil")}};
     struct secrets s = {.v = v, .n = 4, .is_known = true};
-    char *list[] = {"OTHER=configured"};
+    char *list[] = {TEXT("OTHER=configured")};
 
     c.agent.env = (struct string_list){list, 1};
     char **env = child_env_build(&c, own, &s, NULL);
