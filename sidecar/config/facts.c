@@ -45,17 +45,17 @@ bool facts_is_writable_dir(const struct loader *l, const char *path)
 /* Is it there and writable, or is the nearest directory above that exists? */
 bool facts_can_make_dir(const struct loader *l, const char *path)
 {
-    CLEANUP(free_cleanup) char *at = strdup(path);
+    CLEANUP(str_release) struct str at = {0};
 
-    while (at && *at == '/') {
-        char *slash;
-
-        if (exists(l, at))
-            return facts_is_writable_dir(l, at);
-        slash = strrchr(at, '/');
-        if (slash == at)
+    str_addz(&at, path);
+    while (str_ok(&at) && at.len > 0 && at.p[0] == '/') {
+        if (exists(l, at.p))
+            return facts_is_writable_dir(l, at.p);
+        while (at.p[at.len - 1] != '/')
+            str_truncate(&at, at.len - 1);
+        if (at.len == 1)
             return facts_is_writable_dir(l, "/");
-        *slash = '\0';
+        str_truncate(&at, at.len - 1);
     }
     return false;
 }

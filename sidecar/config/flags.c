@@ -158,7 +158,7 @@ void source_flags(struct loader *l)
     struct flag_state s = {.l = l};
 
     s.seen = calloc(config_row_count, sizeof(*s.seen));
-    s.list = calloc(config_row_count, sizeof(*s.list));
+    s.list = calloc(config_row_count, sizeof(struct flag_list *));
     if (!s.seen || !s.list) {
         (void)report_error(l->report, "no memory for the flags");
     } else {

@@ -10,6 +10,8 @@
 
 #include "base/banned.h"
 
+/* s.k is a member designator: brackets would be no C. */
+/* NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define AT(s, k)       .section = #s, .key = #k, .offset = offsetof(struct config, s.k)
 #define LATER(...)     .reserved = {__VA_ARGS__}
 #define RESERVED(s, k) .section = #s, .key = #k, .offset = ROW_NO_MEMBER
@@ -38,26 +40,27 @@ const struct config_row config_rows[] = {
     /* workspace */
     {AT(workspace, id), .type = TYPE_UUID, .fallback = "",
      .fallback_words = "required unless platform.enabled is false",
-     ENV({"WORKSPACE_ID"}, {"MOLECULE_WORKSPACE_ID"}),
+     ENV({"WORKSPACE_ID", ENV_TEXT}, {"MOLECULE_WORKSPACE_ID", ENV_TEXT}),
      .help = "The workspace's UUID, as the answer to POST /workspaces and the canvas show it"},
-    {AT(workspace, parent_id), .type = TYPE_STRING, .fallback = "", .max = 128, ENV({"PARENT_ID"}),
-     .help = "Id of the parent workspace; information only"},
+    {AT(workspace, parent_id), .type = TYPE_STRING, .fallback = "", .max = 128,
+     ENV({"PARENT_ID", ENV_TEXT}), .help = "Id of the parent workspace; information only"},
 
     /* platform */
     {AT(platform, enabled), .type = TYPE_BOOL, .fallback = "true",
      .help = "Speak to a platform at all; false: supervise and forward only"},
     {AT(platform, url), .type = TYPE_URL, .fallback = "http://host.docker.internal:8080",
-     ENV({"PLATFORM_URL"}, {"MOLECULE_PLATFORM_URL"}, {"MOLECULE_API_URL"}),
+     ENV({"PLATFORM_URL", ENV_TEXT}, {"MOLECULE_PLATFORM_URL", ENV_TEXT},
+         {"MOLECULE_API_URL", ENV_TEXT}),
      .help = "Base URL of the platform; the workspace's bearer goes there and nowhere else"},
     {AT(platform, token), .type = TYPE_STRING, .flags = ROW_SECRET | ROW_NO_FLAG, .fallback = "",
      .fallback_words = "not set: the stored one, else registration asks for one",
-     ENV({"MOLECULE_WORKSPACE_TOKEN"}, {"MOLECULE_API_KEY"}),
+     ENV({"MOLECULE_WORKSPACE_TOKEN", ENV_TEXT}, {"MOLECULE_API_KEY", ENV_TEXT}),
      .help = "The workspace's bearer token; by environment or file, never on the command line"},
     {AT(platform, token_file), .type = TYPE_PATH, .fallback = "",
-     ENV({"MOLECULE_WORKSPACE_TOKEN_FILE"}),
+     ENV({"MOLECULE_WORKSPACE_TOKEN_FILE", ENV_TEXT}),
      .help = "File that holds the token and nothing else; read again when it changes"},
     {AT(platform, org_id), .type = TYPE_STRING, .fallback = "", .max = 128,
-     ENV({"MOLECULE_ORG_ID"}, {"ORG_ID"}),
+     ENV({"MOLECULE_ORG_ID", ENV_TEXT}, {"ORG_ID", ENV_TEXT}),
      .help = "Organisation id, sent as X-Molecule-Org-Id; needed on the hosted platform"},
     {AT(platform, origin), .type = TYPE_URL, .flags = ROW_URL_NO_PATH, .fallback = "",
      .fallback_words = "scheme and authority of platform.url",
@@ -77,7 +80,7 @@ const struct config_row config_rows[] = {
      .fallback = "auto", .fallback_words = "push when platform.reported_url is set, else poll",
      .help = "How messages reach us: the platform calls our reported_url, or we fetch them"},
     {AT(platform, reported_url), .type = TYPE_URL, .fallback = "",
-     ENV({"MOLECULE_REPORTED_URL"}, {"AGENT_URL"}),
+     ENV({"MOLECULE_REPORTED_URL", ENV_TEXT}, {"AGENT_URL", ENV_TEXT}),
      .help = "URL at which the platform reaches this sidecar; must resolve and be allowed there"},
     {AT(platform, heartbeat_interval), .type = TYPE_DURATION, .fallback = "30s", .min = 100 * MS,
      .max = 5 * MINUTE, ENV({"MOLECULE_HEARTBEAT_INTERVAL_MS", ENV_MS}),
@@ -149,18 +152,19 @@ const struct config_row config_rows[] = {
      .help = "JSON file with the agent card, at most 64KiB"},
     {AT(card, name), .type = TYPE_STRING, .fallback = "", .max = 256,
      .fallback_words = "remote-agent-<first 8 characters of the id>",
-     ENV({"MOLECULE_AGENT_NAME"}, {"AGENT_NAME"}),
+     ENV({"MOLECULE_AGENT_NAME", ENV_TEXT}, {"AGENT_NAME", ENV_TEXT}),
      .help = "Name in the minimal card, used until the agent's own is known"},
     {AT(card, description), .type = TYPE_STRING, .flags = ROW_MULTILINE, .fallback = "",
-     ENV({"MOLECULE_AGENT_DESCRIPTION"}, {"MOLECULE_AGENT_DESC"}),
+     ENV({"MOLECULE_AGENT_DESCRIPTION", ENV_TEXT}, {"MOLECULE_AGENT_DESC", ENV_TEXT}),
      .help = "Description in the minimal card"},
-    {AT(card, skills), .type = TYPE_LIST, .fallback = "", ENV({"MOLECULE_AGENT_SKILLS"}),
+    {AT(card, skills), .type = TYPE_LIST, .fallback = "", ENV({"MOLECULE_AGENT_SKILLS", ENV_TEXT}),
      .help = "Names of skills in the minimal card"},
     {AT(card, signatures), .type = TYPE_ENUM, WORDS("strip", "pass"), .fallback = "strip",
      .help =
          "strip: rewrite addresses and drop signatures that no longer hold; pass: do not rewrite"},
     {AT(card, url), .type = TYPE_URL, .flags = ROW_URL_QUERY, .fallback = "",
-     ENV({"AGENT_CARD_URL"}), .help = "Where the card can be fetched from, if not from us"},
+     ENV({"AGENT_CARD_URL", ENV_TEXT}),
+     .help = "Where the card can be fetched from, if not from us"},
     {RESERVED(card, format), LATER("writing cards ourselves", NULL), .type = TYPE_ENUM,
      WORDS("by-version", "1.0", "0.3", "hybrid"), .fallback = "by-version",
      .help = "Format of the card when we are the A2A server"},
