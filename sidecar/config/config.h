@@ -2,7 +2,7 @@
  * The configuration: one const struct, filled once from flags, environment, file and defaults (in
  * that precedence), passed down.
  *
- * One schema table (schema.c) drives reading, checking, --help, check-config, the reference page
+ * One schema table (table.c) drives reading, checking, --help, check-config, the reference page
  * and the JSON Schema. Member names here are the YAML keys; times are milliseconds, sizes bytes.
  * Strings are owned by the struct and never NULL ("" = not set) unless said otherwise. Source:
  * design section 5, P section 2.1.
@@ -231,6 +231,13 @@ void config_free(struct config *c); /* wipes tokens; NULL is fine */
  * a sentence that names the key.
  */
 int config_prepare_dirs(const struct config *c, struct err *err);
+
+/*
+ * What kind of file system state.dir is on, and what of it does not survive: one sentence for the
+ * log at the start and for check-config. `ret_is_lasting` (may be NULL): false for memory and for
+ * the layer of a container. Looks at the nearest directory that exists.
+ */
+void config_describe_state(const struct config *c, struct str *out, bool *ret_is_lasting);
 
 /*
  * Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag

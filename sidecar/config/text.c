@@ -117,6 +117,9 @@ void config_print_effective(const struct config *c, struct str *out)
     str_addf(out, "# Kubernetes: %s, container: %s\n", f->is_kubernetes ? "yes" : "no",
              f->is_container ? "yes" : "no");
     str_addf(out, "# runtime directory: %s (from %s)\n", f->runtime_dir, f->runtime_dir_from);
+    str_addz(out, "# ");
+    config_describe_state(c, out, NULL);
+    str_addz(out, "\n");
     for (size_t i = 0; i < config_row_count; i++) {
         const struct config_row *row = &config_rows[i];
         size_t line = out->len;

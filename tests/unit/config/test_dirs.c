@@ -110,3 +110,25 @@ Test(config_dirs, a_state_directory_that_cannot_be_made_is_named)
     cr_expect(strstr(err.msg, "state.dir (environment MOLECULE_SIDECAR_STATE_DIR)"), "%s", err.msg);
     case_release(&k);
 }
+
+Test(config_dirs, the_kind_of_file_system_is_told)
+{
+    struct config_case memory = {.args = {"--state-dir=/dev/shm/not/there/yet"}};
+    struct config_case other = {.args = {"--state-dir=/proc/here"}};
+    struct str text = {0};
+    bool is_lasting = true;
+
+    case_load(&memory);
+    case_load(&other);
+    cr_assert_eq(memory.rc, 0, "%s", case_sentences(&memory));
+    if (access("/dev/shm", F_OK) == 0) {
+        config_describe_state(memory.config, &text, &is_lasting);
+        cr_expect(!is_lasting && strstr(text.p, "is on tmpfs: memory"), "%s", text.p);
+    }
+    str_truncate(&text, 0);
+    config_describe_state(other.config, &text, &is_lasting);
+    cr_expect(is_lasting && strstr(text.p, "a file system we do not know"), "%s", text.p);
+    str_release(&text);
+    case_release(&memory);
+    case_release(&other);
+}
