@@ -120,37 +120,6 @@ static int unix_probe(const struct endpoint *at)
     return errno == ECONNREFUSED || errno == ENOENT ? 0 : -errno;
 }
 
-static int unix_clear_path(const struct endpoint *at, const char *path, struct err *err)
-{
-    struct stat st;
-    int rc;
-
-    if (lstat(path, &st) < 0)
-        return errno == ENOENT
-                   ? 0
-                   : err_set(err, -errno, "cannot look at the socket path %s: %m", path);
-    if (!S_ISSOCK(st.st_mode))
-        return err_set(err, -EEXIST,
-                       "%s exists and is not a socket: it was left untouched; remove it, or choose "
-                       "another path",
-                       path);
-    rc = unix_probe(at);
-    if (rc == -EADDRINUSE)
-        return err_set(err, rc,
-                       "another process answers on the socket %s: stop it, or choose another path",
-                       path);
-    if (rc < 0) {
-        errno = -rc;
-        return err_set(err, rc, "cannot find out whether the socket %s is in use: %m", path);
-    }
-    if (unlink(path) < 0 && errno != ENOENT)
-        return err_set(
-            err, -errno,
-            "cannot remove the stale socket %s: %m; its directory must be writable for uid %u",
-            path, (unsigned)geteuid());
-    return 0;
-}
-
 static int unix_bind_sentence(const char *path, int code, struct err *err)
 {
     const char *slash = strrchr(path, '/');
@@ -174,6 +143,35 @@ static int unix_bind_sentence(const char *path, int code, struct err *err)
         errno = -code;
         return err_set(err, code, "cannot make the socket %s: %m", path);
     }
+}
+
+static int unix_clear_path(const struct endpoint *at, const char *path, struct err *err)
+{
+    struct stat st;
+    int rc;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : unix_bind_sentence(path, -errno, err);
+    if (!S_ISSOCK(st.st_mode))
+        return err_set(err, -EEXIST,
+                       "%s exists and is not a socket: it was left untouched; remove it, or choose "
+                       "another path",
+                       path);
+    rc = unix_probe(at);
+    if (rc == -EADDRINUSE)
+        return err_set(err, rc,
+                       "another process answers on the socket %s: stop it, or choose another path",
+                       path);
+    if (rc < 0) {
+        errno = -rc;
+        return err_set(err, rc, "cannot find out whether the socket %s is in use: %m", path);
+    }
+    if (unlink(path) < 0 && errno != ENOENT)
+        return err_set(
+            err, -errno,
+            "cannot remove the stale socket %s: %m; its directory must be writable for uid %u",
+            path, (unsigned)geteuid());
+    return 0;
 }
 
 static int unix_listen(struct server *s, const struct endpoint *at, int *ret_fd, struct err *err)

@@ -1,6 +1,8 @@
 /*
  * A server as a whole: made, drained, freed. Its parts have files of their own.
  */
+#include "server/server.h"
+
 #include "server/conn.h"
 
 #include "base/cleanup.h"

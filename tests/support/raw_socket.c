@@ -135,6 +135,7 @@ bool raw_until_closed(struct raw *r)
 void raw_drop(struct raw *r)
 {
     r->len = 0;
+    r->taken = 0;
     r->p[0] = '\0';
 }
 
@@ -164,16 +165,11 @@ static size_t answer_length(const struct raw *r)
 
 int raw_answer(struct raw *r, struct slice *ret_body)
 {
-    static size_t taken; /* tests are single threads in processes of their own */
-    static struct raw *taken_of;
     size_t head, body;
 
-    if (taken_of == r && taken && taken <= r->len) {
-        memmove(r->p, r->p + taken, r->len - taken + 1);
-        r->len -= taken;
-    }
-    taken = 0;
-    taken_of = r;
+    memmove(r->p, r->p + r->taken, r->len - r->taken + 1);
+    r->len -= r->taken;
+    r->taken = 0;
     if (!raw_until(r, "\r\n\r\n") || r->len < 12)
         return -1;
     head = (size_t)((char *)memmem(r->p, r->len, "\r\n\r\n", 4) - r->p) + 4;
@@ -182,6 +178,6 @@ int raw_answer(struct raw *r, struct slice *ret_body)
         return -1;
     if (ret_body)
         *ret_body = (struct slice){r->p + head, body};
-    taken = head + body;
+    r->taken = head + body;
     return (r->p[9] - '0') * 100 + (r->p[10] - '0') * 10 + (r->p[11] - '0');
 }

@@ -17,6 +17,7 @@ struct raw {
     int fd;
     char *p; /* what was read and not yet dropped; NUL-terminated */
     size_t len;
+    size_t taken; /* of the answer that raw_answer() returned last */
     bool eof;
     bool reset; /* the other side reset the connection */
 };

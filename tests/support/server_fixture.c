@@ -331,14 +331,23 @@ void fixture_order(struct fixture *f, int order)
     f->order = order;
     if (write(f->wake_fd, &one, sizeof(one)) != sizeof(one))
         abort();
+    while (order != ORDER_STOP && f->order != -1)
+        (void)poll(NULL, 0, 1);
 }
 
-void fixture_stop(struct fixture *f)
+void fixture_free_server(struct fixture *f)
 {
     fixture_order(f, ORDER_STOP);
     (void)pthread_join(f->thread, NULL);
     f->stats = *server_stats(f->server);
     server_free(f->server);
+    f->server = NULL;
+}
+
+void fixture_stop(struct fixture *f)
+{
+    if (f->server)
+        fixture_free_server(f);
     watch_stop(&f->wake);
     loop_free(f->loop);
     (void)close(f->wake_fd);

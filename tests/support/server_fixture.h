@@ -30,7 +30,7 @@ struct fixture {
     pthread_t thread;
     struct watch wake;
     int wake_fd;
-    int order;                                      /* what the thread shall do when woken */
+    volatile int order;                             /* what the thread shall do when woken */
     volatile int began, ended, complete, body_ends; /* handler calls so far */
     volatile long body_bytes;
     volatile long most_bytes; /* the most that on_body was given at once */
@@ -39,8 +39,10 @@ struct fixture {
 void fixture_config(struct fixture *f); /* defaults for tests: short timeouts, 127.0.0.1:0 */
 void fixture_start(struct fixture *f);
 void fixture_stop(struct fixture *f); /* ends and joins the thread, frees server and loop */
+void fixture_free_server(
+    struct fixture *f); /* ends the thread and frees the server, whatever is open */
 enum { ORDER_STOP = 0, ORDER_LAST, ORDER_CLOSE_IDLE, ORDER_STOP_ACCEPTING };
-void fixture_order(struct fixture *f, int order);       /* done by the server's thread soon */
+void fixture_order(struct fixture *f, int order); /* returns when the server's thread has done it */
 bool fixture_wait(volatile int *counter, int at_least); /* with a deadline */
 
 #endif
