@@ -48,6 +48,18 @@ static inline struct list *list_first(const struct list *head) /* NULL when empt
     return list_is_empty(head) ? NULL : head->next;
 }
 
+static inline struct list *list_pop(struct list *head) /* the first, taken out; NULL when empty */
+{
+    struct list *first = head->next;
+
+    if (first == head)
+        return NULL;
+    head->next = first->next;
+    first->next->prev = head;
+    list_init(first);
+    return first;
+}
+
 /* Safe against removal of `it` itself, not of its successor. */
 /* NOLINTBEGIN(bugprone-macro-parentheses): `it` becomes the name of a variable */
 #define LIST_FOREACH(it, head)                                                                     \

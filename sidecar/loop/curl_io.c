@@ -47,12 +47,14 @@ struct curl_socket {
 struct curl_io {
     struct loop *loop;
     CURLM *multi;          /* NULL until the first start */
-    struct list transfers; /* in the order they were started */
+    struct list transfers; /* WAITING and RUNNING, in the order they were started */
+    struct list done;      /* DONE, in the order they ended */
     struct list sockets;
     struct timer timer;       /* libcurl's */
     struct deferred deferred; /* pump */
     int in_curl;              /* libcurl is on the stack */
-    bool *freed;              /* set when we are freed by a done callback */
+    bool is_calling_back;     /* a done callback is on the stack: */
+    bool is_freed;            /* if it frees us, the last bytes go when it returns */
 };
 
 static void on_deferred(struct deferred *d);
@@ -133,14 +135,21 @@ static int curl_wants_timeout(CURLM *multi, long timeout_ms, void *arg)
 
 /* ---- we call libcurl ---- */
 
-static struct transfer *find(struct curl_io *io, const CURL *easy)
+static struct transfer *find_in(struct list *list, const CURL *easy)
 {
-    LIST_FOREACH(it, &io->transfers)
+    LIST_FOREACH(it, list)
     {
         if (transfer_of(it)->easy == easy)
             return transfer_of(it);
     }
     return NULL;
+}
+
+static struct transfer *find(struct curl_io *io, const CURL *easy)
+{
+    struct transfer *t = find_in(&io->transfers, easy);
+
+    return t ? t : find_in(&io->done, easy);
 }
 
 static void transfer_done(struct transfer *t, CURLcode result)
@@ -149,6 +158,8 @@ static void transfer_done(struct transfer *t, CURLcode result)
     t->result = result;
     t->is_resolving = false;
     timer_stop(&t->timer);
+    list_remove(&t->node);
+    list_append(&t->io->done, &t->node);
     loop_defer(t->io->loop, &t->io->deferred, on_deferred);
 }
 
@@ -241,18 +252,29 @@ static void transfer_run(struct transfer *t)
     curl_io_action(io, CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* Start what may start. A later one of the same host never overtakes an earlier one. */
-static void run_waiting(struct curl_io *io)
+/* The first that may start. A later one of the same host never overtakes an earlier one. */
+static struct transfer *next_to_run(struct curl_io *io)
 {
     LIST_FOREACH(it, &io->transfers)
     {
         struct transfer *t = transfer_of(it);
 
         if (t->state == TRANSFER_WAITING && !(t->host && is_host_busy(io, t->host)))
-            transfer_run(t); /* changes states, frees nothing */
+            return t;
     }
+    return NULL;
 }
 
+/* Looks from the front each time: running one may end others, which leave the list. */
+static void run_waiting(struct curl_io *io)
+{
+    struct transfer *t;
+
+    while ((t = next_to_run(io)))
+        transfer_run(t);
+}
+
+/* Out of its list, and gone. */
 static void transfer_free(struct transfer *t)
 {
     timer_stop(&t->timer);
@@ -261,36 +283,24 @@ static void transfer_free(struct transfer *t)
     free(t);
 }
 
-static struct transfer *first_done(struct curl_io *io)
-{
-    LIST_FOREACH(it, &io->transfers)
-    {
-        if (transfer_of(it)->state == TRANSFER_DONE)
-            return transfer_of(it);
-    }
-    return NULL;
-}
-
 /* The end of a turn: libcurl is not on the stack, so callers may do anything. */
 static void on_deferred(struct deferred *d)
 {
     struct curl_io *io = container_of(d, struct curl_io, deferred);
-    struct transfer *t;
-    bool freed = false;
+    struct list *first;
 
     run_waiting(io);
-    io->freed = &freed;
-    while (!freed && (t = first_done(io))) {
-        curl_done_fn *done = t->done;
-        void *arg = t->arg;
-        CURL *easy = t->easy;
-        CURLcode result = t->result;
+    io->is_calling_back = true;
+    while (!io->is_freed && (first = list_pop(&io->done))) {
+        struct transfer t = *transfer_of(first);
 
-        transfer_free(t);
-        done(arg, easy, result);
+        free(transfer_of(first));
+        free(t.host);
+        t.done(t.arg, t.easy, t.result);
     }
-    if (!freed)
-        io->freed = NULL;
+    io->is_calling_back = false;
+    if (io->is_freed)
+        free(io);
 }
 
 /* ---- the interface ---- */
@@ -303,6 +313,7 @@ int curl_io_new(struct loop *l, struct curl_io **ret, struct err *err)
         return err_set(err, -ENOMEM, "no memory for calls to others");
     io->loop = l;
     list_init(&io->transfers);
+    list_init(&io->done);
     list_init(&io->sockets);
     *ret = io;
     return 0;
@@ -328,23 +339,29 @@ static int multi_open(struct curl_io *io)
 
 void curl_io_free(struct curl_io *io)
 {
+    struct list *first;
+
     if (!io)
         return;
     assert(io->in_curl == 0);
-    if (io->freed)
-        *io->freed = true;
-    while (!list_is_empty(&io->transfers))
-        curl_io_cancel(io, transfer_of(io->transfers.next)->easy);
+    while ((first = list_first(&io->transfers)) || (first = list_first(&io->done)))
+        curl_io_cancel(io, transfer_of(first)->easy);
     if (io->multi) {
-        (void)curl_multi_cleanup(
-            io->multi); /* closes idle connections, through curl_wants_socket */
+        (void)curl_multi_cleanup(io->multi); /* closes idle connections */
         curl_global_cleanup();
     }
-    while (!list_is_empty(&io->sockets))
-        socket_free(container_of(io->sockets.next, struct curl_socket, node));
+    while ((first = list_pop(&io->sockets))) { /* what libcurl has not said goodbye to */
+        struct curl_socket *left = container_of(first, struct curl_socket, node);
+
+        watch_stop(&left->watch);
+        free(left);
+    }
     timer_stop(&io->timer);
     deferred_cancel(&io->deferred);
-    free(io);
+    if (io->is_calling_back)
+        io->is_freed = true;
+    else
+        free(io);
 }
 
 /* The name in the handle's URL that libcurl will have to resolve, or NULL when it is an address. */

@@ -98,10 +98,9 @@ static void timers_run(struct loop *l)
         list_remove(first);
         list_append(&due, first);
     }
-    while ((first = list_first(&due))) {
+    while ((first = list_pop(&due))) {
         struct timer *t = timer_of(first);
 
-        list_remove(first);
         t->armed = false;
         t->fn(t);
     }
@@ -223,14 +222,11 @@ static void deferred_run(struct loop *l)
     if (list_is_empty(&l->deferred))
         return;
     list_init(&now);
-    while ((first = list_first(&l->deferred))) {
-        list_remove(first);
+    while ((first = list_pop(&l->deferred)))
         list_append(&now, first);
-    }
-    while ((first = list_first(&now))) {
+    while ((first = list_pop(&now))) {
         struct deferred *d = container_of(first, struct deferred, node);
 
-        list_remove(first);
         d->queued = false;
         d->fn(d);
     }

@@ -18,7 +18,8 @@ struct signals {
     struct watch watch;
     signals_fn *fn;
     void *arg;
-    bool *freed; /* set when we are freed inside our own callback */
+    bool is_calling_back; /* our callback is on the stack: */
+    bool is_freed;        /* if it frees us, the last bytes go when it returns */
     int fd;
 };
 
@@ -61,18 +62,18 @@ static void on_readable(struct watch *w, int events)
 {
     struct signals *s = w->arg;
     struct signalfd_siginfo info[SIGNALS_PER_READ];
-    bool freed = false;
     ssize_t n;
 
     (void)events;
     n = read(s->fd, info, sizeof(info)); /* level-triggered: more than fit come in the next turn */
     if (n <= 0)
         return; /* EAGAIN, EINTR: nothing to do but wait */
-    s->freed = &freed;
-    for (size_t i = 0; i < (size_t)n / sizeof(info[0]) && !freed; i++)
+    s->is_calling_back = true;
+    for (size_t i = 0; i < (size_t)n / sizeof(info[0]) && !s->is_freed; i++)
         s->fn(s->arg, &info[i]);
-    if (!freed)
-        s->freed = NULL;
+    s->is_calling_back = false;
+    if (s->is_freed)
+        free(s);
 }
 
 int signals_new(struct loop *l, signals_fn *fn, void *arg, struct signals **ret, struct err *err)
@@ -101,9 +102,10 @@ void signals_free(struct signals *s)
 {
     if (!s)
         return;
-    if (s->freed)
-        *s->freed = true;
     watch_stop(&s->watch);
     fd_close(&s->fd);
-    free(s);
+    if (s->is_calling_back)
+        s->is_freed = true;
+    else
+        free(s);
 }

@@ -84,7 +84,7 @@ static void *store_thread(void *arg)
 
     (void)pthread_mutex_lock(&s->lock); /* a plain mutex of our own: these cannot fail */
     for (;;) {
-        struct list *first = list_first(&s->todo);
+        struct list *first = list_pop(&s->todo);
         uint64_t one = 1;
 
         if (!first) {
@@ -93,7 +93,6 @@ static void *store_thread(void *arg)
             (void)pthread_cond_wait(&s->wake, &s->lock);
             continue;
         }
-        list_remove(first);
         (void)pthread_mutex_unlock(&s->lock);
         job_run(job_of(first));
         (void)pthread_mutex_lock(&s->lock);
@@ -152,9 +151,7 @@ static void store_collect(struct store *s)
         struct list *first;
 
         (void)pthread_mutex_lock(&s->lock);
-        first = list_first(&s->done);
-        if (first)
-            list_remove(first);
+        first = list_pop(&s->done);
         (void)pthread_mutex_unlock(&s->lock);
         if (!first)
             return;

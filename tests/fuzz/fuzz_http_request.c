@@ -40,7 +40,7 @@ static void check_accepted(const struct http_request *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *in = malloc(size ? size : 1); /* exact size */
+    char *in = calloc(1, size ? size : 1); /* exact size */
     static struct http_request r;
     struct http_refusal why = {0};
     size_t scanned = 0, stepwise = 0, n = 0, end;
