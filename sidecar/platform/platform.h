@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "loop/curl_io.h"
 #include "loop/loop.h"
+#include "platform/secrets.h"
 #include "store/store.h"
 
 #include <stdbool.h>
