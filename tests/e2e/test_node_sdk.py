@@ -1,7 +1,6 @@
 """The real JavaScript SDK as agent and as client: what its client gets through the sidecar equals what it gets from the agent itself,
 in every dialect it speaks."""
 import json
-import os
 import pathlib
 import subprocess
 import unittest
@@ -38,8 +37,7 @@ class NodeSdk(harness.Case):
     def direct(self):
         """The agent alone on a port, started by nobody but us."""
         port = harness.free_port()
-        env = dict(os.environ, PORT=str(port))
-        agent = self.process("agent alone", [self.node, str(BUILD / "agent.mjs")], env=env)
+        agent = self.process("agent alone", [self.node, str(BUILD / "agent.mjs")], env={"PORT": str(port)})
         agent.wait_line("listening on")
         return f"http://127.0.0.1:{port}"
 
