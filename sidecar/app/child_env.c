@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "log/log.h"
+#include "platform/secrets.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "log/log.h"
+#include "platform/secrets.h"
 
 #include <signal.h>
 #include <stdio.h>
