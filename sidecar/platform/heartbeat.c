@@ -134,7 +134,9 @@ static void send_beat(struct platform *p, bool is_extra)
                              .error = "no answer before the next heartbeat was due"};
         call_cancel(&h->a.call);
         activity_bad(&h->a, &late);
-        h->beats++; /* counted here; its answer is not waited for any more */
+        beat_finished(p); /* its answer is not waited for any more */
+        if (p->is_finishing)
+            return;
     }
     h->was_extra = is_extra;
     p->cb.fill_beat(p->arg, &b);
