@@ -374,28 +374,19 @@ static void do_resume(struct platform *p)
 /* ---- the table ---------------------------------------------------------------------------------
  */
 
-/* NULL: cannot happen, and asserts. */
+/* NULL: cannot happen, and asserts. The columns are the point of the layout. */
 #define NEVER NULL
-/* clang-format off: the columns are the point */
+/* clang-format off */
 static register_action *const table[REGISTER_STEP_COUNT][REGISTER_EVENT_COUNT] = {
-    /*                      WANTED      NEW_CARD    CLEAR       BAR         ALLOWED  DONE TROUBLE
-       DENIED   REVOKED     TIMER      TOKEN */
-    [REGISTER_REST] = {do_begin, do_card, do_nothing, do_nothing, NEVER, NEVER, NEVER, NEVER,
-                       do_nothing, NEVER, do_nothing},
-    [REGISTER_CHECKING] = {do_nothing, do_nothing, do_look, do_bar, NEVER, NEVER, NEVER, NEVER,
-                           do_nothing, NEVER, do_nothing},
-    [REGISTER_LOOKING] = {do_nothing, do_nothing, do_nothing, do_bar, do_send, NEVER, do_wait,
-                          NEVER, do_nothing, NEVER, do_nothing},
-    [REGISTER_SENDING] = {do_nothing, do_nothing, do_nothing, do_nothing, NEVER, do_settle, do_wait,
-                          do_deny, do_nothing, NEVER, do_nothing},
-    [REGISTER_CARD] = {do_nothing, do_nothing, do_nothing, do_nothing, NEVER, do_settle, do_wait,
-                       do_deny, do_nothing, NEVER, do_nothing},
-    [REGISTER_WAITING] = {do_nothing, do_nothing, do_nothing, do_bar, NEVER, NEVER, NEVER, NEVER,
-                          do_nothing, do_next, do_next},
-    [REGISTER_BARRED] = {do_nothing, do_nothing, do_resume, do_nothing, NEVER, NEVER, NEVER, NEVER,
-                         do_look, NEVER, do_nothing},
-    [REGISTER_REFUSED] = {do_nothing, do_nothing, do_nothing, do_nothing, NEVER, NEVER, NEVER,
-                          NEVER, do_nothing, NEVER, do_next},
+    /*                      WANTED      NEW_CARD    CLEAR       BAR         ALLOWED  DONE       TROUBLE  DENIED   REVOKED     TIMER    TOKEN */
+    [REGISTER_REST]     = { do_look,    do_card,    do_nothing, do_nothing, NEVER,   NEVER,     NEVER,   NEVER,   do_look,    NEVER,   do_nothing },
+    [REGISTER_CHECKING] = { do_nothing, do_nothing, do_look,    do_bar,     NEVER,   NEVER,     NEVER,   NEVER,   do_nothing, NEVER,   do_nothing },
+    [REGISTER_LOOKING]  = { do_nothing, do_nothing, do_nothing, do_bar,     do_send, NEVER,     do_wait, NEVER,   do_nothing, NEVER,   do_nothing },
+    [REGISTER_SENDING]  = { do_nothing, do_nothing, do_nothing, do_nothing, NEVER,   do_settle, do_wait, do_deny, do_nothing, NEVER,   do_nothing },
+    [REGISTER_CARD]     = { do_nothing, do_nothing, do_nothing, do_nothing, NEVER,   do_settle, do_wait, do_deny, do_nothing, NEVER,   do_nothing },
+    [REGISTER_WAITING]  = { do_nothing, do_nothing, do_nothing, do_bar,     NEVER,   NEVER,     NEVER,   NEVER,   do_nothing, do_next, do_next    },
+    [REGISTER_BARRED]   = { do_nothing, do_nothing, do_resume,  do_nothing, NEVER,   NEVER,     NEVER,   NEVER,   do_look,    NEVER,   do_nothing },
+    [REGISTER_REFUSED]  = { do_nothing, do_nothing, do_nothing, do_nothing, NEVER,   NEVER,     NEVER,   NEVER,   do_nothing, NEVER,   do_next    },
 };
 /* clang-format on */
 
@@ -456,7 +447,10 @@ void register_on_token(struct platform *p)
 
 void register_on_revoked(struct platform *p)
 {
-    if (p->cfg->platform.token_is_explicit || p->reg.revoked_age == p->transport.token_age)
+    bool is_idle = p->reg.step == REGISTER_REST || p->reg.step == REGISTER_BARRED;
+
+    if (p->cfg->platform.token_is_explicit || !is_idle || p->is_finishing ||
+        p->reg.revoked_age == p->transport.token_age)
         return;
     p->reg.revoked_age = p->transport.token_age; /* once per token */
     p->reg.wants_register = true;

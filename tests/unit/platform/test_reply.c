@@ -108,7 +108,7 @@ Test(platform_reply, says_what_is_wrong_in_words)
     cr_assert(strstr(read_answer(404, "<html>", "").error, "nothing about the workspace"));
     cr_assert(strstr(read_answer(403, "", "").error, "platform.origin"));
     cr_assert(strstr(read_answer(401, "{\"error\":\"bad \\u001b[31m\"}", "").error,
-                     "HTTP 401 from platform.example: bad \\x1b"),
+                     "HTTP 401 from platform.example: bad \\x1B"),
               "%s", read_answer(401, "{\"error\":\"bad \\u001b[31m\"}", "").error);
     cr_assert(strstr(read_answer(502, "<html>", "").error, "edge or proxy"));
     cr_assert(strstr(read_answer(301, "", "").error, "redirect"));

@@ -507,13 +507,14 @@ Test(platform, origin_is_scheme_and_authority_and_other_headers_are_right)
     pc->cfg.platform.org_id = org;
     start();
     fake_lock(pc->fake);
-    const struct fake_request *rq = &pc->world.last[STATE];
+    struct fake_request copy = pc->world.last[STATE];
+    fake_unlock(pc->fake);
+    const struct fake_request *rq = &copy;
     cr_assert_str_eq(fake_field(rq, "origin"), pc->url);
     cr_assert_str_eq(fake_field(rq, "x-workspace-id"), CASE_ID);
     cr_assert_str_eq(fake_field(rq, "x-molecule-org-id"), org);
     cr_assert_str_eq(fake_field(rq, "accept"), "application/json");
     cr_assert_str_eq(fake_field(rq, "authorization"), "Bearer the-token");
-    fake_unlock(pc->fake);
 }
 
 /* ---- secrets -----------------------------------------------------------------------------------
