@@ -1,0 +1,23 @@
+/*
+ * From the agent's end to our own exit status: the table of design section 4.
+ */
+#include "supervisor/supervisor.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { SIGNALLED_BASE = 128 }; /* a shell's way to say "by signal n" */
+
+int exit_status_of(const struct child_exit *e, int stop_signal)
+{
+    int signo;
+
+    if (WIFEXITED(e->wait_status)) {
+        return WEXITSTATUS(e->wait_status); /* 42 stays 42, also after a stop */
+    }
+    signo = WTERMSIG(e->wait_status);
+    if (e->we_killed_it) {
+        return SIGNALLED_BASE + SIGKILL;
+    }
+    return e->we_stopped_it && signo == stop_signal ? 0 : SIGNALLED_BASE + signo;
+}

@@ -1,0 +1,316 @@
+/*
+ * Spawning the agent's process. What an exec error means is spawn_error.c's; when to spawn is
+ * child.c's.
+ */
+#include "supervisor/spawn.h"
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/slice.h"
+#include "base/str.h"
+#include "supervisor/spawn_error.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EXIT_NOT_SPAWNED = 127 }; /* what a shell says, too; nobody but us sees it */
+
+/* Where programs are when the child's environment has no PATH: what container runtimes assume. */
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+enum spawn_step {
+    STEP_GROUP = 0,
+    STEP_PARENT,
+    STEP_LIMITS,
+    STEP_CWD,
+    STEP_NO_NEW_PRIVS,
+    STEP_SIGNALS,
+    STEP_EXEC,
+};
+enum { SPAWN_STEP_COUNT = STEP_EXEC + 1 };
+
+static const char *const step_words[] = {
+    [STEP_GROUP] = "make a process group",
+    [STEP_PARENT] = "tie it to our own life",
+    [STEP_LIMITS] = "give back the limits",
+    [STEP_CWD] = "change directory",
+    [STEP_NO_NEW_PRIVS] = "set no_new_privs",
+    [STEP_SIGNALS] = "give back the signal mask",
+    [STEP_EXEC] = "exec",
+};
+static_assert(sizeof(step_words) / sizeof(step_words[0]) == SPAWN_STEP_COUNT, "one per step");
+
+struct report { /* one write, less than PIPE_BUF: it arrives whole */
+    int step;
+    int errnum;
+};
+
+/* ---- before the fork ---- */
+
+static const char *env_get(char *const *envp, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (; *envp; envp++) {
+        if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=') {
+            return *envp + n + 1;
+        }
+    }
+    return NULL;
+}
+
+/* dir/name as the child will see it, then as we see it from our own directory */
+static void join(struct str *ret, const char *cwd, struct slice dir, const char *name)
+{
+    str_truncate(ret, 0);
+    if (cwd[0] && (dir.n == 0 || dir.p[0] != '/')) {
+        str_addf(ret, "%s/", cwd);
+    }
+    if (dir.n > 0) {
+        str_add(ret, dir);
+        str_addz(ret, "/");
+    }
+    str_addz(ret, name);
+}
+
+static bool is_executable_file(const char *path, bool *ret_exists)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0 || S_ISDIR(st.st_mode)) {
+        return false;
+    }
+    *ret_exists = true;
+    return S_ISREG(st.st_mode) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
+}
+
+/*
+ * What to exec (as the child sees it, after it changed directory) and where that is for us. As
+ * execvp does it, but with the child's PATH, and before the fork.
+ */
+static int find_program(const struct spawn_request *rq, struct str *ret_exec, struct str *ret_path,
+                        struct err *err)
+{
+    const char *name = rq->argv[0];
+    const char *search = env_get(rq->envp, "PATH");
+    CLEANUP(str_release) struct str not_executable = {0};
+    bool is_last = false;
+
+    if (strchr(name, '/')) {
+        str_addz(ret_exec, name);
+        join(ret_path, name[0] == '/' ? "" : rq->cwd, (struct slice){0}, name);
+        return str_ok(ret_exec) && str_ok(ret_path) ? 0 : -ENOMEM;
+    }
+    search = search ? search : DEFAULT_PATH;
+    for (const char *at = search; name[0] && !is_last;) {
+        const char *colon = strchrnul(at, ':');
+        struct slice dir = {at, (size_t)(colon - at)}; /* empty: the current directory */
+        bool exists = false;
+
+        is_last = *colon == '\0';
+        at = colon + (is_last ? 0 : 1);
+        join(ret_path, rq->cwd, dir, name);
+        if (!str_ok(ret_path)) {
+            return -ENOMEM;
+        }
+        if (is_executable_file(str_z(ret_path), &exists)) {
+            join(ret_exec, "", dir.n > 0 ? dir : SLICE("."), name);
+            return str_ok(ret_exec) ? 0 : -ENOMEM;
+        }
+        if (exists && not_executable.len == 0) {
+            str_add(&not_executable, str_slice(ret_path));
+        }
+    }
+    if (not_executable.len > 0) {
+        return spawn_explain(name, str_z(&not_executable), search, EACCES, err);
+    }
+    return spawn_explain(name, str_z(ret_path), search, ENOENT, err);
+}
+
+/* ---- in the child: async-signal-safe calls only ---- */
+
+static void fail(int fd, enum spawn_step step)
+{
+    struct report r = {.step = (int)step, .errnum = errno};
+
+    (void)!write(fd, &r, sizeof(r)); /* without a reader there is nobody to tell */
+    _exit(EXIT_NOT_SPAWNED);
+}
+
+/* Ours are close-on-exec from birth; those we inherited by accident are not. */
+static void mark_descriptors(int nofile)
+{
+    if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
+        return;
+    }
+    for (int fd = 3; fd < nofile; fd++) { /* Linux before 5.11, or a seccomp filter */
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+}
+
+/* Handlers do not survive exec, ignored signals do: only what was ignored on entry may stay so. */
+static void restore_dispositions(const sigset_t *ignored)
+{
+    for (int signo = 1; signo <= SIGRTMAX; signo++) {
+        struct sigaction act = {.sa_handler = sigismember(ignored, signo) == 1 ? SIG_IGN : SIG_DFL};
+
+        (void)sigaction(signo, &act, NULL); /* KILL, STOP and libc's own refuse: right */
+    }
+}
+
+__attribute__((noreturn)) static void become_program(const struct spawn_request *rq,
+                                                     const char *exec, int fd, pid_t parent,
+                                                     int nofile)
+{
+    const struct process_origin *o = rq->origin;
+
+    if (setpgid(0, 0) < 0) {
+        fail(fd, STEP_GROUP);
+    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+        fail(fd, STEP_PARENT);
+    }
+    if (getppid() != parent) { /* it died before the call above could see it */
+        _exit(EXIT_NOT_SPAWNED);
+    }
+    mark_descriptors(nofile);
+    (void)umask(o->umask);
+    if (setrlimit(RLIMIT_NOFILE, &o->nofile) < 0 || setrlimit(RLIMIT_CORE, &o->core) < 0) {
+        fail(fd, STEP_LIMITS);
+    }
+    if (rq->cwd[0] && chdir(rq->cwd) < 0) {
+        fail(fd, STEP_CWD);
+    }
+    if (rq->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        fail(fd, STEP_NO_NEW_PRIVS);
+    }
+    restore_dispositions(&o->signals.ignored);
+    /* Last: a TERM that came meanwhile ends us here, as it would have the program. */
+    if (sigprocmask(SIG_SETMASK, &o->signals.mask, NULL) < 0) {
+        fail(fd, STEP_SIGNALS);
+    }
+    (void)execve(exec, rq->argv, rq->envp);
+    fail(fd, STEP_EXEC);
+    __builtin_unreachable();
+}
+
+/* ---- in the parent ---- */
+
+/* How far the fallback of mark_descriptors has to go. */
+static int descriptor_bound(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX) {
+        return INT_MAX;
+    }
+    return (int)limit.rlim_cur;
+}
+
+int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *err)
+{
+    CLEANUP(str_release) struct str exec = {0};
+    CLEANUP(str_release) struct str path = {0};
+    int ends[2];
+    pid_t parent = getpid();
+    pid_t pid;
+    int nofile = descriptor_bound();
+    int r;
+
+    *ret = (struct spawn){.fd = -1};
+    r = find_program(rq, &exec, &path, err);
+    if (r == -ENOMEM) {
+        return err_set(err, r, "cannot exec %s: out of memory", rq->argv[0]);
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        return err_set(err, -errno, "cannot start %s: no pipe: %m", rq->argv[0]);
+    }
+    pid = fork();
+    if (pid == 0) {
+        /* ends[0] is close-on-exec: two descriptors of this short life, not worth a call */
+        become_program(rq, str_z(&exec), ends[1], parent, nofile);
+    }
+    if (pid < 0) {
+        r = err_set(err, -errno,
+                    "cannot start %s: fork: %m (a limit on processes: ulimit -u, pids.max, "
+                    "TasksMax)",
+                    rq->argv[0]);
+    }
+    fd_close(&ends[1]);
+    if (pid < 0) {
+        fd_close(&ends[0]);
+        return r;
+    }
+    /* Here too: a signal to the group must find it. Fails once the child has done exec: fine. */
+    (void)setpgid(pid, pid);
+    (void)fd_set_nonblock(ends[0], true); /* a pipe of our own */
+    *ret = (struct spawn){.pid = pid, .fd = ends[0], .path = str_take(&path)};
+    return 0;
+}
+
+int spawn_outcome(const struct spawn_request *rq, const struct spawn *sp, struct err *err)
+{
+    struct report report;
+    ssize_t n;
+
+    do {
+        n = read(sp->fd, &report, sizeof(report));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN) {
+        return 0;
+    }
+    if (n != (ssize_t)sizeof(report)) {
+        return 1;
+    }
+    assert(report.step >= 0 && report.step < SPAWN_STEP_COUNT);
+    errno = report.errnum;
+    if (report.step == STEP_CWD) {
+        return err_set(err, -report.errnum, "cannot change to directory %s (agent.cwd): %m",
+                       rq->cwd);
+    }
+    if (report.step != STEP_EXEC) {
+        return err_set(err, -report.errnum, "cannot start %s: cannot %s: %m", rq->argv[0],
+                       step_words[report.step]);
+    }
+    return spawn_explain(rq->argv[0], sp->path, NULL, report.errnum, err);
+}
+
+void spawn_release(struct spawn *sp)
+{
+    fd_close(&sp->fd);
+    free(sp->path);
+    *sp = (struct spawn){.fd = -1};
+}
+
+bool spawn_failure_is_permanent(int code)
+{
+    switch (-code) {
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case EPERM:
+    case ENOEXEC:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case E2BIG:
+    case ELIBBAD:
+    case EINVAL:
+        return true;
+    default: /* EAGAIN, ENOMEM, EMFILE, ENFILE, ETXTBSY, EIO: the machine may recover */
+        return false;
+    }
+}

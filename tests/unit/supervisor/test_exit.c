@@ -1,0 +1,44 @@
+#include "supervisor/supervisor.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+static int status(int wait_status, bool stopped, bool killed)
+{
+    const struct child_exit e = {
+        .wait_status = wait_status, .we_stopped_it = stopped, .we_killed_it = killed};
+
+    return exit_status_of(&e, SIGTERM);
+}
+
+Test(exit_status, each_code_is_passed_on_however_it_came_about)
+{
+    for (int code = 0; code < 256; code++) {
+        for (int how = 0; how < 4; how++) {
+            cr_assert_eq(status(W_EXITCODE(code, 0), how & 1, how & 2), code);
+        }
+    }
+}
+
+Test(exit_status, each_signal_is_128_and_its_number)
+{
+    for (int signo = 1; signo <= 64; signo++) {
+        cr_assert_eq(status(signo, false, false), 128 + signo);
+        cr_assert_eq(status(signo | WCOREFLAG, false, false), 128 + signo);
+    }
+}
+
+Test(exit_status, the_stop_signal_we_sent_is_success)
+{
+    cr_assert_eq(status(SIGTERM, true, false), 0);
+    cr_assert_eq(status(SIGINT, true, false), 130, "not the one we sent");
+    cr_assert_eq(status(SIGTERM, false, false), 143, "somebody else's TERM");
+}
+
+Test(exit_status, having_to_kill_is_137)
+{
+    cr_assert_eq(status(SIGKILL, true, true), 137);
+    cr_assert_eq(status(SIGKILL, false, false), 137, "the kernel's out-of-memory killer");
+}
