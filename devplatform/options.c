@@ -214,7 +214,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
                                table[id].name, table[id].value);
             value = argv[++i];
         }
-        code = set(ret, (enum option_id)id, value, err);
+        code = set(ret, (enum option_id)id, value ? value : "", err);
         if (code < 0)
             return code;
     }

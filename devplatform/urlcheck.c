@@ -6,6 +6,7 @@
 #include "base/slice.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -75,6 +76,7 @@ int url_check(const char *url, enum url_check how, struct err *err)
     char host[256];
     size_t n;
 
+    assert(url);
     if (slice_starts_with(rest, SLICE("http://")))
         rest = (struct slice){rest.p + 7, rest.n - 7};
     else if (slice_starts_with(rest, SLICE("https://")))

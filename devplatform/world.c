@@ -58,6 +58,14 @@ const char *time_text(int64_t us, char ret[WORLD_TIME_MAX])
     return ret;
 }
 
+/* "07" -> 7; -1 when these are no two digits. */
+static int two_digits(const char *at)
+{
+    if (at[0] < '0' || at[0] > '9' || at[1] < '0' || at[1] > '9')
+        return -1;
+    return (at[0] - '0') * 10 + (at[1] - '0');
+}
+
 bool time_parse(struct slice text, int64_t *ret_us)
 {
     char copy[WORLD_TIME_MAX];
@@ -76,8 +84,8 @@ bool time_parse(struct slice text, int64_t *ret_us)
             fraction += (*at - '0') * unit;
     }
     if (*at == '+' || *at == '-') {
-        int hours, minutes;
-        if (strlen(at) != 6 || sscanf(at + 1, "%2d:%2d", &hours, &minutes) != 2)
+        int hours = two_digits(at + 1), minutes;
+        if (hours < 0 || at[3] != ':' || (minutes = two_digits(at + 4)) < 0 || at[6])
             return false;
         offset = (*at == '-' ? -1 : 1) * (int64_t)(hours * 3600 + minutes * 60);
     } else if (strcmp(at, "Z") != 0 && strcmp(at, "z") != 0) {
