@@ -8,11 +8,11 @@
 #include "cmd/talk.h"
 
 #include <json-c/json.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { WATCH_INTERVAL_S = 1 };
+enum { WATCH_INTERVAL_MS = 1000 };
 
 static const char help[] = "Usage: molecule-sidecar status [--json] [--watch] [flags]\n\n"
                            "What the running sidecar does, from its control socket.\n"
@@ -185,7 +185,8 @@ int cmd_status(int argc, char **argv)
     }
     do {
         status = ask_once(cfg, as_json);
-    } while (again && status == EXIT_OK && printf("\n") > 0 && sleep(WATCH_INTERVAL_S) == 0);
+    } while (again && status == EXIT_OK && printf("\n") > 0 &&
+             poll(NULL, 0, WATCH_INTERVAL_MS) == 0);
     config_free(cfg);
     return status;
 }
