@@ -32,6 +32,7 @@ static int order(int argc, char **argv, const struct cmd_option *options, size_t
     if (args.word_count > 0) {
         return cmd_fail(EXIT_USAGE, "%s takes no %s", argv[0], args.words[0]);
     }
+    args.finds_running = true;
     status = cmd_load_config(&args, NULL, &cfg, NULL);
     if (status != 0) {
         return status;

@@ -44,6 +44,7 @@ int cmd_health(int argc, char **argv)
         return cmd_fail(EXIT_USAGE, "health answers one of started, ready, live, agent; not %s",
                         args.words[args.word_count - 1]);
     }
+    args.finds_running = true;
     if (cmd_load_config(&args, NULL, &cfg, NULL) != 0) {
         return EXIT_NO; /* HEALTHCHECK reserves 2 */
     }

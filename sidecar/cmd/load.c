@@ -100,14 +100,18 @@ int cmd_load_config(struct cmd_args *args, const char *file, struct config **ret
 {
     struct config_report own = {0};
     struct config_report *r = report ? report : &own;
-    const struct config_input in = {
-        .args = args->flags, .env = environ, .file = file, .command = args->command};
+    const struct config_input in = {.args = args->flags,
+                                    .env = environ,
+                                    .file = file,
+                                    .command = args->command,
+                                    .finds_running = args->finds_running};
     int status = config_load(&in, ret, r) < 0 ? EXIT_USAGE : 0;
 
     for (size_t i = 0; i < r->error_count; i++) {
         (void)cmd_fail(0, "%s", str_z(&r->errors[i]));
     }
-    for (size_t i = 0; i < r->warning_count && (!report || status != 0); i++) {
+    for (size_t i = 0; i < r->warning_count && (status != 0 || (!report && !args->finds_running));
+         i++) {
         (void)cmd_fail(0, "warning: %s", str_z(&r->warnings[i]));
     }
     if (!report) {

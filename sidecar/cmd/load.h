@@ -23,6 +23,9 @@ struct cmd_args {
     char *words[CMD_ARGS_MAX + 1];
     int word_count;
     char **command; /* after "--"; NULL without */
+    /* set before cmd_load_config by commands that talk to a sidecar which runs: less is asked for
+     */
+    bool finds_running;
 };
 
 /*

@@ -29,6 +29,7 @@ int cmd_plan(int argc, char **argv)
     if (args.word_count > 0) {
         return cmd_fail(EXIT_USAGE, "plan takes flags only, what is %s?", args.words[0]);
     }
+    args.finds_running = true;
     status = cmd_load_config(&args, NULL, &cfg, NULL);
     if (status != 0) {
         return status;

@@ -262,6 +262,7 @@ int cmd_send(int argc, char **argv)
         return cmd_fail(EXIT_USAGE,
                         "send takes one TEXT; quote it: molecule-sidecar send \"hello there\"");
     }
+    args.finds_running = true;
     if (url) {
         status = send_to(&s, url, NULL, args.words[0]);
     } else if ((status = cmd_load_config(&args, NULL, &cfg, NULL)) == 0) {

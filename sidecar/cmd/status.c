@@ -179,6 +179,7 @@ int cmd_status(int argc, char **argv)
     if (args.word_count > 0) {
         return cmd_fail(EXIT_USAGE, "status takes no %s", args.words[0]);
     }
+    args.finds_running = true;
     status = cmd_load_config(&args, NULL, &cfg, NULL);
     if (status != 0) {
         return status;

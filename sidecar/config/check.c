@@ -372,14 +372,16 @@ static void check_odd(struct loader *l)
 
 void check_all(struct loader *l)
 {
-    check_workspace(l);
+    if (!l->in->finds_running) {
+        check_workspace(l);
+        check_files(l);
+    }
     check_token(l);
     check_ports(l);
     check_sockets(l);
     check_stop(l);
     check_lists(l);
     check_drain_path(l);
-    check_files(l);
     check_odd(l);
     check_urls(l);
 }

@@ -215,6 +215,12 @@ struct config_input {
     const char *file;
     char **command;                     /* what followed "--" */
     const struct config_system *system; /* NULL: the real one */
+    /*
+     * For commands that only talk to a sidecar that runs already: workspace.id, tokens and files
+     * are not asked for, and where the runtime directory depends on the id or pid of the other
+     * process, the one with the newest control socket is taken.
+     */
+    bool finds_running;
 };
 
 /*

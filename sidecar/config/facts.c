@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/banned.h"
+
+static const char run_molecule[] = "/run/molecule";
 
 /* malloc'ed root + path */
 static char *under_root(const struct loader *l, const char *path)
@@ -80,9 +83,73 @@ static int set_runtime_dir(struct loader *l, struct str *path, const char *from)
     return f->runtime_dir && f->runtime_dir_from ? 0 : -ENOMEM;
 }
 
+/* The directory of a sidecar that runs, as far as we have seen. */
+struct running {
+    struct str dir;
+    struct timespec since; /* of its control socket */
+};
+
+static void consider(const struct loader *l, struct running *r, const char *dir)
+{
+    CLEANUP(str_release) struct str path = {0};
+    CLEANUP(free_cleanup) char *full = NULL;
+    struct stat st;
+
+    str_addf(&path, "%s/control.sock", dir);
+    full = under_root(l, str_z(&path));
+    if (!full || stat(full, &st) < 0)
+        return;
+    if (r->dir.len > 0 &&
+        (st.st_mtim.tv_sec < r->since.tv_sec ||
+         (st.st_mtim.tv_sec == r->since.tv_sec && st.st_mtim.tv_nsec < r->since.tv_nsec)))
+        return;
+    str_truncate(&r->dir, 0);
+    str_addz(&r->dir, dir);
+    r->since = st.st_mtim;
+}
+
+/* Directories in `parent` whose names begin with `prefix`. */
+static void consider_all(const struct loader *l, struct running *r, const char *parent,
+                         const char *prefix)
+{
+    CLEANUP(free_cleanup) char *full = under_root(l, parent);
+    DIR *d = full ? opendir(full) : NULL;
+    const struct dirent *e;
+
+    if (!d)
+        return;
+    while ((e = readdir(d)) != NULL) {
+        CLEANUP(str_release) struct str dir = {0};
+
+        if (e->d_name[0] == '.' || strncmp(e->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        str_addf(&dir, "%s/%s", parent, e->d_name);
+        consider(l, r, str_z(&dir));
+    }
+    (void)closedir(d);
+}
+
+/* Another process chose its directory by its workspace or pid; find it by its control socket. */
+static void find_running(const struct loader *l, struct running *r, struct slice xdg,
+                         struct slice tmp)
+{
+    CLEANUP(str_release) struct str parent = {0};
+    char prefix[32];
+
+    consider(l, r, run_molecule);
+    consider_all(l, r, run_molecule, "");
+    if (xdg.n > 0 && xdg.p[0] == '/') {
+        str_addf(&parent, "%.*s/molecule", (int)xdg.n, xdg.p);
+        consider_all(l, r, str_z(&parent), "");
+        str_truncate(&parent, 0);
+    }
+    str_add(&parent, tmp);
+    (void)snprintf(prefix, sizeof(prefix), "molecule-%ld-", (long)l->system.uid);
+    consider_all(l, r, str_z(&parent), prefix);
+}
+
 int facts_runtime_dir(struct loader *l)
 {
-    static const char run_molecule[] = "/run/molecule";
     struct slice systemd = env_value(l, "RUNTIME_DIRECTORY"), first,
                  xdg = env_value(l, "XDG_RUNTIME_DIR"), tmp = env_value(l, "TMPDIR");
     struct str path = {0};
@@ -93,6 +160,18 @@ int facts_runtime_dir(struct loader *l)
     else
         (void)snprintf(who, sizeof(who), "%ld", (long)l->system.pid);
 
+    if (tmp.n == 0 || tmp.p[0] != '/')
+        tmp = SLICE("/tmp");
+    while (tmp.n > 1 && tmp.p[tmp.n - 1] == '/')
+        tmp.n--;
+    if (l->in->finds_running && !*l->c->workspace.id) {
+        struct running r = {0};
+
+        find_running(l, &r, xdg, tmp);
+        if (r.dir.len > 0)
+            return set_runtime_dir(l, &r.dir, "a control socket that is there");
+        str_release(&r.dir);
+    }
     if (slice_next(&systemd, ':', &first) && first.n > 0 && first.p[0] == '/') {
         str_add(&path, first);
         return set_runtime_dir(l, &path, "RUNTIME_DIRECTORY");
@@ -107,10 +186,6 @@ int facts_runtime_dir(struct loader *l)
             return set_runtime_dir(l, &path, "XDG_RUNTIME_DIR");
         str_truncate(&path, 0);
     }
-    if (tmp.n == 0 || tmp.p[0] != '/')
-        tmp = SLICE("/tmp");
-    while (tmp.n > 1 && tmp.p[tmp.n - 1] == '/')
-        tmp.n--;
     str_addf(&path, "%.*s/molecule-%ld-%s", (int)tmp.n, tmp.p, (long)l->system.uid, who);
     return set_runtime_dir(l, &path, "TMPDIR");
 }

@@ -332,6 +332,8 @@ static void settle_token(struct loader *l)
         else
             drop_text(l, token, "not used: platform.token_file comes from a stronger source");
     }
+    if (l->in->finds_running)
+        return;
     if (*p->token_file && !*p->token) {
         if (file_read_secret(p->token_file, true, &content, &err) < 0) {
             (void)report_error(l->report, "platform.token_file (%s): %s", loader_place(l, file),

@@ -12,9 +12,9 @@
 static const char intro[] =
     "# Configuration\n"
     "\n"
-    "<!-- Generated from sidecar/config/table.c. After a change run `UPDATE_DOCS=1` with the unit "
+    "<!-- Printed by `molecule-sidecar check-config --reference` from sidecar/config/table.c; a "
     "test\n"
-    "     unit_config_docs; it writes this file and configuration.schema.json. -->\n"
+    "     compares. configuration.schema.json is `check-config --schema`. -->\n"
     "\n"
     "Every key can be given in four ways; the first one that is set counts:\n"
     "\n"

@@ -76,7 +76,8 @@ void case_load(struct config_case *k)
                                .env = (char **)(uintptr_t)env,
                                .file = k->yaml ? k->file : NULL,
                                .command = k->command[0] ? (char **)(uintptr_t)k->command : NULL,
-                               .system = &system};
+                               .system = &system,
+                               .finds_running = k->finds_running};
     k->rc = config_load(&in, &k->config, &k->report);
     assert((k->rc == 0) == (k->config != NULL));
     assert((k->rc < 0) == (k->report.error_count > 0));

@@ -25,6 +25,7 @@ struct config_case {
     const char *args[CASE_LIST_MAX];
     const char *command[4];
     bool is_pid_1;
+    bool finds_running;
     bool without_id; /* else WORKSPACE_ID is set to CASE_ID, last in the environment */
     /* out */
     int rc;

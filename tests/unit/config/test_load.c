@@ -457,3 +457,35 @@ Test(config_load, plain_http_to_near_hosts_is_quiet)
         case_release(&k);
     }
 }
+
+Test(config_load, a_command_finds_the_sidecar_that_runs)
+{
+    struct config_case xdg = {
+        .env = {"XDG_RUNTIME_DIR=/xdg"}, .finds_running = true, .without_id = true};
+    struct config_case tmp = {.finds_running = true, .without_id = true};
+    struct config_case none = {
+        .env = {"XDG_RUNTIME_DIR=/xdg", "MOLECULE_WORKSPACE_TOKEN_FILE=/not/ours/to/read"},
+        .finds_running = true,
+        .without_id = true};
+
+    case_prepare(&xdg);
+    case_make(&xdg, "/xdg/", NULL);
+    case_make(&xdg, "/xdg/molecule/", NULL);
+    case_make(&xdg, "/xdg/molecule/17/", NULL);
+    case_make(&xdg, "/xdg/molecule/stale/", NULL);
+    case_make(&xdg, "/xdg/molecule/17/control.sock", "");
+    load_ok(&xdg);
+    cr_expect_str_eq(xdg.config->control.socket, "/xdg/molecule/17/control.sock");
+    case_prepare(&tmp);
+    case_make(&tmp, "/tmp/molecule-1000-4712/", NULL);
+    case_make(&tmp, "/tmp/molecule-1000-4712/control.sock", "");
+    case_make(&tmp, "/tmp/molecule-1001-1/", NULL);
+    case_make(&tmp, "/tmp/molecule-1001-1/control.sock", "");
+    load_ok(&tmp);
+    cr_expect_str_eq(tmp.config->facts.runtime_dir, "/tmp/molecule-1000-4712");
+    load_ok(&none);
+    cr_expect_str_eq(none.config->control.socket, "/run/molecule/control.sock");
+    case_release(&xdg);
+    case_release(&tmp);
+    case_release(&none);
+}
