@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int manager(bool is_abstract, char *ret_path, size_t cap)
@@ -128,20 +129,39 @@ Test(notify, anothers_watchdog_is_not_fed)
     unlink(path);
 }
 
-Test(notify, takes_the_first_listening_socket_it_was_handed)
+/* In a process of its own: descriptors 3 and 4 belong to the test runner here. */
+static int handed_over(const char *pid_text)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     char pid[16];
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    cr_assert_eq(listen(fd, 1), 0);
-    cr_assert_eq(dup2(fd, 4), 4);
-    cr_assert_eq(dup2(open("/dev/null", 0), 3), 3);
+    if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0 || dup2(fd, 4) != 4 ||
+        dup2(open("/dev/null", O_RDONLY), 3) != 3)
+        return 99;
     (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
     setenv("LISTEN_FDS", "2", 1);
-    setenv("LISTEN_PID", pid, 1);
-    cr_assert_eq(notify_listen_fd(), 4);
-    setenv("LISTEN_PID", "1", 1);
-    cr_assert_eq(notify_listen_fd(), -1);
+    setenv("LISTEN_PID", pid_text ? pid_text : pid, 1);
+    return notify_listen_fd() + 1;
+}
+
+static int in_a_process(const char *pid_text)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    if (pid == 0)
+        _exit(handed_over(pid_text));
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status) - 1;
+}
+
+Test(notify, takes_the_first_listening_socket_it_was_handed)
+{
+    cr_assert_eq(in_a_process(NULL), 4);
+}
+
+Test(notify, leaves_sockets_that_were_handed_to_another_process)
+{
+    cr_assert_eq(in_a_process("1"), -1);
 }
