@@ -43,6 +43,7 @@ static struct {
     int own_fd;        /* SINK_OWN: our own description of stderr */
     int epoll_fd;      /* for log_wait_fd(); once made it stays, somebody may be watching it */
     bool is_watched;   /* stderr is in epoll_fd */
+    bool is_pressing;  /* a warning or an error waits */
     bool is_broken;    /* the last write failed: nobody reads */
     uint64_t dropped;  /* since start */
     uint64_t unsaid;   /* of these, not yet in a line */
@@ -203,8 +204,19 @@ static void discard(void)
     state.is_broken = true;
 }
 
+size_t log_pending(void)
+{
+    return state.len;
+}
+
+bool log_is_pressing(void)
+{
+    return state.is_pressing || state.len >= LOG_PRESSING_BYTES;
+}
+
 bool log_flush(void)
 {
+    state.is_pressing = false;
     for (;;) {
         ssize_t n;
 
@@ -279,6 +291,8 @@ void log_event(enum log_level level, const char *module, const struct log_field 
     line_make(&line, state.format, level, module, slice_of(text), fields, field_count);
     if (!add_notice() || !buffer_add(&line))
         count_dropped(1);
+    if (level >= LOG_WARNING)
+        state.is_pressing = true;
     if (!state.buffered)
         (void)log_flush();
     errno = saved;

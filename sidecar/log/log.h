@@ -3,7 +3,7 @@
  * terminal, JSON lines otherwise.
  *
  * Lines go into a bounded buffer (LOG_BUFFER_BYTES) and are written when log_flush() is called (the
- * loop does it at the end of each turn) as far as stderr takes them without blocking; what does not
+ * loop does it at the end of a turn) as far as stderr takes them without blocking; what does not
  * fit is dropped, counted, and said in a line of its own as soon as there is room. stderr's own
  * flags are never changed: the child and the terminal share them. Until log_set_buffered(true) each
  * line is written at once. Control characters in sentences and values are escaped. Nothing secret
@@ -25,6 +25,7 @@ enum {
     LOG_BUFFER_BYTES = 256 * 1024, /* lines waiting for stderr */
     /* bytes of one line; longer ones are cut, PIPE_BUF keeps them whole */
     LOG_LINE_MAX = 4096,
+    LOG_PRESSING_BYTES = 16 * 1024, /* of lines are written without gathering more */
 };
 
 struct log_field {
@@ -51,6 +52,9 @@ void log_event(enum log_level level, const char *module, const struct log_field 
 
 /* Everything that can be written now, without blocking. Returns true when nothing is left. */
 bool log_flush(void);
+size_t log_pending(void); /* bytes that wait */
+/* Better now than gathered further: a warning or an error waits, or much does. */
+bool log_is_pressing(void);
 /*
  * While log_flush() returns false: a descriptor (ours, do not close) that becomes readable when
  * stderr takes bytes again; -1 when there is none, then try again a little later.

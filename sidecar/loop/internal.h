@@ -27,6 +27,7 @@ struct loop {
     struct watch timer_watch;
     struct watch log_watch;
     struct timer log_timer;
+    int64_t log_next_ms;               /* not written before, unless pressing */
     struct watch_handle *free_handles; /* closed ones for the next watches */
     size_t free_count;
     size_t watch_count; /* active watches */

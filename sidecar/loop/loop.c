@@ -23,6 +23,7 @@
 #include "base/banned.h"
 
 enum {
+    LOOP_LOG_GATHER_MS = 10,   /* between two writes of the log, unless it is pressing */
     LOOP_LOG_RETRY_MS = 200,   /* how often to try stderr when nothing can be watched for it */
     LOOP_LAST_PASSES_MAX = 64, /* rounds of deferred work at the end; more is a loop of our own */
 };
@@ -244,16 +245,29 @@ static void on_log_writable(struct watch *w, int events)
     watch_stop(w);
 }
 
-/* Write what was logged; when stderr is full, come back when it is not. */
+/*
+ * Write what was logged. The first line after a pause goes out at once; under load, lines of some
+ * milliseconds leave in one write. When stderr is full, come back when it is not.
+ */
 static void log_turn(struct loop *l)
 {
+    int64_t now_ms = loop_now_ms(l);
     int fd;
 
-    if (watch_is_active(&l->log_watch) || l->log_timer.armed || log_flush())
+    if (log_pending() == 0 || watch_is_active(&l->log_watch))
+        return;
+    if (now_ms < l->log_next_ms && !log_is_pressing()) {
+        if (!l->log_timer.armed)
+            timer_start(&l->log_timer, l, l->log_next_ms, on_log_timer, l);
+        return;
+    }
+    timer_stop(&l->log_timer);
+    l->log_next_ms = now_ms + LOOP_LOG_GATHER_MS;
+    if (log_flush())
         return;
     fd = log_wait_fd();
     if (fd < 0 || watch_start(&l->log_watch, l, fd, WATCH_READ, on_log_writable, l) < 0)
-        timer_start(&l->log_timer, l, loop_now_ms(l) + LOOP_LOG_RETRY_MS, on_log_timer, l);
+        timer_start(&l->log_timer, l, now_ms + LOOP_LOG_RETRY_MS, on_log_timer, l);
 }
 
 static void on_idle(uv_idle_t *idle)

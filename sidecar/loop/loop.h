@@ -2,6 +2,9 @@
  * The event loop: a thin layer over libuv with three kinds of sources (descriptors, timers,
  * deadline classes) and one place for work at the end of a turn. One thread. Nothing blocks.
  *
+ * A turn: descriptors that are ready, then timers that are due, then deferred work, then the log is
+ * written (gathered for some milliseconds under load). loop_run() switches the log to buffered.
+ *
  * Every source can be stopped and its object freed synchronously, from any callback: libuv's
  * handles live in a free list inside the loop, never in the caller's object. A stopped source never
  * fires again, not even later in the same turn.

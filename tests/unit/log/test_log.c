@@ -253,6 +253,28 @@ Test(log, works_with_sockets_and_shared_flags_stay)
     cr_assert(log_flush());
 }
 
+Test(log, works_with_terminals_and_shared_flags_stay)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), other;
+
+    if (terminal < 0 || grantpt(terminal) < 0 || unlockpt(terminal) < 0)
+        cr_skip_test("needs a pseudo terminal");
+    other = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    cr_assert_geq(other, 0);
+    dup2(other, STDERR_FILENO);
+    close(other);
+    close(reader);
+    reader = terminal;
+    log_init(LOG_INFO, LOG_FORMAT_AUTO);
+    log_info("m", "hello");
+    cr_assert_not_null(strstr(take(), "info    m: hello"), "text on a terminal");
+    log_set_buffered(true);
+    for (int i = 0; i < 2000; i++)
+        log_info("m", "a line for somebody who pressed control-S, %d", i);
+    cr_assert_not(log_flush());
+    cr_assert_eq(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
+}
+
 Test(log, works_with_files_and_without_proc_tricks)
 {
     FILE *f = tmpfile();

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -591,4 +592,54 @@ Test(loop, the_log_is_written_as_stderr_takes_it)
     run_ms(10000);
     cr_assert_eq(drained_lines, LOG_LINES);
     watch_stop(&w);
+}
+
+static size_t readable(int fd)
+{
+    int n = 0;
+
+    cr_assert_eq(ioctl(fd, FIONREAD, &n), 0);
+    return (size_t)n;
+}
+
+static int log_end = -1;
+
+static void log_info_again(struct timer *t)
+{
+    size_t before = readable(log_end);
+
+    log_info("test", "gathered");
+    cr_assert_eq(readable(log_end), before, "not written by the caller");
+    timer_stop(t);
+}
+
+static void log_a_warning(struct timer *t)
+{
+    (void)t;
+    log_warning("test", "pressing");
+}
+
+Test(loop, the_log_is_gathered_under_load_but_for_warnings)
+{
+    struct timer first = {0}, second = {0}, third = {0};
+    size_t after_first;
+    int fds[2];
+
+    cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+    dup2(fds[1], STDERR_FILENO);
+    close(fds[1]);
+    log_end = fds[0];
+    log_init(LOG_INFO, LOG_FORMAT_TEXT);
+    timer_start(&first, loop, 0, log_info_again, NULL);
+    run_ms(1);
+    after_first = readable(log_end);
+    cr_assert_gt(after_first, 0, "the first line does not wait");
+    timer_start(&second, loop, 0, log_info_again, NULL);
+    run_ms(40);
+    cr_assert_eq(readable(log_end), 2 * after_first, "the second waits for some milliseconds");
+    timer_start(&third, loop, 0, log_a_warning, NULL);
+    run_ms(0);
+    run_ms(0);
+    cr_assert_gt(readable(log_end), 2 * after_first);
+    close(log_end);
 }
