@@ -137,7 +137,7 @@ static void describe(struct platform *p, bool is_explicit)
     if (!s->has_token)
         return;
     (void)snprintf(s->token_prefix, sizeof(s->token_prefix), "%.8s", str_z(&p->transport.bearer));
-    if (is_explicit && file[0] && p->cfg->platform.token[0] == '\0')
+    if (is_explicit && file[0])
         (void)snprintf(s->token_source, sizeof(s->token_source), "file %.150s", file);
     else if (is_explicit)
         (void)snprintf(s->token_source, sizeof(s->token_source), "environment");
@@ -295,7 +295,7 @@ static void read_sources(struct platform *p)
     if (t->is_reading)
         return;
     t->is_reading = true;
-    t->reads_explicit = p->cfg->platform.token_file[0] != '\0' && p->cfg->platform.token[0] == '\0';
+    t->reads_explicit = p->cfg->platform.token_file[0] != '\0'; /* platform.token: what it held */
     t->file_at = 0;
     read_next(p);
 }

@@ -349,8 +349,8 @@ Test(platform_start, a_mounted_token_file_is_read_again_when_it_changes)
     (void)snprintf(pc->world.token, sizeof(pc->world.token), "first");
     (void)snprintf(file, sizeof(file), "%s/mounted", pc->dir);
     case_file(file, "first\n", 0644); /* mounts are world-readable: allowed for this one */
+    give_token("first"); /* config/ fills it from the file */
     pc->cfg.platform.token_file = file;
-    pc->cfg.platform.token_is_explicit = true;
     start();
     UNTIL(is_registered);
     fake_lock(pc->fake);
