@@ -53,6 +53,7 @@ void heartbeat_note_sent(struct platform *p, const struct beat *b)
     p->heart.sent_uptime[1] = p->heart.sent_uptime[0];
     p->heart.sent_uptime[0] = clamp(b->uptime_seconds, UPTIME_MAX);
     p->heart.last_sent_ms = loop_now_ms(p->loop);
+    p->heart.said = *b;
 }
 
 /* ---- the answer --------------------------------------------------------------------------------
@@ -165,30 +166,50 @@ static void on_due(struct timer *t)
     send_beat(p, false);
 }
 
-static void on_extra(struct timer *t)
+/* What an extra beat is for: work or no work, healthy or not. Numbers alone can wait. */
+static bool has_news(const struct heart *h, const struct beat *b)
 {
-    send_beat(t->arg, true);
+    return h->beats == 0 || (b->active_tasks > 0) != (h->said.active_tasks > 0) ||
+           b->is_wedged != h->said.is_wedged ||
+           (b->error_rate >= 0.5) != (h->said.error_rate >= 0.5);
 }
 
+static void on_extra(struct timer *t)
+{
+    struct platform *p = t->arg;
+    struct beat b = {0};
+
+    p->heart.looked_ms = loop_now_ms(p->loop);
+    p->cb.fill_beat(p->arg, &b);
+    if (has_news(&p->heart, &b))
+        send_beat(p, true);
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Called with every request that begins or ends: while a look is planned, nothing is done. */
 void heartbeat_extra(struct platform *p, bool now)
 {
     struct heart *h = &p->heart;
-    int64_t now_ms = loop_now_ms(p->loop);
 
-    if (!h->is_started || p->is_finishing || p->status.state == WORKSPACE_REMOVED)
+    if ((h->extra_timer.armed && !now) || !h->is_started || p->is_finishing ||
+        p->status.state == WORKSPACE_REMOVED)
         return;
     if (now) {
         timer_stop(&h->extra_timer);
         send_beat(p, true);
         return;
     }
-    int64_t at = h->last_sent_ms + p->times.extra_beat_gap;
-    if (h->extra_timer.armed || transport_rate_is_short(&p->transport) || now_ms < h->not_before_ms)
-        return;
-    if (at < now_ms)
-        at = now_ms;
-    if (at < h->a.due_ms) /* else the regular one is soon enough */
+    int64_t now_ms = loop_now_ms(p->loop);
+    int64_t at =
+        later(h->last_sent_ms + p->times.extra_beat_gap, h->looked_ms + p->times.extra_look_gap);
+    at = later(later(at, h->not_before_ms), now_ms);
+    if (at < h->a.due_ms && !transport_rate_is_short(&p->transport))
         timer_start(&h->extra_timer, p->loop, at, on_extra, p);
+    /* else the regular one is soon enough */
 }
 
 void heartbeat_start(struct platform *p)
@@ -197,6 +218,7 @@ void heartbeat_start(struct platform *p)
         return;
     p->heart.is_started = true;
     p->heart.last_sent_ms = loop_now_ms(p->loop) - p->times.extra_beat_gap;
+    p->heart.looked_ms = loop_now_ms(p->loop) - p->times.extra_look_gap;
     activity_at(&p->heart.a,
                 loop_now_ms(p->loop) +
                     random_between(1, p->cfg->platform.heartbeat_interval), /* phase, P 4.4 */

@@ -35,11 +35,12 @@ enum {
 
 /* Milliseconds that no key sets. Tests shorten them before platform_start(). */
 struct platform_times {
-    int64_t backoff_base, backoff_cap;      /* P section 4.4 */
-    int64_t refused_cap;                    /* auth lost, P sections 4.4 and 5.2 */
-    int64_t confirm_gap;                    /* between two "not found" that make a removal */
-    int64_t shrink_gap;                     /* before a shrunken map of secrets is pulled again */
-    int64_t extra_beat_gap;                 /* design section 6 */
+    int64_t backoff_base, backoff_cap; /* P section 4.4 */
+    int64_t refused_cap;               /* auth lost, P sections 4.4 and 5.2 */
+    int64_t confirm_gap;               /* between two "not found" that make a removal */
+    int64_t shrink_gap;                /* before a shrunken map of secrets is pulled again */
+    int64_t extra_beat_gap;            /* design section 6 */
+    int64_t extra_look_gap; /* between two looks whether one is worth it: requests are many */
     int64_t paused_slow_after, paused_slow; /* P section 20.3 */
     int64_t token_recheck;                  /* P section 19 */
     int64_t finish_check;                   /* at most, for the look before the last beat */
@@ -216,6 +217,8 @@ struct heart {
     struct call extra; /* unused while a.call serves both */
     struct timer extra_timer;
     int64_t last_sent_ms;   /* 0 = never */
+    int64_t looked_ms;      /* when an extra one was last considered */
+    struct beat said;       /* the last one sent */
     int64_t not_before_ms;  /* Retry-After */
     int64_t beats;          /* finished */
     int64_t sent_uptime[2]; /* uptime_seconds of the last two beats: "is the row still ours?" */

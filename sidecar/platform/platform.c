@@ -22,6 +22,7 @@ static const struct platform_times default_times = {
     .confirm_gap = 5000,
     .shrink_gap = 2000,
     .extra_beat_gap = 10 * 1000,
+    .extra_look_gap = 1000,
     .paused_slow_after = 10 * 60 * 1000,
     .paused_slow = 60 * 1000,
     .token_recheck = 60 * 1000,

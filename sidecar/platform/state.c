@@ -296,6 +296,21 @@ static void row_is_there(struct platform *p, const struct reply *r)
         conclude(p, WORKSPACE_ACTIVE, "known to the platform");
 }
 
+/* Never heard of, and we hold no token that would prove otherwise: a mistake, not a removal. */
+static void refuse_unknown(struct platform *p, const struct reply *r)
+{
+    char why[512];
+
+    activity_bad(&p->state.a, r);
+    p->state.is_confirming = false;
+    rest(p, loop_now_ms(p->loop) + p->times.paused_slow);
+    (void)snprintf(why, sizeof(why),
+                   "registration refused: the platform at %.200s knows no workspace %s; check "
+                   "workspace.id (WORKSPACE_ID) and platform.url, or create it there first",
+                   p->transport.host, p->cfg->workspace.id);
+    platform_refused(p, why);
+}
+
 static void on_row_reply(void *arg, const struct reply *r)
 {
     struct platform *p = arg;
@@ -303,6 +318,9 @@ static void on_row_reply(void *arg, const struct reply *r)
 
     if (row_is_removed(r)) {
         conclude_removed(p, r, "410");
+    } else if (row_is_not_found(r) && w->is_confirming && p->transport.bearer.len == 0 &&
+               !p->is_spawned) {
+        refuse_unknown(p, r);
     } else if (row_is_not_found(r) && w->is_confirming) {
         conclude_removed(p, r, "404 twice: no such workspace");
     } else if (row_is_not_found(r)) {

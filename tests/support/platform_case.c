@@ -323,6 +323,7 @@ void case_new(void)
                                            .confirm_gap = 60,
                                            .shrink_gap = 40,
                                            .extra_beat_gap = 50,
+                                           .extra_look_gap = 5,
                                            .paused_slow_after = 200,
                                            .paused_slow = 80,
                                            .token_recheck = 50,

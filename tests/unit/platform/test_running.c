@@ -446,6 +446,7 @@ Test(platform, extra_beats_keep_their_distance)
     set_mark();
     pc->p->times.extra_beat_gap = 30;
     int64_t last = pc->p->heart.last_sent_ms;
+    pc->beat.active_tasks = 1;
     platform_work_changed(pc->p);
     platform_work_changed(pc->p);
     UNTIL(one_beat);
@@ -453,6 +454,22 @@ Test(platform, extra_beats_keep_their_distance)
     cr_assert_eq(since(HEARTBEAT), 1);
     platform_beat_now(pc->p);
     set_mark();
+    UNTIL(one_beat);
+}
+
+Test(platform, no_extra_beat_without_news)
+{
+    start();
+    pc->cfg.platform.heartbeat_interval = 100000;
+    UNTIL(one_beat);
+    pc->p->times.extra_beat_gap = 0;
+    set_mark();
+    for (int i = 0; i < 100; i++)
+        platform_work_changed(pc->p);
+    case_run_ms(50);
+    cr_assert_eq(since(HEARTBEAT), 0);
+    pc->beat.is_wedged = true;
+    platform_work_changed(pc->p);
     UNTIL(one_beat);
 }
 
@@ -464,6 +481,7 @@ Test(platform, no_extra_beats_when_the_rate_budget_is_short)
     UNTIL(one_beat);
     UNTIL(three_states);
     pc->p->times.extra_beat_gap = 0;
+    pc->beat.active_tasks = 1;
     set_mark();
     platform_work_changed(pc->p);
     case_run_ms(60);

@@ -48,9 +48,69 @@ static bool is_paused(void)
     return pc->p->status.state == WORKSPACE_PAUSED;
 }
 
+static bool has_secrets(void)
+{
+    return pc->secret_calls > 0;
+}
+
+static bool has_beaten(void)
+{
+    return case_count(HEARTBEAT) >= 1;
+}
+
+static bool has_beaten_twice(void)
+{
+    return case_count(HEARTBEAT) >= 2;
+}
+
 static bool is_removed(void)
 {
     return pc->p->status.state == WORKSPACE_REMOVED;
+}
+
+Test(platform_start, a_removed_workspace_is_not_registered)
+{
+    pc->world.is_removed = true;
+    start();
+    UNTIL(is_removed);
+    cr_assert_eq(case_count(REGISTER), 0);
+    cr_assert_eq(pc->refused, 0);
+}
+
+Test(platform_start, an_unknown_workspace_with_a_token_is_removed)
+{
+    give_token("tok");
+    pc->world.is_purged = true;
+    start();
+    UNTIL(is_removed);
+    cr_assert_eq(case_count(REGISTER), 0);
+}
+
+Test(platform_start, a_state_dir_that_cannot_be_made_loses_only_the_next_start)
+{
+    char path[160];
+
+    (void)snprintf(path, sizeof(path), "%s/file", pc->dir);
+    case_file(path, "", 0600);
+    (void)snprintf(pc->state_dir, sizeof(pc->state_dir), "%s/file/state", pc->dir);
+    start();
+    UNTIL(is_registered);
+    UNTIL(has_beaten);
+    cr_assert(slice_eq(platform_token(pc->p), SLICE("minted-token-1")));
+}
+
+Test(platform_start, two_on_one_state_dir_are_told_and_go_on)
+{
+    struct pcase *mine = pc;
+    struct platform *first = NULL;
+
+    case_new();
+    first = pc->p;
+    case_new(); /* a second one on the same directory */
+    platform_free(first);
+    cr_assert_eq(mine, pc);
+    platform_start(pc->p);
+    UNTIL(is_registered);
 }
 
 static bool is_auth_lost(void)
@@ -61,16 +121,6 @@ static bool is_auth_lost(void)
 static bool is_active(void)
 {
     return pc->p->status.state == WORKSPACE_ACTIVE;
-}
-
-static bool has_secrets(void)
-{
-    return pc->secret_calls > 0;
-}
-
-static bool has_beaten_twice(void)
-{
-    return case_count(HEARTBEAT) >= 2;
 }
 
 Test(platform_start, without_a_token_it_bootstraps_and_saves_what_was_minted)
@@ -204,11 +254,12 @@ Test(platform_start, a_paused_row_is_not_registered_without_a_token_either)
     cr_assert_eq(case_count(REGISTER), 0);
 }
 
-Test(platform_start, an_unknown_workspace_is_never_made_anew)
+Test(platform_start, an_unknown_workspace_is_refused_and_never_made_anew)
 {
     pc->world.is_purged = true;
     start();
-    UNTIL(is_removed);
+    UNTIL(is_refused);
+    cr_assert(strstr(pc->why, "workspace.id"), "%s", pc->why);
     cr_assert_eq(case_count(REGISTER), 0);
     cr_assert_eq(case_count(HEARTBEAT), 0);
     cr_assert_geq(case_count(ROW), 2);
@@ -349,7 +400,7 @@ Test(platform_start, a_mounted_token_file_is_read_again_when_it_changes)
     (void)snprintf(pc->world.token, sizeof(pc->world.token), "first");
     (void)snprintf(file, sizeof(file), "%s/mounted", pc->dir);
     case_file(file, "first\n", 0644); /* mounts are world-readable: allowed for this one */
-    give_token("first"); /* config/ fills it from the file */
+    give_token("first");              /* config/ fills it from the file */
     pc->cfg.platform.token_file = file;
     start();
     UNTIL(is_registered);
