@@ -9,6 +9,7 @@
 #include "http/fields_llhttp.h"
 #include "http/request.h"
 
+#include <endian.h>
 #include <errno.h>
 
 int head_refuse(struct http_refusal *why, int status, const char *text)
@@ -18,8 +19,7 @@ int head_refuse(struct http_refusal *why, int status, const char *text)
     return -EBADMSG;
 }
 
-/* ---- where a head ends
- * ------------------------------------------------------------------------------------------ */
+/* ---- where a head ends ---- */
 
 static bool is_empty_line(const char *in, size_t lf)
 {
@@ -53,26 +53,26 @@ size_t http_head_end(const char *in, size_t len, size_t *scanned)
     return 0;
 }
 
-/* ---- its bytes
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- its bytes ---- */
 
-/* First byte below 0x20 or equal to 0x7f, or end. Eight at a time: heads are long and such bytes
- * are only at line ends. */
+/*
+ * First byte below 0x20 or equal to 0x7f, or end. Eight at a time, since such bytes are only at
+ * line ends. The lowest mark is exact: a borrow can only make a false one above a true one.
+ */
 static const char *find_control(const char *p, const char *end)
 {
     const uint64_t ones = 0x0101010101010101u;
     const uint64_t high = 0x8080808080808080u;
 
     for (; end - p >= 8; p += 8) {
-        uint64_t w, below, del;
+        uint64_t w, x, marks;
 
         memcpy(&w, p, sizeof(w));
-        below = (w - ones * 0x20) & ~w & high;
-        w ^= ones * 0x7f;
-        del = (w - ones) & ~w & high;
-        if (below | del)
-            break; /* in these eight, or a neighbour borrowed: the slow loop knows */
+        w = le64toh(w);
+        x = w ^ (ones * 0x7f);
+        marks = (((w - ones * 0x20) & ~w) | ((x - ones) & ~x)) & high;
+        if (marks)
+            return p + (__builtin_ctzll(marks) >> 3);
     }
     while (p < end && (unsigned char)*p >= 0x20 && *p != 0x7f)
         p++;
@@ -121,9 +121,7 @@ int head_check_bytes(struct slice head, int status, struct slice *ret_line,
     return head_refuse(why, status, "the head has no empty line at its end");
 }
 
-/* ---- its fields
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- its fields ---- */
 
 struct field_table {
     struct http_field *fields;
@@ -156,6 +154,12 @@ static void note_field(struct head_facts *facts, struct http_field *f)
     }
 }
 
+/* Nearly always; llhttp has taken the blanks in front. */
+static bool is_trimmed(struct slice s)
+{
+    return !s.n || ((unsigned char)s.p[0] > ' ' && (unsigned char)s.p[s.n - 1] > ' ');
+}
+
 static int table_add(void *arg, struct slice name, struct slice value)
 {
     struct field_table *t = arg;
@@ -171,7 +175,7 @@ static int table_add(void *arg, struct slice name, struct slice value)
     }
     f = &t->fields[t->count++];
     f->name = name;
-    f->value = slice_trim(value);
+    f->value = is_trimmed(value) ? value : slice_trim(value);
     f->id = field_id(name);
     f->is_hop = field_is_hop(f->id) || (f->id == FIELD_OTHER && field_is_underscore_twin(name));
     note_field(t->facts, f);
@@ -197,8 +201,7 @@ int head_fields(struct slice lines, int status, struct http_field *fields, size_
     return 0;
 }
 
-/* ---- values that frame
- * ------------------------------------------------------------------------------------------- */
+/* ---- values that frame ---- */
 
 int head_length_value(struct slice s, int64_t *ret)
 {

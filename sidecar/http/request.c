@@ -9,8 +9,7 @@
 
 #include <errno.h>
 
-/* ---- before the head is complete
- * -------------------------------------------------------------------------------- */
+/* ---- before the head is complete ---- */
 
 int http_request_precheck(const char *in, size_t len, struct http_refusal *why)
 {
@@ -41,8 +40,7 @@ int http_request_precheck(const char *in, size_t len, struct http_refusal *why)
     return 0;
 }
 
-/* ---- method SP target SP version
- * --------------------------------------------------------------------------------- */
+/* ---- method SP target SP version ---- */
 
 static enum http_method method_of(struct slice m)
 {
@@ -101,8 +99,7 @@ static int check_version(struct slice version, struct http_request *r, struct ht
     return 0;
 }
 
-/* ---- the target and the authority
- * -------------------------------------------------------------------------------- */
+/* ---- the target and the authority ---- */
 
 static bool port_is_valid(struct slice s)
 {
@@ -233,8 +230,7 @@ static int parse_line(struct slice line, struct http_request *r, struct http_ref
     return check_target(r, why);
 }
 
-/* ---- what the fields decide
- * -------------------------------------------------------------------------------------- */
+/* ---- what the fields decide ---- */
 
 static int check_host(struct http_request *r, const struct head_facts *facts,
                       struct http_refusal *why)
@@ -339,8 +335,7 @@ int http_request_parse(const char *in, size_t head_len, struct http_request *ret
     return 0;
 }
 
-/* ---- looking things up
- * ------------------------------------------------------------------------------------------- */
+/* ---- looking things up ---- */
 
 const struct http_field *http_request_field(const struct http_request *r, enum http_field_id id)
 {

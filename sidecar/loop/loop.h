@@ -30,7 +30,11 @@ int64_t loop_now_ms(const struct loop *l);
 int64_t loop_turns(const struct loop *l); /* turns so far: the watchdog and tests look at it */
 
 /* ---- descriptors ---- */
-enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4 };
+/*
+ * HANGUP: the other side has ended its direction. ERROR: both directions are over (a reset, or a
+ * Unix peer that has closed); for who waits after a half-close, which alone does not wake it.
+ */
+enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4, WATCH_ERROR = 8 };
 
 struct watch;
 /*

@@ -27,13 +27,16 @@ struct watch_handle {
 static int to_uv(int events)
 {
     return (events & WATCH_READ ? UV_READABLE : 0) | (events & WATCH_WRITE ? UV_WRITABLE : 0) |
-           (events & WATCH_HANGUP ? UV_DISCONNECT : 0);
+           (events & WATCH_HANGUP ? UV_DISCONNECT : 0) |
+           (events & WATCH_ERROR ? UV_PRIORITIZED
+                                 : 0); /* errors show even where nothing urgent comes */
 }
 
 static int from_uv(int events)
 {
     return (events & UV_READABLE ? WATCH_READ : 0) | (events & UV_WRITABLE ? WATCH_WRITE : 0) |
-           (events & UV_DISCONNECT ? WATCH_HANGUP : 0);
+           (events & UV_DISCONNECT ? WATCH_HANGUP : 0) |
+           (events & UV_PRIORITIZED ? WATCH_ERROR : 0);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);

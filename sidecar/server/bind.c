@@ -30,9 +30,7 @@ static int set_option(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-/* ---- TCP
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- TCP ---- */
 
 static int tcp_bind_sentence(const struct endpoint *at, int code, struct err *err)
 {
@@ -101,9 +99,7 @@ static int tcp_listen(const struct endpoint *at, int *ret_fd, struct err *err)
     return rc < 0 ? tcp_bind_sentence(at, rc, err) : 0;
 }
 
-/* ---- Unix sockets
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Unix sockets ---- */
 
 /* Does somebody listen there? 0 when it refuses, -EADDRINUSE when it answers (or is too busy to),
  * else -errno. */
@@ -219,9 +215,7 @@ static void unix_remove_own(struct server *s)
         (void)unlink(path); /* a leftover would be found stale by the next one */
 }
 
-/* ---- any
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- any ---- */
 
 /* What the kernel has made of the address: the port it chose, or whatever an inherited socket is
  * bound to. */

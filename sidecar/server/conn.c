@@ -20,9 +20,7 @@
 
 #include "base/banned.h"
 
-/* ---- deadlines
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- deadlines ---- */
 
 static void conn_stop_deadline(struct conn *c)
 {
@@ -38,9 +36,7 @@ static void conn_start_deadline(struct conn *c, struct deadline_class *class)
     deadline_start(class, &c->deadline);
 }
 
-/* ---- closing
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- closing ---- */
 
 static void conn_end_exchange(struct conn *c, bool complete)
 {
@@ -144,9 +140,7 @@ static void conn_serve_linger(struct conn *c)
         conn_close(c);
 }
 
-/* ---- steps
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- steps ---- */
 
 static void conn_await_request(struct conn *c)
 {
@@ -236,8 +230,7 @@ static bool conn_step(struct conn *c)
     return false;
 }
 
-/* ---- what is left when no step is left
- * --------------------------------------------------------------------------- */
+/* ---- what is left when no step is left ---- */
 
 /* Bytes that nobody has taken yet move from the server's scratch to a block of our own; a block
  * without bytes goes back. */
@@ -301,8 +294,8 @@ static void conn_settle(struct conn *c)
     settle_deadline(c);
     if (wants_read(c))
         events |= WATCH_READ;
-    else if (!c->read_eof && !c->hangup_seen)
-        events |= WATCH_HANGUP;
+    else
+        events |= c->read_eof || c->hangup_seen ? WATCH_ERROR : WATCH_HANGUP;
     if (c->is_blocked)
         events |= WATCH_WRITE;
     watch_set(&c->watch, events);
@@ -335,9 +328,7 @@ void conn_kick(struct conn *c)
         loop_defer(c->server->loop, &c->run_later, conn_run_later);
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void conn_on_lingering_bytes(struct conn *c, long n)
 {
@@ -423,8 +414,7 @@ void conn_on_write_deadline(struct deadline *d, void *arg)
     conn_reset(c);
 }
 
-/* ---- birth and death
- * --------------------------------------------------------------------------------------------- */
+/* ---- birth and death ---- */
 
 static struct conn *conn_get(struct server *s)
 {

@@ -2,14 +2,14 @@
  * One connection of a server and the exchange on it. Private to server/; handlers see server.h
  * only.
  *
- *             accept                    head complete                 answer handed over
- *   (none) ----------> HEAD ----------------------------> BUSY -----------------------> IDLE
- *                        ^      on_request, on_body ...          on_end(true)            |
- *                        |                                                   first byte  |
- *                        +---------------------------------------------------------------+
- *   HEAD, BUSY --- refused, early answer, last answer ---> LINGER --- drained, EOF, time --->
- * CLOSED any ---------- reset, stalled, aborted, idle too long ----------------------------------->
- * CLOSED
+ *          accept             head complete                answer handed over
+ *   (none) -------> HEAD ------------------------> BUSY -----------------------> IDLE
+ *                    ^    on_request, on_body ...        on_end(x, true)           |
+ *                    +-------------------------------------------------------------+
+ *                                             first byte
+ *
+ *   HEAD, BUSY -- refused, early or last answer --> LINGER -- EOF, enough, 2 s --> CLOSED
+ *   any --------- reset, stalled, aborted, idle too long ------------------------> CLOSED
  *
  * Who drives: events (readable, writable, deadlines) and exchange_*() calls only note facts;
  * conn_run() looks at the facts and takes steps until there is none left. Calls from outside of
@@ -40,9 +40,8 @@ enum {
     SERVER_IN_MIN = 16 * 1024,    /* bytes read at once, whatever max_head says */
     SERVER_ANSWER_HEAD_MAX = 72 * 1024, /* an agent's head of 64 KiB and what we add */
     SERVER_OUT_BYTES = SERVER_ANSWER_HEAD_MAX + EXCHANGE_WRITE_MAX + 1024, /* one block of output */
-    SERVER_CORK_BYTES =
-        16 * 1024,         /* pieces up to this wait for the end of the turn to leave together */
-    ACCESS_PATH_MAX = 160, /* bytes of a path in the access line */
+    SERVER_CORK_BYTES = 16 * 1024, /* pieces up to this leave together at the end of the turn */
+    ACCESS_PATH_MAX = 160,         /* bytes of a path in the access line */
     ACCESS_METHOD_MAX = 16,
     PEER_TEXT_MAX = 64,
 };
@@ -56,8 +55,8 @@ struct exchange {
     struct conn *conn;
     void *user;
     uint64_t id;
-    const struct http_request
-        *head;               /* the server's scratch inside on_request, `kept` after, or NULL */
+    /* the server's scratch inside on_request, `kept` after, or NULL */
+    const struct http_request *head;
     void *kept;              /* heap copy of the head; owned */
     struct collect *collect; /* owned */
     struct http_body body;   /* of the request */
@@ -155,21 +154,21 @@ void listener_stop(struct server *s);
 void listener_on_room(struct server *s); /* a connection has gone */
 
 /* ---- bind.c: the listening socket ---- */
-int listen_socket_open(struct server *s,
-                       struct err *err); /* fills listen_fd, at, and the path's identity */
+/* fills listen_fd, at, and the path's identity */
+int listen_socket_open(struct server *s, struct err *err);
 void listen_socket_close(struct server *s);
 
 /* ---- conn.c: the life ---- */
-int conn_open(struct server *s, int fd, const struct sockaddr_storage *peer,
-              socklen_t peer_len); /* takes fd on success */
+/* takes fd on success */
+int conn_open(struct server *s, int fd, const struct sockaddr_storage *peer, socklen_t peer_len);
 void conn_run(struct conn *c);
 void conn_kick(struct conn *c);                       /* conn_run soon */
 void conn_destroy(struct conn *c);                    /* server_free: at once, memory and all */
 void conn_on_deadline(struct deadline *d, void *arg); /* head, idle, body, linger */
 void conn_on_write_deadline(struct deadline *d, void *arg);
 void conn_linger(struct conn *c); /* after our last word: out leaves, then read and drop */
-void conn_fail_exchange(
-    struct conn *c);             /* on_end(false); the connection lives on for our own answer */
+/* on_end(false); the connection lives on for our own answer */
+void conn_fail_exchange(struct conn *c);
 void conn_close(struct conn *c); /* no more traffic; the memory follows at the end of the turn */
 
 /* ---- conn_request.c: input to the handler ---- */
@@ -181,17 +180,18 @@ bool conn_skip_body(struct conn *c); /* drop that rest; false: it was not all th
 /* ---- conn_io.c: bytes in and out; the seam where TLS sits ---- */
 long conn_read(struct conn *c, char *p, size_t n);                   /* > 0, 0 at EOF, -errno */
 long conn_write(struct conn *c, const struct iovec *iov, int count); /* > 0 or -errno */
-void conn_send(struct conn *c, const struct slice *pieces, int count,
-               bool may_wait); /* all of it, now, later or never (is_broken) */
+/* all of it: now, at the end of the turn (may_wait), when the peer takes it, or never (is_broken)
+ */
+void conn_send(struct conn *c, const struct slice *pieces, int count, bool may_wait);
 void conn_flush(struct conn *c);
-int conn_out_begin(struct conn *c,
-                   struct http_writer *ret); /* room for a head at the end of out: 0 or -ENOMEM */
+/* room for a head at the end of out: 0 or -ENOMEM */
+int conn_out_begin(struct conn *c, struct http_writer *ret);
 void conn_out_commit(struct conn *c, const struct http_writer *w);
 void conn_out_release(struct conn *c);
 
 /* ---- refuse.c: answers of the server itself ---- */
-void conn_refuse(struct conn *c,
-                 const struct http_refusal *why); /* answer, then linger; ends an open exchange */
+/* answer, then linger; ends an open exchange */
+void conn_refuse(struct conn *c, const struct http_refusal *why);
 
 /* ---- access.c ---- */
 void access_begin(struct exchange *x, const struct http_request *r);

@@ -13,9 +13,7 @@
 
 enum { PIECES_MAX = 4 };
 
-/* ---- the seam
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the seam ---- */
 
 long conn_read(struct conn *c, char *p, size_t n)
 {
@@ -48,8 +46,7 @@ long conn_write(struct conn *c, const struct iovec *iov, int count)
     return put < 0 ? -errno : put;
 }
 
-/* ---- the output buffer
- * ------------------------------------------------------------------------------------------- */
+/* ---- the output buffer ---- */
 
 void conn_out_release(struct conn *c)
 {
@@ -100,9 +97,7 @@ void conn_out_commit(struct conn *c, const struct http_writer *w)
     buf_added(&c->out, w->len);
 }
 
-/* ---- writing
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 /* The kernel takes no more: wait for it, but not for ever. Each byte it takes begins a new wait. */
 static void conn_block(struct conn *c)

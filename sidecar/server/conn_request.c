@@ -8,9 +8,7 @@
 
 #include "base/banned.h"
 
-/* ---- the head
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the head ---- */
 
 static const struct http_refusal too_large = {
     431, "the request head is larger than the limit (max_head)"};
@@ -103,9 +101,7 @@ bool conn_take_head(struct conn *c)
     return true;
 }
 
-/* ---- the body
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the body ---- */
 
 /* Offer what is decoded. False when the handler wants no more for now. */
 static bool offer(struct conn *c, size_t n)
@@ -180,8 +176,7 @@ bool conn_feed_body(struct conn *c)
     return x->is_finished || x->is_aborted || c->is_broken || c->state != CONN_BUSY;
 }
 
-/* ---- a body that the answer did not wait for
- * --------------------------------------------------------------------- */
+/* ---- a body that the answer did not wait for ---- */
 
 bool conn_body_is_here(const struct conn *c)
 {

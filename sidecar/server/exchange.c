@@ -13,8 +13,7 @@
 
 #include "base/banned.h"
 
-/* ---- begin and end, for conn.c
- * ----------------------------------------------------------------------------------- */
+/* ---- begin and end, for conn.c ---- */
 
 void exchange_begin(struct exchange *x, struct conn *c, const struct http_request *r)
 {
@@ -45,9 +44,7 @@ void exchange_release(struct exchange *x)
     x->head = NULL;
 }
 
-/* ---- looking
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- looking ---- */
 
 void exchange_set_user(struct exchange *x, void *user)
 {
@@ -114,8 +111,7 @@ bool exchange_head_sent(const struct exchange *x)
     return x->head_done;
 }
 
-/* ---- keeping the head
- * -------------------------------------------------------------------------------------------- */
+/* ---- keeping the head ---- */
 
 struct kept_head {
     struct http_request request;
@@ -179,8 +175,7 @@ int exchange_keep_head(struct exchange *x)
     return 0;
 }
 
-/* ---- the request's body
- * ------------------------------------------------------------------------------------------ */
+/* ---- the request's body ---- */
 
 void exchange_resume_body(struct exchange *x)
 {
@@ -190,8 +185,7 @@ void exchange_resume_body(struct exchange *x)
     conn_kick(x->conn);
 }
 
-/* ---- the answer's head
- * ------------------------------------------------------------------------------------------- */
+/* ---- the answer's head ---- */
 
 static bool is_over(const struct exchange *x)
 {
@@ -334,8 +328,7 @@ void exchange_interim(struct exchange *x, int status, const struct http_field *f
     conn_flush(x->conn);
 }
 
-/* ---- the answer's body
- * ------------------------------------------------------------------------------------------- */
+/* ---- the answer's body ---- */
 
 static void send_content(struct exchange *x, struct slice bytes)
 {
@@ -405,8 +398,7 @@ void exchange_abort(struct exchange *x)
     conn_kick(x->conn);
 }
 
-/* ---- a whole answer
- * ---------------------------------------------------------------------------------------------- */
+/* ---- a whole answer ---- */
 
 void exchange_answer(struct exchange *x, int status, const char *content_type,
                      const struct answer_field *fields, size_t field_count, struct slice body)
@@ -431,9 +423,7 @@ void exchange_answer_json(struct exchange *x, int status, struct slice json)
     exchange_answer(x, status, "application/json", NULL, 0, json);
 }
 
-/* ---- manner
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- manner ---- */
 
 void exchange_set_stream(struct exchange *x, bool on)
 {

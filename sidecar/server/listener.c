@@ -42,8 +42,7 @@ static void listener_pause(struct server *s, int code)
                 on_accept_timer, s);
 }
 
-/* ---- who may connect
- * ---------------------------------------------------------------------------------------------- */
+/* ---- who may connect ---- */
 
 static bool uid_is_allowed(const struct server *s, uid_t uid)
 {
@@ -72,9 +71,7 @@ static bool peer_is_allowed(struct server *s, int fd)
     return false;
 }
 
-/* ---- accepting
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- accepting ---- */
 
 static bool is_transient(int code)
 {

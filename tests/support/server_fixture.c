@@ -9,9 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* ---- the handler
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- the handler ---- */
 
 struct job {
     struct exchange *x;
@@ -205,6 +203,8 @@ static size_t on_body(struct exchange *x, struct slice bytes)
         return collect_on_body(x, bytes);
     if ((long)bytes.n > j->f->most_bytes)
         j->f->most_bytes = (long)bytes.n;
+    if (job_is(j, "/stuck"))
+        return 0;
     if (job_is(j, "/sip") && bytes.n > 7) {
         bytes.n = 7;
         job_later(j, on_resume, 0);
@@ -257,9 +257,7 @@ static const struct handler handler = {
     .on_end = on_end,
 };
 
-/* ---- the thread
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the thread ---- */
 
 static void on_wake(struct watch *w, int events)
 {

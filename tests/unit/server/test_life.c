@@ -2,6 +2,7 @@
  * The life of connections: deadlines, half-closes, resets, aborts, the cap, draining, and a server
  * freed in the middle of everything.
  */
+#include "log/log.h"
 #include "support/server_fixture.h"
 
 #include <criterion/criterion.h>
@@ -40,9 +41,7 @@ TestSuite(server_life, .init = begin, .fini = end, .timeout = 30);
 #define HOST      "Host: h\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" HOST "\r\n"
 
-/* ---- deadlines
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- deadlines ---- */
 
 Test(server_life, a_slow_head_gets_408)
 {
@@ -114,8 +113,7 @@ Test(server_life, a_client_that_takes_nothing_is_dropped)
     cr_expect(raw_until_closed(&r));
 }
 
-/* ---- who goes first
- * ---------------------------------------------------------------------------------------------- */
+/* ---- who goes first ---- */
 
 Test(server_life, a_half_closed_client_gets_its_answers)
 {
@@ -155,6 +153,70 @@ Test(server_life, a_reset_ends_what_is_open)
     raw_reset(&r);
     cr_expect(fixture_wait(&f.ended, 1));
     cr_expect_eq(f.complete, 0);
+}
+
+Test(server_life, a_reset_after_a_half_close_ends_what_waits)
+{
+    start();
+    raw_sendz(&r, GET("/never"));
+    raw_shut(&r);
+    cr_assert(fixture_wait(&f.began, 1));
+    raw_reset(&r);
+    cr_expect(fixture_wait(&f.ended, 1));
+    cr_expect_eq(f.complete, 0);
+}
+
+/* Reading is paused by a handler that takes nothing: the client's going is seen all the same. */
+Test(server_life, a_reset_is_seen_while_reading_is_paused)
+{
+    start();
+    raw_sendz(&r, "POST /stuck HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc");
+    cr_assert(fixture_wait(&f.began, 1));
+    raw_reset(&r);
+    cr_expect(fixture_wait(&f.ended, 1));
+    cr_expect_eq(f.complete, 0);
+}
+
+static void read_file(FILE *file, char *text, size_t cap)
+{
+    size_t n;
+
+    rewind(file);
+    n = fread(text, 1, cap - 1, file);
+    text[n] = '\0';
+}
+
+Test(server_life, an_access_line_tells_all_but_secrets)
+{
+    static char text[8192];
+    FILE *file = tmpfile();
+    int saved = dup(2);
+
+    cr_assert(file && saved >= 0);
+    f.cfg.access_log = true;
+    cr_assert(dup2(fileno(file), 2) == 2);
+    log_init(LOG_INFO, LOG_FORMAT_JSON);
+    start();
+    raw_sendz(&r, "POST /size?token=SECRET HTTP/1.1\r\n" HOST
+                  "Authorization: Bearer SECRET\r\nContent-Length: 6\r\n\r\nSECRET"
+                  "GET /never HTTP/1.1\r\n" HOST "\r\n");
+    cr_assert_eq(raw_answer(&r, NULL), 200);
+    cr_assert(fixture_wait(&f.began, 2));
+    raw_reset(&r);
+    cr_assert(fixture_wait(&f.ended, 2));
+    raw_open(&r, &f.at);
+    raw_sendz(&r, "SECRET / HTTP/9.9\r\n\r\n");
+    cr_assert_eq(raw_answer(&r, NULL), 505);
+    fixture_free_server(&f);
+    (void)log_flush();
+    cr_assert(dup2(saved, 2) == 2);
+    read_file(file, text, sizeof(text));
+    cr_expect(!strstr(text, "SECRET"), "%s", text);
+    cr_expect(strstr(text, "\"method\":\"POST\",\"path\":\"/size\",\"status\":200,"), "%s", text);
+    cr_expect(strstr(text, "\"bytes_in\":6,\"bytes_out\":1,\"outcome\":\"ok\""), "%s", text);
+    cr_expect(strstr(text, "\"path\":\"/never\",\"status\":0,"), "%s", text);
+    cr_expect(strstr(text, "\"outcome\":\"client_gone\""), "%s", text);
+    cr_expect(strstr(text, "\"status\":505,\"outcome\":\"refused\""), "%s", text);
 }
 
 Test(server_life, a_body_cut_short_is_no_request)
@@ -229,8 +291,7 @@ Test(server_life, requests_sent_ahead_are_bounded_and_all_answered)
         cr_assert_eq(raw_answer(&r, NULL), 200, "%d", i);
 }
 
-/* ---- many, and the end
- * ------------------------------------------------------------------------------------------- */
+/* ---- many, and the end ---- */
 
 Test(server_life, over_the_cap_a_client_waits_until_there_is_room)
 {

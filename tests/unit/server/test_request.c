@@ -277,8 +277,7 @@ Test(server_request, keeps_a_head_for_later)
     expect_answer(200, "/kept ");
 }
 
-/* ---- refusals of the server itself
- * ------------------------------------------------------------------------------- */
+/* ---- refusals of the server itself ---- */
 
 static void expect_refusal(const char *text, int status, const char *word)
 {
