@@ -56,13 +56,11 @@ static int sink_fd(void)
     return state.kind == SINK_OWN ? state.own_fd : STDERR_FILENO;
 }
 
-static void sink_open(void)
+/* What stderr is, and our own way to it if it needs one. */
+static void sink_look(void)
 {
     struct stat st;
 
-    if (state.is_watched)
-        (void)epoll_ctl(state.epoll_fd, EPOLL_CTL_DEL, sink_fd(), NULL); /* may be gone already */
-    state.is_watched = false;
     fd_close(&state.own_fd);
     state.kind = SINK_POLLED;
     if (fstat(STDERR_FILENO, &st) < 0)
@@ -76,6 +74,19 @@ static void sink_open(void)
         if (state.own_fd >= 0) /* may be refused: another user's terminal, no /proc */
             state.kind = SINK_OWN;
     }
+}
+
+/* Again after a reload, too: whoever waits for log_wait_fd() then must go on being woken. */
+static void sink_open(void)
+{
+    bool was_watched = state.is_watched;
+
+    if (was_watched)
+        (void)epoll_ctl(state.epoll_fd, EPOLL_CTL_DEL, sink_fd(), NULL); /* may be gone already */
+    state.is_watched = false;
+    sink_look();
+    if (was_watched)
+        (void)log_wait_fd();
 }
 
 void log_init(enum log_level level, enum log_format format)

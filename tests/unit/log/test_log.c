@@ -217,6 +217,23 @@ Test(log, a_full_pipe_never_blocks_and_drops_are_counted_and_said)
     cr_assert_eq(notices, 1);
 }
 
+Test(log, a_second_init_keeps_waking_who_waits)
+{
+    struct pollfd pfd = {.events = POLLIN};
+
+    log_init(LOG_INFO, LOG_FORMAT_TEXT);
+    log_set_buffered(true);
+    for (int i = 0; i < 3000; i++)
+        log_info("m", "a line that helps to fill the pipe, number %d", i);
+    cr_assert_not(log_flush());
+    pfd.fd = log_wait_fd();
+    log_init(LOG_DEBUG, LOG_FORMAT_TEXT);
+    cr_assert_eq(log_wait_fd(), pfd.fd);
+    cr_assert_eq(poll(&pfd, 1, 0), 0);
+    (void)take();
+    cr_assert_eq(poll(&pfd, 1, 1000), 1);
+}
+
 Test(log, a_reader_that_is_gone_costs_lines_and_nothing_else)
 {
     log_init(LOG_INFO, LOG_FORMAT_TEXT);
