@@ -270,6 +270,18 @@ static const char *who_may_call(const struct config *cfg)
                : "everybody who can reach the port, no credentials asked";
 }
 
+/* Where the token and the platform's secret are kept, and whether they survive. */
+static void log_state_place(const struct config *cfg)
+{
+    CLEANUP(str_release) struct str place = {0};
+    bool is_lasting = true;
+
+    if (cfg->platform.enabled) {
+        config_describe_state(cfg, &place, &is_lasting);
+        log_event(is_lasting ? LOG_INFO : LOG_WARNING, "app", NULL, 0, "%s", str_z(&place));
+    }
+}
+
 static void log_start(struct app *a)
 {
     CLEANUP(str_release) struct str stop = {0};
@@ -285,6 +297,7 @@ static void log_start(struct app *a)
     log_info("app", "probes and metrics on %s; status on %s; the agent's API on %s",
              control_admin_address(a->control), a->cfg->control.socket,
              a->cfg->control.agent_socket);
+    log_state_place(a->cfg);
     budget_print_line(&a->budget, &stop);
     log_info("app", "%s", str_z(&stop));
 }
