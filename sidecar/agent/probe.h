@@ -51,7 +51,7 @@ struct probe_status {
      * of the last miss: "cannot connect to unix:/run/molecule/agent.sock: Permission denied (mode
      * 0600, owner 1000; ...)"
      */
-    char reason[256];
+    char reason[512];
     bool is_blocked; /* EACCES and the like: trying again will not help by itself */
 };
 

@@ -1,0 +1,247 @@
+/* The probe against a scripted agent: what counts as an answer, the card, the sentences for each
+ * way of not answering. */
+#include "agent/probe.h"
+#include "base/str.h"
+#include "support/fake_http.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct scene {
+    struct loop *loop;
+    struct curl_io *io;
+    struct endpoint at;
+    struct probe *probe;
+    struct timer guard;
+    char dir[64];
+    char path[100];
+    int ups, downs, cards;
+    char card[256];
+    char why[512];
+    int stop_at_ups, stop_at_downs, stop_at_cards;
+    /* the agent */
+    int status;
+    const char *body;
+    bool only_old_path;
+    enum fake_action action;
+    int requests;
+};
+
+static void on_guard(struct timer *t)
+{
+    struct scene *s = t->arg;
+
+    cr_assert_fail("ups %d, downs %d, cards %d, requests %d, reason %s", s->ups, s->downs, s->cards,
+                   s->requests, probe_status(s->probe)->reason);
+}
+
+static void maybe_stop(struct scene *s)
+{
+    if (s->ups >= s->stop_at_ups && s->downs >= s->stop_at_downs && s->cards >= s->stop_at_cards)
+        loop_stop(s->loop);
+}
+
+static void on_up(void *arg)
+{
+    struct scene *s = arg;
+
+    s->ups++;
+    maybe_stop(s);
+}
+
+static void on_down(void *arg, const char *why)
+{
+    struct scene *s = arg;
+
+    s->downs++;
+    (void)snprintf(s->why, sizeof(s->why), "%s", why);
+    maybe_stop(s);
+}
+
+static void on_card(void *arg, struct slice card)
+{
+    struct scene *s = arg;
+
+    s->cards++;
+    (void)snprintf(s->card, sizeof(s->card), "%.*s", (int)card.n, card.p);
+    maybe_stop(s);
+}
+
+static void play(void *arg, const struct fake_request *rq, struct fake_answer *ret)
+{
+    struct scene *s = arg;
+
+    s->requests++;
+    ret->action = s->action;
+    ret->status = s->only_old_path && !strstr(rq->target, "agent.json") ? 404 : s->status;
+    (void)snprintf(ret->body, sizeof(ret->body), "%s", s->body ? s->body : "{}");
+}
+
+static void scene_open(struct scene *s, bool is_card)
+{
+    char text[128];
+    struct err err = {0};
+
+    (void)snprintf(s->dir, sizeof(s->dir), "/tmp/probe-test-%d", (int)getpid());
+    cr_assert_eq(mkdir(s->dir, 0700), 0);
+    (void)snprintf(s->path, sizeof(s->path), "%s/agent.sock", s->dir);
+    (void)snprintf(text, sizeof(text), "unix:%s", s->path);
+    cr_assert_eq(endpoint_parse(slice_of(text), &s->at, &err), 0, "%s", err.msg);
+    cr_assert_eq(loop_new(&s->loop, &err), 0);
+    cr_assert_eq(curl_io_new(s->loop, &s->io, &err), 0);
+    const struct probe_config cfg = {.agent = &s->at,
+                                     .path = is_card ? "/.well-known/agent-card.json" : "/health",
+                                     .is_card = is_card,
+                                     .interval_ms = 20,
+                                     .failures = 3};
+    const struct probe_callbacks cb = {on_up, on_down, on_card};
+    cr_assert_eq(probe_new(s->loop, s->io, &cfg, &cb, s, &s->probe, &err), 0);
+    timer_start(&s->guard, s->loop, loop_now_ms(s->loop) + 10000, on_guard, s);
+    if (!s->status)
+        s->status = 200;
+}
+
+static void scene_close(struct scene *s)
+{
+    timer_stop(&s->guard);
+    probe_free(s->probe);
+    curl_io_free(s->io);
+    loop_free(s->loop);
+    (void)unlink(s->path);
+    (void)rmdir(s->dir);
+}
+
+Test(probe, an_agent_that_comes_late_is_found_and_its_card_handed_on)
+{
+    struct scene s = {.body = "{\"name\":\"late\"}", .stop_at_ups = 1, .stop_at_cards = 1};
+
+    scene_open(&s, true);
+    probe_start(s.probe);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    loop_run(s.loop);
+    cr_assert(probe_status(s.probe)->is_up);
+    cr_assert_str_eq(s.card, "{\"name\":\"late\"}");
+    cr_assert_eq(s.ups, 1);
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, the_old_card_path_is_tried_after_a_404)
+{
+    struct scene s = {
+        .body = "{\"name\":\"old\"}", .only_old_path = true, .stop_at_ups = 1, .stop_at_cards = 1};
+
+    scene_open(&s, true);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert_str_eq(s.card, "{\"name\":\"old\"}");
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, a_ready_path_needs_no_card_and_any_answer_below_500_will_do)
+{
+    struct scene s = {.status = 401, .stop_at_ups = 1};
+
+    scene_open(&s, false);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert_eq(s.cards, 0);
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, failures_in_a_row_make_it_down_and_an_answer_up_again)
+{
+    struct scene s = {.stop_at_ups = 1};
+
+    scene_open(&s, false);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+
+    fake_lock(f);
+    s.status = 503;
+    fake_unlock(f);
+    s.stop_at_downs = 1;
+    loop_run(s.loop);
+    cr_assert_not(probe_status(s.probe)->is_up);
+    cr_assert_not_null(strstr(s.why, "503"), "%s", s.why);
+
+    fake_lock(f);
+    s.status = 200;
+    fake_unlock(f);
+    s.stop_at_ups = 2;
+    loop_run(s.loop);
+    cr_assert(probe_status(s.probe)->is_up);
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, an_agent_that_went_away_is_down_at_once)
+{
+    struct scene s = {.stop_at_ups = 1};
+
+    scene_open(&s, false);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    fake_free(f);
+    (void)unlink(s.path);
+    s.stop_at_downs = 1;
+    loop_run(s.loop);
+    cr_assert_eq(probe_status(s.probe)->misses, 1, "%u", probe_status(s.probe)->misses);
+    cr_assert_not_null(strstr(s.why, "No such file"), "%s", s.why);
+    scene_close(&s);
+}
+
+Test(probe, sentences_name_the_socket_the_cause_and_the_fix)
+{
+    struct scene s = {0};
+    char text[512];
+
+    scene_open(&s, true);
+    agent_connect_error(&s.at, ENOENT, text, sizeof(text));
+    cr_assert_not_null(strstr(text, s.path), "%s", text);
+    cr_assert_not_null(strstr(text, "MOLECULE_AGENT_SOCKET"), "%s", text);
+
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    cr_assert_eq(chmod(s.path, 0600), 0);
+    agent_connect_error(&s.at, EACCES, text, sizeof(text));
+    cr_assert_not_null(strstr(text, "mode 0600"), "%s", text);
+    cr_assert_not_null(strstr(text, "owner"), "%s", text);
+    cr_assert_not_null(strstr(text, "chmod g+w"), "%s", text);
+    fake_free(f);
+
+    struct endpoint nowhere;
+    cr_assert_eq(endpoint_parse(SLICE("unix:/no/such/dir/agent.sock"), &nowhere, NULL), 0);
+    agent_connect_error(&nowhere, ENOENT, text, sizeof(text));
+    cr_assert_not_null(strstr(text, "/no/such/dir does not exist"), "%s", text);
+    scene_close(&s);
+}
+
+Test(probe, asking_at_once_is_bounded_and_does_nothing_when_stopped)
+{
+    struct scene s = {.stop_at_ups = 1};
+
+    scene_open(&s, false);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_now(s.probe);
+    cr_assert_not(s.probe == NULL);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    probe_stop(s.probe);
+    int before = s.requests;
+    for (int i = 0; i < 100; i++)
+        probe_now(s.probe);
+    cr_assert_eq(s.requests, before);
+    fake_free(f);
+    scene_close(&s);
+}
