@@ -169,7 +169,7 @@ static int list_thread(const char *tid, struct pid_list *ret)
     ssize_t n;
     int r = 0;
 
-    (void)snprintf(path, sizeof(path), "/proc/self/task/%s/children", tid);
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%.16s/children", tid);
     f = fopen(path, "re");
     if (!f) {
         return -errno;

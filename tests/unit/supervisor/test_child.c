@@ -229,7 +229,9 @@ static bool dies_of_assert(enum child_state s, enum child_event ev)
     return WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGABRT;
 }
 
-Test(child, every_cell_does_what_the_drawing_says, .timeout = 20)
+TestSuite(child, .timeout = 50);
+
+Test(child, every_cell_does_what_the_drawing_says)
 {
     for (int s = 0; s < CHILD_STATE_COUNT; s++) {
         for (int ev = 0; ev < CHILD_EVENT_COUNT; ev++) {
@@ -252,7 +254,7 @@ Test(child, every_cell_does_what_the_drawing_says, .timeout = 20)
     }
 }
 
-Test(child, an_empty_cell_asserts, .timeout = 50)
+Test(child, an_empty_cell_asserts)
 {
     int cells = 0;
 
@@ -511,7 +513,7 @@ static bool is_possible(const struct world *w, enum child_event ev)
     }
 }
 
-Test(child, random_sequences_stay_sane, .timeout = 20)
+Test(child, random_sequences_stay_sane)
 {
     unsigned seed = 20240229;
 

@@ -19,7 +19,9 @@ static pid_t fork_waiting(void)
     return pid;
 }
 
-Test(reap, children_are_listed_by_both_ways, .timeout = 20)
+TestSuite(reap, .timeout = 20);
+
+Test(reap, children_are_listed_by_both_ways)
 {
     enum { COUNT = 100 };
     struct pid_list fast = {0};
@@ -50,7 +52,7 @@ Test(reap, children_are_listed_by_both_ways, .timeout = 20)
     pid_list_release(&slow);
 }
 
-Test(reap, a_zombie_can_be_looked_at_before_it_is_taken, .timeout = 10)
+Test(reap, a_zombie_can_be_looked_at_before_it_is_taken)
 {
     siginfo_t si;
     int wait_status = -1;
@@ -69,7 +71,7 @@ Test(reap, a_zombie_can_be_looked_at_before_it_is_taken, .timeout = 10)
     cr_assert_eq(kill(pid, 0), -1);
 }
 
-Test(reap, signals_and_cores_look_as_waitpid_says, .timeout = 10)
+Test(reap, signals_and_cores_look_as_waitpid_says)
 {
     siginfo_t si;
     int looked = -1;
@@ -83,7 +85,7 @@ Test(reap, signals_and_cores_look_as_waitpid_says, .timeout = 10)
     cr_assert_eq(looked, taken);
 }
 
-Test(reap, orphans_come_to_us_and_are_counted, .timeout = 20)
+Test(reap, orphans_come_to_us_and_are_counted)
 {
     enum { COUNT = 200 };
     int ends[2];

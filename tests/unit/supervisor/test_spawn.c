@@ -27,7 +27,7 @@ static void setup(void)
     signals_block_all(&origin.signals);
 }
 
-TestSuite(spawn, .init = setup, .fini = scratch_remove, .timeout = 20);
+TestSuite(spawn, .init = setup, .fini = scratch_remove, .timeout = 50);
 
 /* Spawns, waits for the outcome; 1 or a negative errno with a sentence. *ret_pid when it runs. */
 static int spawn_in(const char *cwd, char *const *argv, char *const *envp, pid_t *ret_pid,
@@ -467,9 +467,9 @@ Test(spawn, the_child_does_not_outlive_a_killed_sidecar)
 
 /* ---- every way to end ---- */
 
-Test(spawn, every_exit_code_comes_back, .timeout = 50)
+Test(spawn, every_exit_code_comes_back)
 {
-    char code[8];
+    char code[16];
     char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"exit $0"}, code, NULL};
 
     for (int i = 0; i < 256; i++) {
@@ -484,7 +484,7 @@ Test(spawn, every_deadly_signal_comes_back)
 {
     static const int signals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGILL,  SIGABRT, SIGKILL,
                                   SIGSEGV, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2};
-    char number[8];
+    char number[16];
     char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char[]){"ulimit -c 0; kill -$0 $$"},
                     number, NULL};
 
