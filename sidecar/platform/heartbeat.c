@@ -50,8 +50,7 @@ void heartbeat_body(const struct platform *p, const struct beat *b, struct str *
 
 void heartbeat_note_sent(struct platform *p, const struct beat *b)
 {
-    p->heart.sent_uptime[1] = p->heart.sent_uptime[0];
-    p->heart.sent_uptime[0] = clamp(b->uptime_seconds, UPTIME_MAX);
+    p->heart.sent_uptime = clamp(b->uptime_seconds, UPTIME_MAX);
     p->heart.last_sent_ms = loop_now_ms(p->loop);
     p->heart.said = *b;
 }
@@ -106,6 +105,7 @@ static void on_reply(void *arg, const struct reply *r)
     if (r->class == REPLY_OK) {
         activity_good(&h->a, r);
         h->accepted = true;
+        h->accepted_uptime = h->sent_uptime;
         h->refused = 0;
         h->is_repeat = false;
         inbound_named(p, r->json, false);

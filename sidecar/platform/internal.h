@@ -216,16 +216,17 @@ struct heart {
     struct activity a;
     struct call extra; /* unused while a.call serves both */
     struct timer extra_timer;
-    int64_t last_sent_ms;   /* 0 = never */
-    int64_t looked_ms;      /* when an extra one was last considered */
-    struct beat said;       /* the last one sent */
-    int64_t not_before_ms;  /* Retry-After */
-    int64_t beats;          /* finished */
-    int64_t sent_uptime[2]; /* uptime_seconds of the last two beats: "is the row still ours?" */
-    bool accepted;          /* any beat got a 200 */
-    bool was_extra;         /* the one under way */
-    unsigned refused;       /* 401s in a row */
-    bool is_repeat;         /* the one retry after a 401 */
+    int64_t last_sent_ms;    /* 0 = never */
+    int64_t looked_ms;       /* when an extra one was last considered */
+    struct beat said;        /* the last one sent */
+    int64_t not_before_ms;   /* Retry-After */
+    int64_t beats;           /* finished */
+    int64_t sent_uptime;     /* uptime_seconds of the last beat: "is the row still ours?" */
+    int64_t accepted_uptime; /* and of the last one that got a 200 */
+    bool accepted;           /* any beat got a 200 */
+    bool was_extra;          /* the one under way */
+    unsigned refused;        /* 401s in a row */
+    bool is_repeat;          /* the one retry after a 401 */
     bool is_started;
     struct token_waiter waiter;
 };

@@ -325,9 +325,10 @@ static void send_last_beat(struct platform *p)
 
 /*
  * Has another instance taken over? The API names no instance. But each beat overwrites
- * uptime_seconds, and ours is known: when the row shows another one than our last two beats sent,
- * somebody else has beaten since; and in push mode a register of somebody else shows in the URL.
- * An instance that has registered with our own URL and not yet beaten cannot be seen.
+ * uptime_seconds, and ours is known: when the row shows one that is neither our last accepted
+ * beat's nor that of one sent later, somebody else has beaten since; and in push mode a register of
+ * somebody else shows in the URL. An instance that has registered with our own URL and not yet
+ * beaten cannot be seen.
  */
 static bool is_taken_over(const struct platform *p, const struct reply *r)
 {
@@ -336,7 +337,7 @@ static bool is_taken_over(const struct platform *p, const struct reply *r)
     int64_t uptime = 0;
 
     if (h->accepted && reply_number(r->json, "uptime_seconds", &uptime) &&
-        uptime != h->sent_uptime[0] && uptime != h->sent_uptime[1])
+        (uptime < h->accepted_uptime || uptime > h->sent_uptime))
         return true;
     return p->status.is_registered && p->cfg->platform.delivery == DELIVERY_PUSH &&
            reply_text(r->json, "url", url, sizeof(url)) && url[0] &&

@@ -3,8 +3,15 @@
  * timer, back-off and health.
  *
  * Nothing here decides what the sidecar does: app/ is told what was learnt and answers what it is
- * asked for. An outage never ends anything. Source: P sections 3, 4, 5, 7, 8, 9, 19, 20; design
- * section 6.
+ * asked for. An outage never ends anything.
+ *
+ *   start      token sources read -> state asked, row looked at, registered; secrets; beats
+ *   running    beats at fixed times, state every state_interval, secrets every secrets.refresh
+ *   finish     a look whether somebody took over, one last beat, silence
+ *
+ * Callbacks run on the loop, never from inside platform_new or platform_start. platform_finish()
+ * may be called from any of them, platform_free() from none. Sentences hold no secret; of a token
+ * at most the first 8 characters. Source: P sections 3, 4, 5, 7, 8, 9, 19, 20; design section 6.
  */
 #ifndef PLATFORM_PLATFORM_H
 #define PLATFORM_PLATFORM_H
@@ -65,7 +72,7 @@ struct platform_callbacks {
     void (*on_state)(void *arg, enum workspace_state s, const char *why); /* changes only */
     /* first pull, and changes */
     void (*on_secrets)(void *arg, const struct secrets *s, bool is_first);
-    /* bootstrap refused (P section 7.1e) and no agent ran yet: exit 3 */
+    /* bootstrap refused (P section 7.1e), or no such workspace, and no agent ran yet: exit 3 */
     void (*on_refused)(void *arg, const char *why);
     void (*on_max_iterations)(void *arg);
 };
@@ -93,14 +100,19 @@ struct platform_status {
     size_t secret_count;
 };
 
+/*
+ * cfg, l, io and store are borrowed until platform_free; cb is copied. Makes state.dir and takes
+ * its lock (blocks for a moment: before the loop runs). 0, -EINVAL (platform.url, platform.token,
+ * workspace.id, state.dir: the sentence names the key), -ENOMEM.
+ */
 int platform_new(struct loop *l, struct curl_io *io, struct store *store, const struct config *cfg,
                  const struct platform_callbacks *cb, void *arg, struct platform **ret,
                  struct err *err);
-void platform_free(struct platform *p);
+void platform_free(struct platform *p); /* NULL is fine; what is under way is dropped */
 void platform_start(struct platform *p);
 /* the agent's card is new: update-card (or register if that was never done) */
 void platform_card_changed(struct platform *p);
-/* active_tasks crossed zero or similar: maybe an extra beat */
+/* a request began or ended, the agent came or went: maybe an extra beat. Cheap: call it freely */
 void platform_work_changed(struct platform *p);
 /* draining begins: a beat with the true numbers */
 void platform_beat_now(struct platform *p);

@@ -159,7 +159,7 @@ static void choose(struct platform *p)
     transport_set_bearer(&p->transport, token);
     describe(p, is_explicit);
     if (p->status.has_token)
-        log_info("platform", "workspace token %s... from %s", p->status.token_prefix,
+        log_info("platform", "workspace token %s... (%s)", p->status.token_prefix,
                  p->status.token_source);
     platform_token_changed(p);
 }

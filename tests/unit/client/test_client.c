@@ -156,6 +156,19 @@ Test(client, reuses_the_connection_unless_told_otherwise)
     cr_assert_eq(seen.connection, 2);
 }
 
+Test(client, a_kept_connection_that_died_is_replaced)
+{
+    struct client_request rq = request("/");
+
+    next.action = FAKE_RAW; /* promises to stay open, and closes */
+    (void)snprintf(next.body, sizeof(next.body), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    for (unsigned i = 1; i <= 5; i++) {
+        call(&rq);
+        cr_assert_eq(got.outcome, CLIENT_OK, "%s", got.error);
+    }
+    cr_assert_eq(requests, 5);
+}
+
 Test(client, follows_no_redirect)
 {
     struct client_request rq = request("/");
