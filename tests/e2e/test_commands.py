@@ -1,0 +1,150 @@
+"""The subcommands as a person uses them: help, version, plan, check-config, health, status, send, drain, stop, install."""
+import json
+import os
+import stat
+import subprocess
+import unittest
+
+import harness
+from harness import example_agent
+
+
+def run(*args, env=None, cwd="/"):
+    return subprocess.run([harness.SIDECAR, *args], capture_output=True, text=True, timeout=30, cwd=cwd,
+                          env=harness.clean_environment(cwd, env))
+
+
+COMMANDS = ("run", "health", "status", "plan", "check-config", "send", "drain", "stop", "install")
+
+
+class Alone(unittest.TestCase):
+    def test_help_and_version(self):
+        top = run("--help")
+        self.assertEqual(top.returncode, 0)
+        for name in COMMANDS:
+            self.assertIn(f"\n  {name} ", top.stdout)
+            one = run(name, "--help")
+            self.assertEqual((one.returncode, one.stderr), (0, ""), name)
+            self.assertTrue(one.stdout.startswith(f"Usage: molecule-sidecar {name}"), one.stdout)
+        version = run("--version")
+        self.assertRegex(version.stdout, r"^molecule-sidecar \d+\.\d+\.\d+ ")
+
+    def test_no_line_of_help_is_wider_than_a_terminal(self):
+        for line in run("run", "--help").stdout.splitlines():
+            self.assertLessEqual(len(line), 125, line)
+
+    def test_mistakes_get_a_sentence_and_status_2(self):
+        for args, words in (
+            ((), "Usage:"),
+            (("rnu",), "did you mean run?"),
+            (("run", "./agent"), "run -- ./agent"),
+            (("run", "--"), "nothing follows --"),
+            (("health", "alive"), "started, ready, live, agent"),
+            (("send",), "one TEXT"),
+            (("send", "--url"), "--url needs a value"),
+            (("install",), "one DIR"),
+            (("plan", "--stop-grace"), "--stop-grace"),
+            (("run", "--platform-token", "hunter2-hunter2"), "MOLECULE_WORKSPACE_TOKEN"),
+        ):
+            done = run(*args)
+            self.assertEqual(done.returncode, 2, args)
+            self.assertIn(words, done.stderr, args)
+            self.assertNotIn("hunter2", done.stderr)
+
+    def test_plan_prints_a_timeline_that_ends_at_grace(self):
+        done = run("plan", "--platform-enabled", "false", "--stop-grace", "30s", "--", "./agent")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("stop.grace 30s (flag --stop-grace)", done.stdout)
+        last = [line.split() for line in done.stdout.splitlines() if "reserve" in line][0]
+        self.assertEqual(last[1], "30s", done.stdout)
+
+    def test_plan_warns_when_kubernetes_gives_less_than_we_want(self):
+        done = run("plan", "--platform-enabled", "false", "--stop-grace", "60s", env={"TERMINATION_GRACE_PERIOD_SECONDS": "30"})
+        self.assertIn("warning:", done.stdout)
+        self.assertIn("terminationGracePeriodSeconds", done.stdout)
+
+    def test_plan_refuses_phases_that_do_not_fit(self):
+        done = run("plan", "--platform-enabled", "false", "--stop-grace", "10s", "--stop-agent-grace", "8s", "--stop-drain-timeout", "8s")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("stop.grace", done.stderr)
+
+    def test_check_config_names_every_error_with_its_line(self):
+        with harness.tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "sidecar.yaml")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("workspace:\n  id: ws-123\nstop:\n  grace: 10\n  grce: 5s\n")
+            done = run("check-config", path)
+            self.assertEqual(done.returncode, 2)
+            for words in (":2", "ws-123", ":4", "needs a unit", ":5", "did you mean"):
+                self.assertIn(words, done.stderr)
+
+    def test_check_config_prints_values_and_origins_and_no_secret(self):
+        done = run("check-config", env={"WORKSPACE_ID": "123e4567-e89b-42d3-a456-426614174000", "MOLECULE_WORKSPACE_TOKEN": "hunter2-hunter2"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("environment WORKSPACE_ID", done.stdout)
+        self.assertNotIn("hunter2", done.stdout + done.stderr)
+
+    def test_reference_and_schema_are_printed(self):
+        self.assertIn("`listen.address`", run("check-config", "--reference").stdout)
+        json.loads(run("check-config", "--schema").stdout)
+
+    def test_install_copies_a_program_that_runs(self):
+        with harness.tempfile.TemporaryDirectory() as d:
+            done = run("install", d)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            copy = os.path.join(d, "molecule-sidecar")
+            self.assertEqual(stat.S_IMODE(os.stat(copy).st_mode), 0o755)
+            self.assertEqual(os.listdir(d), ["molecule-sidecar"])
+            self.assertEqual(subprocess.run([copy, "--version"], capture_output=True, timeout=30).returncode, 0)
+
+    def test_install_into_nowhere_says_so(self):
+        done = run("install", "/no/such/dir")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/no/such/dir", done.stderr)
+
+    def test_asking_when_nothing_runs(self):
+        with harness.tempfile.TemporaryDirectory() as d:
+            for args in (("status",), ("stop",), ("drain",)):
+                done = run(*args, "--platform-enabled", "false", "--control-socket", f"{d}/control.sock")
+                self.assertEqual(done.returncode, 1, args)
+                self.assertIn("no sidecar answers", done.stderr)
+
+
+class Running(harness.Case):
+    def test_health_status_send_drain_and_stop(self):
+        side = self.sidecar(command=example_agent())
+        side.wait_ready()
+        for word in ("started", "ready", "live", "agent"):
+            code, out, err = side.command("health", word, "--admin-address", f"127.0.0.1:{side.admin}")
+            self.assertEqual((code, err), (0, ""))
+            self.assertEqual(json.loads(out)["status"], "ok")
+        self.assertIn("agent      answers", side.command("status")[1])
+        status = json.loads(side.command("status", "--json")[1])
+        self.assertEqual((status["state"], status["agent"]["mode"]), ("running", "wrapper"))
+        here = ("--url", f"http://127.0.0.1:{side.port}/")
+        self.assertEqual(side.command("send", *here, "hello there")[1].strip(), "you said: hello there")
+        self.assertEqual(side.command("send", "--stream", *here, "count 3")[1].split(), ["1", "2", "3"])
+
+        code, out, _ = side.command("drain", "--wait")
+        self.assertEqual((code, json.loads(out)), (0, {"drained": True}))
+        self.assertEqual(side.command("health", "--admin-address", f"127.0.0.1:{side.admin}")[0], 1)
+        self.assertEqual(side.command("health", "live", "--admin-address", f"127.0.0.1:{side.admin}")[0], 0)
+        self.assertEqual(side.command("stop")[0], 0)
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_a_drain_without_term_goes_back_to_serving_when_the_grace_is_over(self):
+        side = self.sidecar(None, "--stop-grace", "1s", command=example_agent())
+        side.wait_ready()
+        self.assertEqual(side.command("drain", "--wait")[0], 0)
+        side.wait_line("serving again")
+        side.wait_probe("readyz", 200)
+        self.assertEqual(side.send("again").status, 200)
+
+    def test_send_says_why_it_failed(self):
+        done = run("send", "--url", "http://127.0.0.1:9/", "hello")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("127.0.0.1:9", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
