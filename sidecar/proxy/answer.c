@@ -1,0 +1,369 @@
+/*
+ * The agent's answer: read into the proxy's one buffer, decoded there, framed anew by the server.
+ * Nothing is kept between two reads but a head that came in pieces.
+ *
+ * An answer that the agent cuts short never ends cleanly for the client (A section 10.6).
+ */
+#include "base/cleanup.h"
+#include "log/log.h"
+#include "proxy/headers.h"
+#include "proxy/state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/banned.h"
+
+/* ---- the end of an answer ---- */
+
+static void answer_complete(struct pump *u, bool has_extra)
+{
+    bool is_kept = u->is_reusable && u->is_whole && !has_extra && !u->is_blocked &&
+                   !u->is_write_over && u->out_sent == u->out.len;
+
+    pump_wait(u, NULL);
+    u->state = PUMP_DONE;
+    if (is_kept)
+        upstream_release(u->up);
+    else
+        upstream_close(u->up); /* an early answer: what is left of the request is nobody's */
+    u->up = NULL;
+    pump_out_release(u);
+    if (u->card)
+        card_on_complete(u);
+    else
+        exchange_finish(u->x);
+}
+
+static const char *lost_sentence(const struct pump *u, int code)
+{
+    if (u->in.len > 0)
+        return "the agent's answer ended inside its head";
+    if (code == 0)
+        return "the agent read the request and ended the connection without an answer; the message "
+               "may have been handled";
+    return "the agent ended the connection before it had read the whole request, without an answer";
+}
+
+/* The agent's side is over: code 0, or the -errno of reading. */
+static void answer_cut(struct pump *u, int code)
+{
+    if (u->state == PUMP_SENT) {
+        pump_fail(u, u->in.len > 0 ? FAILURE_BAD_RESPONSE : FAILURE_LOST, lost_sentence(u, code));
+        return;
+    }
+    if (code == 0 && http_body_eof(&u->body) == 0) {
+        u->is_reusable = false;
+        answer_complete(u, false);
+        return;
+    }
+    pump_fail(u, FAILURE_LOST, "the agent ended the connection in the middle of its answer");
+}
+
+static void answer_bad(struct pump *u, const struct http_refusal *why)
+{
+    pump_fail(u, FAILURE_BAD_RESPONSE, why->text);
+}
+
+/* ---- the head ---- */
+
+static bool value_has(const struct http_response *r, enum http_field_id id, struct slice word)
+{
+    for (size_t i = 0; i < r->field_count; i++) {
+        struct slice rest = r->fields[i].value;
+        struct slice item;
+
+        if (r->fields[i].id != id)
+            continue;
+        while (slice_next(&rest, ',', &item)) {
+            if (slice_eq_nocase(item, word))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* The conditions of A section 4.4 that the head decides; (v) holds because we frame streams. */
+static bool may_comment(const struct http_response *r)
+{
+    const struct http_field *coding = http_response_field(r, FIELD_CONTENT_ENCODING);
+
+    if (r->status != 200 || r->framing == HTTP_BODY_NONE)
+        return false;
+    if (coding && !slice_eq_nocase(coding->value, SLICE("identity")))
+        return false;
+    return !value_has(r, FIELD_CACHE_CONTROL, SLICE("no-transform"));
+}
+
+static void begin_stream(struct pump *u, const struct http_response *r)
+{
+    struct proxy *p = u->proxy;
+
+    u->is_stream = true;
+    p->stats.streams++;
+    sse_begin(&u->sse);
+    exchange_set_stream(u->x, true);
+    u->may_comment = may_comment(r);
+    if (u->may_comment)
+        pump_wait(u, &p->comment_class);
+}
+
+/* How the client sees the end of the body. */
+static enum http_framing framing_for_client(const struct http_response *r)
+{
+    if (r->framing == HTTP_BODY_UNTIL_CLOSE)
+        return HTTP_BODY_CHUNKED; /* the server ends it by closing for an HTTP/1.0 client */
+    if (r->framing == HTTP_BODY_LENGTH && r->is_event_stream)
+        return HTTP_BODY_CHUNKED; /* comments change the length */
+    return r->framing;
+}
+
+static void relay_head(struct pump *u, const struct http_response *r)
+{
+    struct exchange *x = u->x;
+
+    exchange_head_begin(x, r->status, r->reason);
+    for (size_t i = 0; i < r->field_count; i++) {
+        if (headers_passes_back(r, &r->fields[i]))
+            exchange_head_field(x, r->fields[i].name, r->fields[i].value);
+    }
+    if (u->proxy->cfg->forward.via)
+        exchange_head_field(x, SLICE("Via"), headers_via);
+    if (u->proxy->is_last || !u->is_whole)
+        exchange_set_last(x);
+    if (exchange_head_end(x, framing_for_client(r), r->content_length) != 0) {
+        pump_fail(u, FAILURE_BAD_RESPONSE, "the head of the agent's answer is too large");
+        return;
+    }
+    if (r->is_event_stream && r->framing != HTTP_BODY_NONE)
+        begin_stream(u, r);
+}
+
+static void answer_begin(struct pump *u, const struct http_response *r)
+{
+    u->state = PUMP_RELAYING;
+    u->status = r->status;
+    u->is_reusable = r->is_reusable;
+    http_body_begin(&u->body, r->framing, r->content_length);
+    if (u->card && card_on_head(u, r))
+        return;
+    pump_wait(u, NULL);
+    if (u->is_whole && u->out_sent == u->out.len)
+        pump_out_release(u);
+    relay_head(u, r);
+}
+
+/* 1xx: handed on (RFC 9110 section 15.2), but not without end. False: the agent is broken. */
+static bool answer_interim(struct pump *u, const struct http_response *r)
+{
+    if (++u->interim_count > PUMP_INTERIM_MAX) {
+        pump_fail(u, FAILURE_BAD_RESPONSE, "the agent sent too many 1xx answers");
+        return false;
+    }
+    if (!u->card)
+        exchange_interim(u->x, r->status, r->fields, r->field_count);
+    return true;
+}
+
+/*
+ * Heads at the front of the bytes, until the final one. Returns how many bytes they took; what is
+ * left belongs to the body, or to a head that is not complete (state PUMP_SENT).
+ */
+static size_t take_heads(struct pump *u, const char *bytes, size_t n)
+{
+    struct http_response *r = &u->proxy->response;
+    struct http_refusal why = {0};
+    size_t used = 0;
+
+    while (u->state == PUMP_SENT && u->up) {
+        size_t head = http_head_end(bytes + used, n - used, &u->scanned);
+
+        if (head == 0)
+            break;
+        u->scanned = 0;
+        if (http_response_parse(bytes + used, head, u->to_head, r, &why) != 0) {
+            answer_bad(u, &why);
+            break;
+        }
+        used += head;
+        if (r->status >= 200)
+            answer_begin(u, r);
+        else if (!answer_interim(u, r))
+            break;
+    }
+    return used;
+}
+
+/* ---- the body ---- */
+
+static void deliver(struct pump *u, struct slice content)
+{
+    bool goes_on = true;
+
+    if (content.n == 0)
+        return;
+    if (u->card) {
+        card_on_body(u, content);
+        return;
+    }
+    if (u->is_stream)
+        sse_feed(&u->sse, content);
+    if (u->may_comment)
+        pump_wait(u, &u->proxy->comment_class);
+    while (content.n > 0) {
+        size_t n = content.n < EXCHANGE_WRITE_MAX ? content.n : EXCHANGE_WRITE_MAX;
+
+        goes_on = exchange_body(u->x, (struct slice){content.p, n});
+        content.p += n;
+        content.n -= n;
+    }
+    if (!goes_on && !u->body.done) {
+        u->is_paused = true;
+        upstream_watch(u->up, u->is_blocked ? WATCH_WRITE : 0);
+    }
+}
+
+/*
+ * Decode in place: the content of all chunks moves together at the front of the buffer, so that one
+ * read from the agent becomes one write to the client.
+ */
+static void take_body(struct pump *u, char *bytes, size_t n)
+{
+    struct slice rest = {bytes, n};
+    struct http_refusal why = {0};
+    char *content = NULL;
+    size_t have = 0;
+    long used = 0;
+
+    while (rest.n > 0 && !u->body.done) {
+        struct slice data;
+
+        used = http_body_feed(&u->body, rest, &data, &why);
+        if (used <= 0)
+            break;
+        if (data.n > 0) {
+            char *from = bytes + (data.p - bytes);
+
+            if (!content)
+                content = from;
+            else if (content + have != from)
+                memmove(content + have, from, data.n);
+            have += data.n;
+        }
+        rest.p += used;
+        rest.n -= (size_t)used;
+    }
+    deliver(u, (struct slice){content, have});
+    if (u->state != PUMP_RELAYING || !u->up)
+        return;
+    if (used < 0)
+        answer_bad(u, &why);
+    else if (u->body.done)
+        answer_complete(u, rest.n > 0);
+}
+
+/* The beginning of a head waits in a block of its own for the rest. */
+static void keep_piece(struct pump *u, struct slice piece)
+{
+    if (buf_borrow(&u->in, &u->proxy->blocks) != 0)
+        pump_fail(u, FAILURE_OVERLOADED, NULL);
+    else if (buf_put(&u->in, piece.p, piece.n) < piece.n)
+        pump_fail(u, FAILURE_BAD_RESPONSE, "the head of the agent's answer is too large");
+}
+
+/* More of it. The block goes with the head's end. */
+static void take_pieces(struct pump *u, char *bytes, size_t n)
+{
+    struct proxy *p = u->proxy;
+    size_t fitted = buf_put(&u->in, bytes, n);
+    size_t used = take_heads(u, u->in.p + u->in.start, u->in.len);
+    struct buf block;
+
+    if (!u->up || !u->in.p)
+        return; /* failed, or asked again: the block is gone */
+    buf_consume(&u->in, used);
+    if (u->state == PUMP_SENT) {
+        if (u->in.len >= (size_t)p->cfg->listen.max_head)
+            pump_fail(u, FAILURE_BAD_RESPONSE, "the head of the agent's answer is too large");
+        return;
+    }
+    block = u->in; /* u may be done before its bytes are */
+    u->in = (struct buf){0};
+    take_body(u, block.p + block.start, block.len);
+    buf_return(&block, &p->blocks);
+    if (u->state == PUMP_RELAYING && u->up && fitted < n)
+        take_body(u, bytes + fitted, n - fitted);
+}
+
+/* A read: usually the whole head and the whole body, or a part of the body. */
+static void answer_take(struct pump *u, char *bytes, size_t n)
+{
+    size_t used = 0;
+
+    if (u->in.p) {
+        take_pieces(u, bytes, n);
+        return;
+    }
+    if (u->state == PUMP_SENT)
+        used = take_heads(u, bytes, n);
+    if (!u->up)
+        return;
+    if (u->state == PUMP_RELAYING)
+        take_body(u, bytes + used, n - used);
+    else if (u->state == PUMP_SENT && used < n)
+        keep_piece(u, (struct slice){bytes + used, n - used});
+}
+
+void answer_read(struct pump *u)
+{
+    struct proxy *p = u->proxy;
+
+    for (int i = 0; i < PUMP_READS_PER_EVENT; i++) {
+        ssize_t n;
+
+        do {
+            n = recv(upstream_fd(u->up), p->read_buf, sizeof(p->read_buf), 0);
+        } while (n < 0 && errno == EINTR);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0) {
+            answer_cut(u, n < 0 ? -errno : 0);
+            return;
+        }
+        answer_take(u, p->read_buf, (size_t)n);
+        if (!u->up || u->is_paused || (size_t)n < sizeof(p->read_buf))
+            return; /* over, or full, or drained: the next event tells */
+    }
+}
+
+void pump_ready(void *user, int events)
+{
+    struct pump *u = user;
+
+    if (events & WATCH_WRITE)
+        pump_flush(u);
+    if ((events & WATCH_READ) && u->up && !u->is_paused && u->state >= PUMP_SENT)
+        answer_read(u);
+}
+
+void pump_drained(struct pump *u)
+{
+    if (!u->is_paused)
+        return;
+    u->is_paused = false;
+    if (u->up)
+        upstream_watch(u->up, WATCH_READ | (u->is_blocked ? WATCH_WRITE : 0));
+}
+
+void answer_comment(struct pump *u)
+{
+    if (!u->is_paused && sse_is_boundary(&u->sse) && u->state == PUMP_RELAYING) {
+        u->proxy->stats.keepalive_comments_total++;
+        if (!exchange_body(u->x, SLICE(SSE_KEEPALIVE))) {
+            u->is_paused = true;
+            upstream_watch(u->up, u->is_blocked ? WATCH_WRITE : 0);
+        }
+    }
+    pump_wait(u, &u->proxy->comment_class);
+}

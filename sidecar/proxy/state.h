@@ -1,0 +1,217 @@
+/*
+ * What the files of proxy/ share: the proxy and one request on its way. Private to proxy/.
+ *
+ *            gate WAIT, or nobody there
+ *   (new) ------------------------------> HELD
+ *     |                                    |  gate opens, or it is time to look again
+ *     |  gate OPEN                         v
+ *     +--------------------------------> QUEUED --- end of turn ---> CONNECTING
+ *                                                                        |
+ *            answered or aborted   RELAYING <--- head of the answer --- SENT
+ *   (gone) <------- DONE <-------------+
+ *     on_end
+ */
+#ifndef PROXY_STATE_H
+#define PROXY_STATE_H
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "http/body.h"
+#include "http/response.h"
+#include "proxy/card_url.h"
+#include "proxy/errors.h"
+#include "proxy/proxy.h"
+#include "proxy/route.h"
+#include "proxy/sources.h"
+#include "proxy/sse.h"
+#include "proxy/upstream.h"
+
+enum {
+    PUMP_READ_BYTES = EXCHANGE_WRITE_MAX, /* read from the agent at once */
+    PUMP_READS_PER_EVENT = 4,             /* then others have their turn */
+    PUMP_BLOCK_EXTRA = 32 * 1024, /* of a block, beyond max_head: our fields and a small body */
+    PUMP_BLOCKS_KEPT = 128,       /* free blocks kept warm; only touched pages cost memory */
+    PUMP_SPARE_MAX = 256,         /* pumps kept for reuse */
+    PUMP_RESERVE = 2 * HTTP_CHUNK_HEAD_RESERVE, /* bytes of a block that body content leaves free */
+    PUMP_DIRECT_BYTES = 8 * 1024, /* pieces from this size on go out without being copied */
+    PUMP_INTERIM_MAX = 16,        /* 1xx answers per request; more is a broken agent */
+    PUMP_STALL_MS = 60 * 1000,    /* an agent that takes no byte for so long is given up */
+    PUMP_CONNECT_MS = 1000,       /* TCP: no answer to a SYN on this machine means trouble */
+    PUMP_CARD_MS = 2000,          /* a card fetch; probes ask with a timeout of 5 s */
+    HOLD_RETRY_MIN_MS = 10,       /* between two looks for an agent that is not there */
+    HOLD_RETRY_MAX_MS = 200,
+    FAILURE_LOG_MS = 60 * 1000, /* the same sentence is logged once in this time */
+};
+
+enum pump_state {
+    PUMP_QUEUED = 0, /* to be sent at the end of this turn */
+    PUMP_HELD,       /* waits for the agent */
+    PUMP_CONNECTING,
+    PUMP_SENT,     /* the agent has the request, or is getting it; no answer yet */
+    PUMP_RELAYING, /* the answer's head is out */
+    PUMP_DONE,     /* nothing is left but on_end */
+};
+
+/* How a request ended, for the counters. */
+enum outcome {
+    OUTCOME_NONE = 0, /* decided by on_end: ok or client gone */
+    OUTCOME_AGENT_UNAVAILABLE,
+    OUTCOME_CONNECTION_LOST,
+    OUTCOME_BAD_RESPONSE,
+    OUTCOME_TIMEOUT,
+    OUTCOME_PAUSED,
+    OUTCOME_DRAINING,
+    OUTCOME_OVERLOADED,
+    OUTCOME_REFUSED,
+    OUTCOME_LOCAL,
+};
+
+struct card_fetch; /* local.c: what a request for the card needs beside a pump */
+
+struct pump {
+    struct list node;   /* in proxy->queue, proxy->held or proxy->spare */
+    struct list flight; /* in proxy->flight from PUMP_SENT on */
+    struct proxy *proxy;
+    struct exchange *x; /* the server's; lives until on_end */
+    struct upstream *up;
+    enum pump_state state;
+    enum outcome outcome;
+
+    /* towards the agent */
+    struct buf out;  /* head and body; kept until the answer begins, for the id and a retry */
+    size_t out_sent; /* bytes of out that have left */
+    size_t peek_at;  /* where in out the body begins ... */
+    size_t peek_n;   /* ... and how many contiguous bytes of it are there */
+    struct slice id; /* found when those bytes had to go; points to id_copy */
+    char id_copy[ERROR_ID_MAX];
+    bool peek_is_over; /* no more body bytes join the peek */
+    bool is_json_rpc;
+    bool is_chunked;    /* our framing of the body */
+    bool is_whole;      /* the request's last byte is in out or gone */
+    bool client_paused; /* on_body took less than it was offered */
+    bool is_blocked;    /* the agent takes no more for now */
+    bool is_write_over; /* it never will: what still comes is dropped */
+    bool was_retried;
+    bool has_sent; /* a byte of this request went out on this connection */
+
+    /* from the agent */
+    struct buf in;  /* a head that came in pieces */
+    size_t scanned; /* of it */
+    struct http_body body;
+    struct sse sse;
+    unsigned interim_count;
+    int status;
+    bool to_head;     /* the request was a HEAD */
+    bool is_reusable; /* the connection, after this answer */
+    bool is_stream;
+    bool may_comment;
+    bool is_paused; /* the client takes no more for now */
+
+    struct deadline hold; /* proxy->hold_class; runs from the first wait on */
+    int hold_code;        /* why it waits: -errno of connecting, 0 = the gate */
+    bool is_held;         /* in proxy->held */
+    struct deadline wait; /* connect_class, response_class, card_class or comment_class */
+    struct deadline_class *wait_class;
+    struct deadline stall; /* proxy->stall_class */
+    int64_t start_ms;
+    struct card_fetch *card; /* owned by local.c; NULL for everything but cards */
+};
+
+struct proxy {
+    struct loop *loop;
+    const struct config *cfg;
+    struct proxy_callbacks cb;
+    void *cb_arg;
+    enum proxy_gate gate;
+    bool is_last;
+
+    struct route_rules routes;
+    struct sources trusted, allowed;
+    struct str reported_path; /* routes.registered_path points here */
+    struct str configured_card;
+    struct str agent_card; /* the last good one, as the agent sent it */
+
+    struct upstream_pool pool;
+    struct buf_pool blocks;
+    struct list queue;  /* to be looked at at the end of this turn */
+    struct list held;   /* in order of arrival */
+    struct list flight; /* in order of start */
+    struct list spare;
+    size_t spare_count;
+    struct deferred turn_end;
+    struct timer retry;
+    int64_t retry_ms; /* the current pause between two looks */
+
+    struct deadline_class hold_class, connect_class, response_class, card_class, comment_class,
+        stall_class;
+    struct proxy_stats stats;
+    int64_t failure_logged_ms;
+    struct http_response response;  /* scratch of pump_read */
+    char read_buf[PUMP_READ_BYTES]; /* same */
+};
+
+/* ---- proxy.c ---- */
+/* Remember, tell app/, and log (not more often than FAILURE_LOG_MS for one sentence). */
+void proxy_note_failure(struct proxy *p, const char *sentence);
+void proxy_count(struct proxy *p, enum outcome outcome);
+/* One of our own error answers (A section 5.5); nothing may have been answered yet. */
+void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence, bool is_json_rpc,
+                        struct slice id);
+/* The same for a request that has no pump, counted. */
+void proxy_refuse(struct proxy *p, struct exchange *x, enum failure f, enum outcome outcome);
+
+/* ---- pump.c ---- */
+struct pump *pump_new(struct proxy *p, struct exchange *x);
+/* The head for the agent into u->out. 0, -ENOMEM, -ELOOP, -E2BIG. */
+int pump_prepare(struct pump *u, const struct http_request *rq, const struct route *route);
+void pump_queue(struct pump *u); /* send it at the end of this turn */
+void pump_dispatch(struct pump *u, bool is_fresh);
+void pump_connected(void *user, int code);    /* upstream_events */
+void pump_ready(void *user, int events);      /* upstream_events */
+void pump_drained(struct pump *u);            /* answer.c: the client takes more */
+void pump_end(struct pump *u, bool complete); /* the exchange is over; frees u */
+/* Give up: an error answer if none has begun, else the connection dies. sentence may be NULL. */
+void pump_fail(struct pump *u, enum failure f, const char *sentence);
+void pump_abort(struct pump *u); /* at once and without a word */
+void pump_on_turn_end(struct deferred *d);
+void pump_on_wait(struct deadline *d, void *arg);             /* deadline_fn */
+void pump_on_stall(struct deadline *d, void *arg);            /* deadline_fn */
+void pump_wait(struct pump *u, struct deadline_class *class); /* NULL: for nothing */
+/* Let go of the connection and of what was sent, to ask again (card fetches). */
+void pump_reset(struct pump *u);
+
+/* ---- send.c: what the agent gets ---- */
+size_t pump_body(struct pump *u, struct slice bytes);
+void pump_body_end(struct pump *u);
+void pump_flush(struct pump *u); /* what waits */
+void pump_out_release(struct pump *u);
+/* It takes no more, for good: what still comes of the request is dropped, its answer may follow. */
+void pump_write_over(struct pump *u);
+
+/* ---- answer.c: the agent's answer ---- */
+void answer_read(struct pump *u);    /* the connection is readable */
+void answer_comment(struct pump *u); /* the stream was silent for forward.keepalive_interval */
+
+/* ---- hold.c ---- */
+/* False: there is no room, or holding is off; the caller answers. */
+bool hold_put(struct pump *u, int code); /* code: -errno of connecting, 0 = the gate */
+void hold_leave(struct pump *u);         /* harmless when not held */
+void hold_open(struct proxy *p);         /* the gate is open: all of them may go */
+void hold_fail(struct proxy *p, enum failure f);
+void hold_on_deadline(struct deadline *d, void *arg); /* deadline_fn */
+
+/* ---- local.c: what we answer ourselves ---- */
+bool local_answer(struct proxy *p, struct exchange *x, const struct route *route);
+
+/* ---- card_fetch.c ---- */
+void card_begin(struct proxy *p, struct exchange *x, const struct route *route);
+/* The agent's answer to a card fetch. True: it is ours; false: relay it as it is. */
+bool card_on_head(struct pump *u, const struct http_response *r);
+void card_on_body(struct pump *u, struct slice bytes);
+void card_on_complete(struct pump *u);
+/* The agent could not be asked: the last good card, or the error. */
+void card_on_failure(struct pump *u, enum failure f, const char *sentence);
+void card_free(struct pump *u);
+bool card_preflight(struct proxy *p, struct exchange *x);
+
+#endif

@@ -1,0 +1,286 @@
+#include "support/proxy_fixture.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ORDER_STOP = 0,
+    ORDER_GATE,
+    ORDER_CARD,
+    ORDER_STATS,
+    ORDER_PLATFORM_CARD,
+    ORDER_FAIL,
+    ORDER_DROP
+};
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "proxy fixture: %s: %s\n", what, why);
+    abort();
+}
+
+/* ---- what app/ would do ---- */
+
+static void on_in_flight(void *arg, size_t in_flight)
+{
+    struct px *f = arg;
+
+    (void)in_flight;
+    f->in_flight_calls++;
+}
+
+static void on_restart_pending(void *arg, int64_t seconds)
+{
+    struct px *f = arg;
+
+    f->restart_seconds = (long)seconds;
+}
+
+static void on_agent_failure(void *arg, const char *sentence)
+{
+    struct px *f = arg;
+
+    (void)sentence;
+    f->failures++;
+}
+
+static struct slice get_secret(void *arg)
+{
+    struct px *f = arg;
+
+    return slice_of(f->inbound_secret);
+}
+
+static struct slice get_token(void *arg)
+{
+    struct px *f = arg;
+
+    return slice_of(f->workspace_token);
+}
+
+static const struct proxy_callbacks callbacks = {
+    .on_in_flight = on_in_flight,
+    .on_restart_pending = on_restart_pending,
+    .on_agent_failure = on_agent_failure,
+    .inbound_secret = get_secret,
+    .workspace_token = get_token,
+};
+
+/* ---- the thread ---- */
+
+static void on_wake(struct watch *w, int events)
+{
+    struct px *f = w->arg;
+    struct err err = {0};
+    uint64_t n;
+
+    (void)events;
+    if (read(f->wake_fd, &n, sizeof(n)) != sizeof(n))
+        return;
+    switch (f->order) {
+    case ORDER_GATE:
+        proxy_set_gate(f->proxy, f->gate);
+        break;
+    case ORDER_CARD:
+        proxy_set_card(f->proxy, f->card);
+        break;
+    case ORDER_STATS:
+        f->stats = *proxy_stats(f->proxy);
+        break;
+    case ORDER_PLATFORM_CARD:
+        str_truncate(&f->platform_card, 0);
+        if (proxy_card_for_platform(f->proxy, &f->platform_card, &err) != 0)
+            die("platform card", err.msg);
+        break;
+    case ORDER_FAIL:
+        proxy_fail_in_flight(f->proxy);
+        break;
+    case ORDER_DROP:
+        proxy_drop_upstreams(f->proxy);
+        break;
+    default:
+        loop_stop(f->loop);
+    }
+    f->order = -1;
+}
+
+static void *run(void *arg)
+{
+    struct px *f = arg;
+
+    loop_run(f->loop);
+    return NULL;
+}
+
+static void order(struct px *f, int what)
+{
+    uint64_t one = 1;
+
+    f->order = what;
+    if (write(f->wake_fd, &one, sizeof(one)) != sizeof(one))
+        die("eventfd", strerror(errno));
+    while (what != ORDER_STOP && f->order != -1)
+        (void)poll(NULL, 0, 1);
+}
+
+void px_gate(struct px *f, enum proxy_gate gate)
+{
+    f->gate = gate;
+    order(f, ORDER_GATE);
+}
+
+void px_card(struct px *f, const char *card)
+{
+    f->card = slice_of(card);
+    order(f, ORDER_CARD);
+}
+
+const struct proxy_stats *px_stats(struct px *f)
+{
+    order(f, ORDER_STATS);
+    return &f->stats;
+}
+
+const char *px_platform_card(struct px *f)
+{
+    order(f, ORDER_PLATFORM_CARD);
+    return str_z(&f->platform_card);
+}
+
+void px_fail_in_flight(struct px *f)
+{
+    order(f, ORDER_FAIL);
+}
+
+void px_drop_upstreams(struct px *f)
+{
+    order(f, ORDER_DROP);
+}
+
+/* ---- the two sides ---- */
+
+void px_listen(struct px *f)
+{
+    (void)unlink(endpoint_unix_path(&f->agent));
+    f->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (f->listen_fd < 0 ||
+        bind(f->listen_fd, (const struct sockaddr *)&f->agent.sa, f->agent.sa_len) < 0 ||
+        listen(f->listen_fd, 64) < 0)
+        die("listen", strerror(errno));
+}
+
+void px_unlisten(struct px *f)
+{
+    (void)close(f->listen_fd);
+    (void)unlink(endpoint_unix_path(&f->agent));
+    f->listen_fd = -1;
+}
+
+void px_client(struct px *f, struct raw *r)
+{
+    raw_open(r, &f->at);
+}
+
+bool px_nobody_connects(struct px *f, int ms)
+{
+    struct pollfd p = {.fd = f->listen_fd, .events = POLLIN};
+
+    return poll(&p, 1, ms) == 0;
+}
+
+void px_accept(struct px *f, struct raw *r)
+{
+    if (px_nobody_connects(f, RAW_WAIT_MS))
+        die("accept", "nobody connects to the agent");
+    *r = (struct raw){.fd = accept4(f->listen_fd, NULL, NULL, SOCK_CLOEXEC)};
+    r->p = malloc(RAW_MAX + 1);
+    if (r->fd < 0 || !r->p)
+        die("accept", strerror(errno));
+    r->p[0] = '\0';
+}
+
+/* ---- begin and end ---- */
+
+static void load(struct px *f, char **flags)
+{
+    struct config_report report = {0};
+    char *env[] = {NULL};
+    char *file = NULL;
+    struct config_input in = {.args = flags, .env = env, .file = file};
+
+    if (config_load(&in, &f->cfg, &report) != 0)
+        die("configuration", report.error_count ? str_z(&report.errors[0]) : "?");
+    config_report_release(&report);
+}
+
+void px_start(struct px *f, ...)
+{
+    char address[128], runtime[] = "--state-dir";
+    char *flags[PX_FLAGS_MAX + 8];
+    struct server_config sc;
+    struct err err = {0};
+    size_t n = 0;
+    va_list ap;
+    char *flag;
+
+    *f = (struct px){.wake_fd = -1, .listen_fd = -1, .order = -1, .restart_seconds = -1};
+    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/px-XXXXXX");
+    if (!mkdtemp(f->dir))
+        die("mkdtemp", strerror(errno));
+    (void)snprintf(address, sizeof(address), "unix:%s/agent.sock", f->dir);
+    flags[n++] = (char[]){"--listen-address"};
+    flags[n++] = (char[]){"127.0.0.1:0"};
+    flags[n++] = (char[]){"--agent-address"};
+    flags[n++] = address;
+    flags[n++] = runtime;
+    flags[n++] = f->dir;
+    va_start(ap, f);
+    while ((flag = va_arg(ap, char *)) != NULL && n < PX_FLAGS_MAX)
+        flags[n++] = flag;
+    va_end(ap);
+    if (n == 6) {
+        flags[n++] = (char[]){"--platform-enabled"};
+        flags[n++] = (char[]){"false"};
+    }
+    flags[n] = NULL;
+    load(f, flags);
+    if (endpoint_parse(slice_of(address), &f->agent, &err) != 0)
+        die("address", err.msg);
+    px_listen(f);
+    server_config_defaults(&sc);
+    sc.name = "a2a";
+    sc.at = f->cfg->listen.address;
+    sc.access_log = false;
+    f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop_new(&f->loop, &err) != 0 ||
+        proxy_new(f->loop, f->cfg, &callbacks, f, &f->proxy, &err) != 0 ||
+        server_open(f->loop, &sc, &proxy_handler, f->proxy, &f->server, &err) != 0 ||
+        watch_start(&f->wake, f->loop, f->wake_fd, WATCH_READ, on_wake, f) != 0)
+        die("start", err.msg);
+    f->at = *server_address(f->server);
+    if (pthread_create(&f->thread, NULL, run, f) != 0)
+        die("thread", strerror(errno));
+    px_gate(f, PROXY_OPEN);
+}
+
+void px_stop(struct px *f)
+{
+    order(f, ORDER_STOP);
+    (void)pthread_join(f->thread, NULL);
+    server_free(f->server);
+    proxy_free(f->proxy);
+    watch_stop(&f->wake);
+    loop_free(f->loop);
+    (void)close(f->wake_fd);
+    if (f->listen_fd >= 0)
+        px_unlisten(f);
+    (void)rmdir(f->dir);
+    str_release(&f->platform_card);
+    config_free(f->cfg);
+}

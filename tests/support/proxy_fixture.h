@@ -1,0 +1,71 @@
+/*
+ * A real server with the proxy as its handler, in a thread of its own; the test is both the client
+ * and the agent, with raw sockets, so that each byte on each side is the test's.
+ *
+ *   struct px f;
+ *   px_start(&f, "--forward-hold-timeout", "1s", NULL);    gate open, agent listening
+ *   px_client(&f, &client); raw_sendz(&client, "POST ...");
+ *   px_accept(&f, &agent);  raw_until(&agent, ...); raw_sendz(&agent, "HTTP/1.1 200 OK...");
+ *   px_stop(&f);
+ */
+#ifndef SUPPORT_PROXY_FIXTURE_H
+#define SUPPORT_PROXY_FIXTURE_H
+
+#include "config/config.h"
+#include "proxy/proxy.h"
+#include "support/raw_socket.h"
+
+#include <pthread.h>
+
+enum { PX_FLAGS_MAX = 32 };
+
+struct px {
+    struct loop *loop;
+    struct config *cfg;
+    struct proxy *proxy;
+    struct server *server;
+    struct endpoint at;
+    struct endpoint agent;
+    int listen_fd; /* the agent's; -1 while it is down */
+    char dir[64];
+    pthread_t thread;
+    struct watch wake;
+    int wake_fd;
+    /* what the thread shall do, and with what */
+    volatile int order;
+    enum proxy_gate gate;
+    struct slice card;
+    struct proxy_stats stats; /* filled by px_stats() */
+    struct str platform_card; /* filled by px_platform_card() */
+    /* what app/ would know */
+    const char *inbound_secret, *workspace_token;
+    volatile int in_flight_calls, failures;
+    volatile long restart_seconds;
+};
+
+/* Flags of the configuration, NULL-terminated; platform off unless given. */
+void px_start(struct px *f, ...) __attribute__((sentinel));
+void px_stop(struct px *f); /* the proxy and everything in it must be gone without a leak */
+
+void px_listen(struct px *f);   /* the agent is there */
+void px_unlisten(struct px *f); /* its socket is gone */
+void px_gate(struct px *f, enum proxy_gate gate);
+void px_card(struct px *f, const char *card);     /* proxy_set_card() */
+const struct proxy_stats *px_stats(struct px *f); /* a copy taken in the thread */
+const char *px_platform_card(struct px *f);
+void px_fail_in_flight(struct px *f);
+void px_drop_upstreams(struct px *f);
+
+void px_client(struct px *f, struct raw *r);
+void px_accept(struct px *f, struct raw *r); /* the agent's next connection; aborts if none comes */
+bool px_nobody_connects(struct px *f, int ms); /* none comes within ms */
+
+/* Waits until a number in the stats is at least that. */
+#define px_wait_stat(f, member, at_least)                                                          \
+    do {                                                                                           \
+        for (int i_ = 0; i_ < 3000 && px_stats(f)->member < (at_least); i_++)                      \
+            (void)poll(NULL, 0, 1);                                                                \
+        cr_assert_geq((f)->stats.member, (at_least));                                              \
+    } while (0)
+
+#endif
