@@ -463,3 +463,41 @@ void case_action(enum kind k, int times, enum fake_action action)
     pc->world.over[k].answer.status = 200;
     fake_unlock(pc->fake);
 }
+
+static unsigned marked[KIND_COUNT];
+
+void case_mark(void)
+{
+    fake_lock(pc->fake);
+    memcpy(marked, pc->world.count, sizeof(marked));
+    fake_unlock(pc->fake);
+}
+
+unsigned case_since(enum kind k)
+{
+    return case_count(k) - marked[k];
+}
+
+void case_open_with_token(void)
+{
+    static char token[] = "the-token";
+
+    case_open();
+    (void)snprintf(pc->world.token, sizeof(pc->world.token), "the-token");
+    pc->cfg.platform.token = token;
+    pc->cfg.platform.token_is_explicit = true;
+}
+
+static bool is_up(void)
+{
+    return pc->registered > 0 && pc->p->secrets.is_known && pc->p->heart.accepted &&
+           pc->p->status.state == WORKSPACE_ACTIVE && pc->p->reg.step == REGISTER_REST;
+}
+
+void case_start(void)
+{
+    case_new();
+    platform_start(pc->p);
+    UNTIL(is_up);
+    case_mark();
+}

@@ -65,6 +65,10 @@ extern struct pcase *pc;
 void case_open(void); /* loop, fake, config; the platform object comes with case_new() */
 void case_new(void);  /* after the test has changed pc->cfg */
 void case_close(void);
+void case_open_with_token(void); /* case_open() with "the-token", live and given by the operator */
+void case_start(void);           /* case_new(), then until registered, with secrets and a beat */
+void case_mark(void);            /* count from here: */
+unsigned case_since(enum kind k);
 /* Run the loop until cond is true; fails the test after ten seconds. */
 void case_until(bool (*cond)(void), const char *what);
 #define UNTIL(cond) case_until(cond, #cond)
