@@ -1,6 +1,8 @@
 #include "support/raw_socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,8 @@ void raw_open(struct raw *r, const struct endpoint *to)
     r->p[0] = '\0';
     if (connect(r->fd, (const struct sockaddr *)&to->sa, to->sa_len) < 0)
         die("connect");
+    if (to->kind == ENDPOINT_TCP) /* what is sent in two calls shall arrive as two pieces, soon */
+        (void)setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
 
 void raw_close(struct raw *r)
