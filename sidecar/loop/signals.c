@@ -23,16 +23,29 @@ struct signals {
     int fd;
 };
 
-/* All that may wait for us to read it. Faults must strike where they happen; a pipe's end is told
- * by EPIPE. SIGKILL and SIGSTOP cannot be blocked anyway. */
+/*
+ * All that may wait for us to read it. Faults must strike where they happen; a pipe's end is told
+ * by EPIPE. SIGKILL and SIGSTOP cannot be blocked anyway.
+ *
+ * HUP, INT and QUIT that are ignored when we start are not for us: nohup and a shell's `&` say so.
+ * A blocked signal is queued even when it is ignored, so they must stay out. The same set is found
+ * again later, as nothing of ours changes these three.
+ */
 static void signals_wanted(sigset_t *set)
 {
     static const int not_these[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,  SIGTRAP,
                                     SIGABRT, SIGSYS, SIGPIPE, SIGKILL, SIGSTOP};
+    static const int of_terminals[] = {SIGHUP, SIGINT, SIGQUIT};
 
     (void)sigfillset(set); /* neither can fail with these numbers */
     for (size_t i = 0; i < sizeof(not_these) / sizeof(not_these[0]); i++)
         (void)sigdelset(set, not_these[i]);
+    for (size_t i = 0; i < sizeof(of_terminals) / sizeof(of_terminals[0]); i++) {
+        struct sigaction now;
+
+        if (sigaction(of_terminals[i], NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+            (void)sigdelset(set, of_terminals[i]);
+    }
 }
 
 void signals_block_all(struct signals_origin *ret_origin)

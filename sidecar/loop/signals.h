@@ -21,7 +21,11 @@ struct signals_origin {
     sigset_t mask;    /* the mask we inherited */
     sigset_t ignored; /* the signals that were SIG_IGN on entry (nohup) */
 };
-/* all but those the kernel needs for faults; SIGPIPE ignored */
+/*
+ * All but those the kernel needs for faults, and those of HUP, INT, QUIT that were ignored on
+ * entry: they go on being ignored, as nohup and a shell's `&` mean it. SIGPIPE is ignored from now
+ * on; SIGCHLD has its default back, since ignored it would hide every exit status.
+ */
 void signals_block_all(struct signals_origin *ret_origin);
 
 int signals_new(struct loop *l, signals_fn *fn, void *arg, struct signals **ret, struct err *err);

@@ -383,6 +383,8 @@ void supervisor_free(struct supervisor *s)
     if (s->child.pid > 0) {
         (void)kill(-s->child.pid, SIGKILL);
         wait_briefly(s->child.pid);
+    } else {
+        kill_old_group(s); /* it backs off: what the last one left behind */
     }
     timer_stop(&s->deadline);
     timer_stop(&s->failure_timer);

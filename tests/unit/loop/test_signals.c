@@ -83,3 +83,24 @@ Test(signals, what_we_were_started_with_is_remembered)
     sigaction(SIGPIPE, NULL, &action);
     cr_assert_eq(action.sa_handler, SIG_IGN);
 }
+
+Test(signals, what_nohup_made_ignored_stays_ignored, .timeout = 10)
+{
+    struct signals_origin origin;
+    struct err err;
+
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signals_block_all(&origin);
+    cr_assert_eq(loop_new(&loop, &err), 0);
+    cr_assert_eq(signals_new(loop, on_signal, &seen, &signals, &err), 0, "%s", err.msg);
+    kill(getpid(), SIGHUP);
+    kill(getpid(), SIGINT);
+    kill(getpid(), SIGQUIT);
+    kill(getpid(), SIGTERM);
+    loop_run(loop);
+    cr_assert_eq(seen[SIGHUP] + seen[SIGINT], 0);
+    cr_assert_eq(seen[SIGQUIT], 1);
+    signals_free(signals);
+    loop_free(loop);
+}
