@@ -203,7 +203,8 @@ static void read_state(struct platform *p, const struct reply *r)
         conclude(p, WORKSPACE_PAUSED, why);
         return;
     }
-    conclude(p, WORKSPACE_ACTIVE, status[0] ? status : "active");
+    (void)snprintf(why, sizeof(why), "status %s", status[0] ? status : "not told");
+    conclude(p, WORKSPACE_ACTIVE, why);
     if (strcmp(status, "failed") == 0 && p->reg.step == REGISTER_REST)
         register_want(p); /* beats do not lift it, P section 5.1 */
 }
