@@ -114,7 +114,10 @@ const struct server_stats *server_stats(const struct server *s);
 void server_set_last(struct server *s, bool on);
 void server_stop_accepting(struct server *s); /* closes the listener */
 void server_close_idle(struct server *s);     /* closes connections without an exchange */
-/* closes everything at once; on_end(x, false) for what is open; removes a Unix socket it made */
+/*
+ * Closes everything at once: on_end(x, false) for what is open; removes a Unix socket it made. Not
+ * from a callback of its handler.
+ */
 void server_free(struct server *s);
 
 /* ---- the exchange, for handlers ---- */
