@@ -1,0 +1,145 @@
+"""Stopping: one budget, one clock (design section 7)."""
+import json
+import os
+import signal
+import time
+import unittest
+
+import harness
+from harness import a2a, answer_text, eventually, example_agent, get
+
+IGNORES = ["/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"]
+
+
+class Stop(harness.Case):
+    def agent(self, *flags, platform=None, env=None):
+        return self.sidecar(platform, *flags, command=example_agent(), env=env).wait_ready()
+
+    def in_flight(self, side, text):
+        t = self.thread(side.send, text)
+        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] >= 1, "in flight")
+        return t
+
+    def test_an_idle_one_ends_at_once(self):
+        side = self.agent("--stop-grace", "30s")
+        begin = time.monotonic()
+        self.assertEqual(side.terminate(), 0)
+        self.assertLess(time.monotonic() - begin, 2.5)
+        self.assertEqual(list(side.run_dir.rglob("*.sock")), [], "no socket is left")
+        self.assertIn("agent: stopped", side.text(), "the agent ended in its own order")
+
+    def test_work_in_flight_finishes(self):
+        side = self.agent("--stop-grace", "20s")
+        slow = self.in_flight(side, "slow 2")
+        side.signal(signal.SIGTERM)
+        side.wait_probe("readyz", 503)
+        refused = side.send("too late")
+        self.assertEqual(refused.status, 503)
+        self.assertIn("DRAINING", refused.text)
+        self.assertEqual(answer_text(slow.result().json), "that took 2 s")
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_a_stream_finishes(self):
+        side = self.agent("--stop-grace", "20s")
+        events = self.thread(lambda: list(harness.stream(side.port, "/", a2a("count 15", "message/stream"))))
+        eventually(lambda: side.metrics()["molecule_sidecar_streams"] == 1, "streaming")
+        side.signal(signal.SIGTERM)
+        self.assertEqual(len(events.result()), 17)
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_interrupt_is_a_trigger_too(self):
+        side = self.agent()
+        side.signal(signal.SIGINT)
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_second_term_hurries(self):
+        side = self.agent("--stop-grace", "60s")
+        self.in_flight(side, "slow 30")
+        begin = time.monotonic()
+        side.signal(signal.SIGTERM)
+        side.wait_probe("readyz", 503)
+        side.signal(signal.SIGTERM)
+        side.wait_line("agent", after=len(side.lines))
+        side.signal(signal.SIGTERM)
+        self.assertIn(side.wait_exit(20), (0, 137))
+        self.assertLess(time.monotonic() - begin, 15)
+
+    def test_stuck_agent_is_killed_within_the_grace(self):
+        side = self.sidecar(None, "--stop-grace", "3s", command=IGNORES)
+        side.wait_line("^up$")
+        begin = time.monotonic()
+        self.assertEqual(side.terminate(), 137)
+        self.assertLess(time.monotonic() - begin, 3.3)
+
+    def test_the_grace_is_never_passed(self):
+        p = self.platform("--rate-limit", "0")
+        side = self.sidecar(p, "--stop-grace", "4s", "--platform-heartbeat-interval", "200ms", command=example_agent()).wait_ready()
+        self.in_flight(side, "slow 30")
+        p.faults({"path": "", "hang": True})
+        begin = time.monotonic()
+        side.signal(signal.SIGTERM)
+        side.wait_exit()
+        took = time.monotonic() - begin
+        self.assertLess(took, 4.3)
+
+    def test_drain_delay_is_kept_and_closes_connections(self):
+        side = self.agent("--stop-grace", "10s", "--stop-drain-delay", "1s")
+        self.assertEqual(side.send("x").status, 200)
+        begin = time.monotonic()
+        side.signal(signal.SIGTERM)
+        side.wait_probe("readyz", 503)
+        a = side.send("still open")
+        self.assertEqual(answer_text(a.json), "you said: still open")
+        self.assertEqual(a.headers["Connection"], "close")
+        self.assertEqual(side.wait_exit(), 0)
+        self.assertGreaterEqual(time.monotonic() - begin, 0.95)
+
+    def test_drain_command_waits_and_parks(self):
+        side = self.agent("--stop-grace", "20s")
+        slow = self.in_flight(side, "slow 1")
+        code, out, err = side.command("drain", "--wait", "--platform-enabled", "false")
+        self.assertEqual(code, 0, err)
+        self.assertTrue(slow.result(1).status == 200, "it returned when the work was done")
+        self.assertTrue(side.is_running())
+        self.assertTrue(side.is_probe("readyz", 503))
+        self.assertEqual(side.terminate(), 0)
+
+    def test_stop_command(self):
+        side = self.agent()
+        code, _, err = side.command("stop", "--platform-enabled", "false")
+        self.assertEqual(code, 0, err)
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_drain_over_http_needs_its_capability(self):
+        side = self.agent("--admin-drain-path", "/drain/abcdefghijklmnopqrstuvwxyz012345")
+        self.assertEqual(get(side.admin, "/drain/abcdefghijklmnopqrstuvwxyz012346").status, 404)
+        self.assertTrue(side.is_probe("readyz"))
+        self.assertEqual(get(side.admin, "/drain/abcdefghijklmnopqrstuvwxyz012345").status, 200)
+        self.assertTrue(side.is_probe("readyz", 503))
+        self.assertNotIn("abcdefghijklmnopqrstuvwxyz012345", "\n".join(side.err))
+
+    def test_signal_first(self):
+        side = self.agent("--stop-grace", "10s", "--stop-order", "signal-first")
+        slow = self.in_flight(side, "slow 1.5")
+        side.signal(signal.SIGTERM)
+        self.assertEqual(answer_text(slow.result().json), "that took 1.5 s", "the agent drains itself")
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_plan(self):
+        side = self.agent()
+        code, out, err = side.command("plan", "--platform-enabled", "false", "--stop-grace", "30s")
+        self.assertEqual(code, 0, err)
+        self.assertIn("30s", out)
+        code, out, err = side.command("plan", "--platform-enabled", "false", "--stop-grace", "5s", "--stop-drain-delay", "20s")
+        self.assertEqual(code, 2)
+        self.assertRegex(out + err, "drain_delay")
+
+    def test_exit_sentence(self):
+        side = self.agent()
+        side.terminate()
+        self.assertRegex(side.exit_sentence(), "stopped")
+        self.assertRegex(side.exit_sentence(), "sidecar")
+
+
+if __name__ == "__main__":
+    unittest.main()

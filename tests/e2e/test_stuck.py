@@ -1,0 +1,70 @@
+"""An agent that never answers, and many connections: heartbeats stay on time."""
+import json
+import socket
+import time
+import unittest
+
+import harness
+from harness import eventually, python
+
+INTERVAL_MS = 500
+LATE_MS = 300 if harness.IS_SLOW else 100  # design section 14: at most 100 ms
+
+# Its card answers, its handler never does.
+STUCK = r"""
+import http.server, json, os, socketserver, time
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self): self.send_response(404); self.send_header('Content-Length', '0'); self.end_headers()
+    def do_POST(self): time.sleep(1000)
+    def address_string(self): return 'unix'
+    def log_message(self, *a): pass
+class S(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+S(os.environ['MOLECULE_AGENT_SOCKET'], H).serve_forever()
+"""
+
+
+class Stuck(harness.Case):
+    def busy(self, side, count):
+        body = json.dumps(harness.a2a("x")).encode()
+        for _ in range(count):
+            s = socket.create_connection(("127.0.0.1", side.port))
+            self.addCleanup(s.close)
+            s.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def test_heartbeats_stay_on_time(self):
+        p = self.platform("--rate-limit", "0")
+        side = self.sidecar(p, "--platform-heartbeat-interval", f"{INTERVAL_MS}ms", command=python(STUCK)).wait_ready()
+        p.wait_status("online")
+        self.busy(side, 64)
+        eventually(lambda: p.beat().get("active_tasks") == 64, "64 requests are told")
+        seen = p.last_seq()
+        beats = [e["at_ms"] for e in p.wait_call("/registry/heartbeat", since=seen, count=10)]
+        gaps = [b - a for a, b in zip(beats, beats[1:])]
+        self.assertLess(max(gaps), INTERVAL_MS * 1.3 + LATE_MS, gaps)
+        code, out, err = side.command("status", "--json")
+        self.assertEqual(code, 0, err)
+        self.assertLessEqual(json.loads(out)["platform"]["heartbeat"]["worst_late_ms"], LATE_MS)
+        self.assertTrue(side.is_probe("livez"))
+        begin = time.monotonic()
+        side.signal(15)
+        side.signal(15)
+        self.assertIn(side.wait_exit(), (0, 137))
+        self.assertLess(time.monotonic() - begin, 11)
+
+    def test_a_mute_platform_does_not_hold_back_forwarding(self):
+        p = self.platform("--rate-limit", "0")
+        side = self.sidecar(p, "--platform-heartbeat-interval", "200ms", command=harness.example_agent()).wait_ready()
+        p.wait_status("online")
+        p.faults({"path": "", "hang": True})
+        took = []
+        for _ in range(20):
+            begin = time.monotonic()
+            self.assertEqual(side.send("x").status, 200)
+            took.append(time.monotonic() - begin)
+        self.assertLess(max(took), 0.5)
+
+
+if __name__ == "__main__":
+    unittest.main()

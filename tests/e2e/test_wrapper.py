@@ -1,0 +1,241 @@
+"""`run -- COMMAND`: the agent's process, its environment, its end, and the same without a command."""
+import json
+import os
+import pathlib
+import signal
+import time
+import unittest
+
+import harness
+from harness import eventually, example_agent, get, python
+
+SH = "/bin/sh"
+
+
+class Ends(harness.Case):
+    """What the agent's end becomes."""
+
+    def end_of(self, script, *flags):
+        side = self.sidecar(None, "--restart-policy", "never", *flags, command=[SH, "-c", script])
+        return side.wait_exit(), side
+
+    def test_sleep_is_stopped_by_term(self):
+        side = self.sidecar(command=["sleep", "1000"])
+        side.wait_probe("startupz")
+        eventually(lambda: side.agent_pids(), "the child runs")
+        (pid,) = side.agent_pids()
+        self.assertTrue(side.is_probe("livez"))
+        self.assertTrue(side.is_probe("readyz", 503), "it never answers")
+        begin = time.monotonic()
+        self.assertEqual(side.terminate(), 0, "it died of the signal we sent")
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertFalse(harness.is_alive(pid))
+        self.assertRegex(side.exit_sentence(), "stopped")
+
+    def test_exit_codes_are_passed_on(self):
+        for script, status in (("exit 0", 0), ("exit 42", 42), ("exit 255", 255), ("kill -KILL $$", 137), ("kill -SEGV $$", 139)):
+            with self.subTest(script):
+                code, side = self.end_of(script)
+                self.assertEqual(code, status)
+                self.assertRegex(side.exit_sentence(), "agent")
+
+    def test_its_own_code_survives_a_stop(self):
+        side = self.sidecar(command=[SH, "-c", "trap 'exit 42' TERM; echo up; while :; do sleep 0.05; done"])
+        side.wait_line("^up$")
+        self.assertEqual(side.terminate(), 42)
+
+    def test_success_is_not_restarted(self):
+        side = self.sidecar(command=[SH, "-c", "echo ran"])
+        self.assertEqual(side.wait_exit(), 0)
+        self.assertEqual(side.out.count("ran"), 1)
+
+    def test_crashing_agent_is_started_five_times(self):
+        side = self.sidecar(None, "--restart-backoff", "20ms", "--restart-backoff-max", "50ms", command=[SH, "-c", "echo started; exit 7"])
+        self.assertEqual(side.wait_exit(), 7)
+        self.assertEqual(side.out.count("started"), 5)
+
+    def test_policy_always(self):
+        side = self.sidecar(None, "--restart-policy", "always", "--restart-backoff", "20ms", "--restart-max", "3",
+                            command=[SH, "-c", "echo started; exit 0"])
+        eventually(lambda: side.out.count("started") >= 3, "started again after success")
+
+    def test_an_agent_that_ignores_term_is_killed(self):
+        side = self.sidecar(None, "--stop-grace", "2s", command=[SH, "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"])
+        side.wait_line("^up$")
+        begin = time.monotonic()
+        self.assertEqual(side.terminate(), 137)
+        self.assertLess(time.monotonic() - begin, 2.5)
+
+    def test_commands_that_cannot_be_executed(self):
+        plain = self.dir / "plain.txt"
+        plain.write_text("echo hi\n")
+        lost = self.dir / "lost.sh"
+        lost.write_text("#!/nonexistent/interpreter\n")
+        lost.chmod(0o755)
+        for command, words in ((["/nonexistent/agent"], "/nonexistent/agent.*No such file"), (["no-such-command-here"], "no-such-command-here"),
+                               ([str(plain)], "plain.txt.*(Permission denied|not executable)"), ([str(lost)], "/nonexistent/interpreter|interpreter"),
+                               ([str(self.dir)], "Permission denied|directory")):
+            with self.subTest(command):
+                side = self.sidecar(command=command)
+                self.assertEqual(side.wait_exit(), 2)
+                self.assertRegex(side.text(), words)
+
+
+class Child(harness.Case):
+    """What the child gets."""
+
+    DUMP = ("import json,os,resource,signal\n"
+            "s=open('/proc/self/status').read()\n"
+            "f=lambda k:[l.split()[1] for l in s.splitlines() if l.startswith(k)][0]\n"
+            "print(json.dumps({'env':dict(os.environ),'blk':f('SigBlk'),'ign':f('SigIgn'),'umask':f('Umask'),'dump':f('NoNewPrivs'),"
+            "'nofile':resource.getrlimit(resource.RLIMIT_NOFILE),'core':resource.getrlimit(resource.RLIMIT_CORE),"
+            "'fds':sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1],'pgrp':os.getpgrp()==os.getpid(),'cwd':os.getcwd()}))\n")
+
+    def dump_of(self, *flags, platform=None, env=None, preexec=None):
+        side = self.sidecar(platform, "--restart-policy", "never", *flags, command=python(self.DUMP), env=env, preexec=preexec)
+        self.assertEqual(side.wait_exit(), 0)
+        return json.loads(next(l for l in side.out if l.startswith("{\"env"))), side
+
+    def test_it_gets_back_what_we_were_started_with(self):
+        import resource
+
+        def odd():
+            os.umask(0o027)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (300, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+        with_us, _ = self.dump_of(preexec=odd)
+        alone = self.start(harness.Process("alone", python(self.DUMP), harness.clean_environment(self.dir), self.dir, odd))
+        alone.wait_exit()
+        without = json.loads(alone.out[0])
+        for key in ("blk", "ign", "umask", "nofile", "core", "fds", "dump"):
+            self.assertEqual(with_us[key], without[key], key)
+        self.assertTrue(with_us["pgrp"], "a process group of its own")
+
+    def test_environment(self):
+        p = self.platform()
+        got, side = self.dump_of(platform=p, env={"MINE": "stays", "PORT": None, "LANGFUSE_HOST": "h"})
+        env = got["env"]
+        self.assertEqual(env["MOLECULE_AGENT_SOCKET"], str(side.agent_socket))
+        self.assertEqual(env["PORT"], str(side.agent_socket), "Node's listen() takes a path")
+        self.assertTrue(env["MOLECULE_SIDECAR_SOCKET"].endswith("/sidecar.sock"))
+        self.assertEqual((env["MINE"], env["LANGFUSE_HOST"], env["WORKSPACE_ID"]), ("stays", "h", p.id))
+        self.assertNotIn(p.token, json.dumps(env), "the bearer stays with us")
+        self.assertNotIn("NOTIFY_SOCKET", env)
+
+    def test_pass_token_and_more_variables(self):
+        p = self.platform()
+        got, _ = self.dump_of("--agent-pass-token", "true", "--agent-env", "A=1", "--agent-env", "B=x,y", platform=p)
+        self.assertEqual(got["env"]["MOLECULE_WORKSPACE_TOKEN"], p.token)
+        self.assertEqual(got["env"].get("A") or "1", "1")
+
+    def test_port_of_a_tcp_agent_never_meets_ours(self):
+        port = harness.free_port()
+        got, side = self.dump_of("--agent-address", f"http://127.0.0.1:{port}", env={"PORT": "8000"})
+        self.assertEqual(got["env"]["PORT"], str(port))
+        self.assertNotIn("MOLECULE_AGENT_SOCKET", got["env"])
+
+    def test_working_directory(self):
+        got, _ = self.dump_of("--agent-cwd", "/")
+        self.assertEqual(got["cwd"], "/")
+
+
+class Family(harness.Case):
+    def test_signals_are_passed_on(self):
+        code = ("import signal,sys,time\n"
+                "for n in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGWINCH):\n"
+                "    signal.signal(n, lambda s, f: print('got', signal.Signals(s).name, flush=True))\n"
+                "print('up', flush=True)\nwhile True: time.sleep(0.05)\n")
+        side = self.sidecar(command=python(code))
+        side.wait_line("^up$")
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+            side.signal(number)
+            side.wait_line(f"got {number.name}")
+
+    def test_orphans_are_reaped(self):
+        code = ("import os,time\n"
+                "for _ in range(5):\n"
+                "    if os.fork() == 0:\n"
+                "        if os.fork() == 0: time.sleep(0.2); os._exit(0)\n"
+                "        os._exit(0)\n"
+                "for _ in range(5): os.wait()\n"
+                "print('forked', flush=True)\nwhile True: time.sleep(0.05)\n")
+        side = self.sidecar(command=python(code))
+        side.wait_line("^forked$")
+        eventually(lambda: side.metrics()["molecule_sidecar_reaped_children_total"] >= 5, "five orphans are reaped")
+        eventually(lambda: len(side.agent_pids()) == 1, "none is left as a zombie")
+
+    def test_what_the_agent_left_behind_ends_with_us(self):
+        code = ("import os,signal,time\n"
+                "pid = os.fork()\n"
+                "if pid == 0:\n"
+                "    while True: time.sleep(0.05)\n"
+                "print('child', pid, flush=True)\nwhile True: time.sleep(0.05)\n")
+        side = self.sidecar(command=python(code))
+        pid = int(side.wait_line("^child").split()[1])
+        self.assertEqual(side.terminate(), 0)
+        eventually(lambda: not harness.is_alive(pid), "the agent's own child is gone")
+
+    def test_a_crash_takes_one_restart(self):
+        side = self.sidecar(None, "--restart-backoff", "50ms", command=example_agent())
+        side.wait_ready()
+        (first,) = side.agent_pids()
+        os.kill(first, signal.SIGKILL)
+        eventually(lambda: side.agent_pids() and side.agent_pids() != [first], "a new process")
+        side.wait_ready()
+        self.assertEqual(side.metrics()["molecule_sidecar_agent_restarts_total"], 1)
+        self.assertEqual(harness.answer_text(side.send("x").json), "you said: x")
+
+
+class Agents(harness.Case):
+    def test_tcp_agent(self):
+        port = harness.free_port()
+        side = self.sidecar(None, "--agent-address", f"http://127.0.0.1:{port}", command=example_agent("tcp_agent.py"))
+        side.wait_ready()
+        self.assertEqual(harness.answer_text(side.send("hello").json), "HELLO!")
+
+    def test_equal_ports_are_refused(self):
+        port = harness.free_port()
+        side = self.sidecar(None, "--agent-address", f"http://127.0.0.1:{port}", "--listen-address", f"127.0.0.1:{port}",
+                            command=example_agent("tcp_agent.py"))
+        self.assertEqual(side.wait_exit(), 2)
+        self.assertRegex(side.text(), str(port))
+
+    def test_without_a_command(self):
+        side = self.sidecar()
+        side.wait_probe("startupz")
+        self.assertTrue(side.is_probe("readyz", 503))
+        agent = self.process("agent", example_agent("agent.py", str(side.agent_socket)))
+        side.wait_ready()
+        self.assertEqual(harness.answer_text(side.send("hi").json), "you said: hi")
+        os.kill(agent.pid, signal.SIGKILL)
+        agent.wait_exit()
+        side.wait_probe("readyz", 503)
+        self.assertTrue(side.is_probe("livez"), "the agent is another container: we live on")
+        self.process("agent", example_agent("agent.py", str(side.agent_socket)))
+        side.wait_ready()
+        self.assertEqual(side.terminate(), 0)
+
+    def test_an_agent_that_takes_its_time(self):
+        code = ("import os,runpy,sys,time\ntime.sleep(2)\n"
+                "sys.argv=['agent.py']\nrunpy.run_path(sys.orig_argv[-1], run_name='__main__')\n")
+        side = self.sidecar(None, "--agent-start-timeout", "1s", command=python(code, str(harness.SOURCE / "examples/python/agent.py")))
+        side.wait_probe("startupz")
+        self.assertTrue(side.is_probe("readyz", 503))
+        held = self.thread(side.send, "patience")
+        side.wait_line("start_timeout|has not answered|not ready|1s")
+        self.assertTrue(side.is_running(), "it is only reported")
+        side.wait_ready()
+        self.assertEqual(harness.answer_text(held.result().json), "you said: patience", "the request was held")
+
+
+class OutsideAContainer(harness.Case):
+    @unittest.skipIf(os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"), "this is a container")
+    def test_defaults_bind_loopback(self):
+        code, out, _ = self.sidecar(command=["sleep", "1000"]).command("check-config", "--platform-enabled", "false")
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"127\.0\.0\.1:8000")
+
+
+if __name__ == "__main__":
+    unittest.main()
