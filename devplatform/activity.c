@@ -43,9 +43,11 @@ static bool feed_read_cursor(struct call *c, const struct workspace *ws, struct 
         return true;
     if (!is_uuid(slice_of(id)))
         return refuse(c, 500, "cursor lookup failed");
-    for (size_t i = 0; i < w->row_count && !q->cursor; i++) {
-        if (strcasecmp(w->rows[i]->id, id) == 0 && strcmp(w->rows[i]->workspace_id, ws->id) == 0)
-            q->cursor = w->rows[i];
+    LIST_FOREACH(it, &w->rows)
+    {
+        const struct row *r = container_of(it, struct row, node);
+        if (strcasecmp(r->id, id) == 0 && strcmp(r->workspace_id, ws->id) == 0)
+            q->cursor = r;
     }
     return q->cursor
                ? true
@@ -100,6 +102,7 @@ void handle_activity(struct call *c)
 {
     const struct world *w = &c->dp->world;
     struct workspace *ws = world_find(w, c->params[0]);
+    struct list *it;
     struct json_object *list;
     struct feed_query q;
 
@@ -112,11 +115,12 @@ void handle_activity(struct call *c)
     if (!feed_read(c, ws, &q))
         return;
     list = json_object_new_array();
-    for (size_t i = 0; i < w->row_count && (int64_t)json_object_array_length(list) < q.limit; i++) {
-        const struct row *r =
-            w->rows[q.cursor ? i : w->row_count - 1 - i]; /* oldest first only with a cursor */
+    it = q.cursor ? w->rows.next : w->rows.prev; /* oldest first only with a cursor */
+    while (it != &w->rows && (int64_t)json_object_array_length(list) < q.limit) {
+        const struct row *r = container_of(it, struct row, node);
         if (feed_wants(&q, ws, r))
             json_object_array_add(list, row_to_json(r));
+        it = q.cursor ? it->next : it->prev;
     }
     call_note(c, "%zu rows", json_object_array_length(list));
     call_answer(c, 200, list);

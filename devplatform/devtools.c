@@ -71,8 +71,10 @@ static struct json_object *state_of(const struct devplatform *dp, const struct w
     struct json_object *o = json_object_new_object();
     size_t rows = 0;
 
-    for (size_t i = 0; i < dp->world.row_count; i++)
-        rows += strcmp(dp->world.rows[i]->workspace_id, ws->id) == 0;
+    LIST_FOREACH(it, &dp->world.rows)
+    {
+        rows += strcmp(container_of(it, struct row, node)->workspace_id, ws->id) == 0;
+    }
     json_object_object_add(o, "id", json_object_new_string(ws->id));
     json_object_object_add(o, "name", json_object_new_string(ws->name));
     json_object_object_add(o, "status", json_object_new_string(status_name(ws->status)));

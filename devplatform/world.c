@@ -58,14 +58,6 @@ const char *time_text(int64_t us, char ret[WORLD_TIME_MAX])
     return ret;
 }
 
-/* "07" -> 7; -1 when these are no two digits. */
-static int two_digits(const char *at)
-{
-    if (at[0] < '0' || at[0] > '9' || at[1] < '0' || at[1] > '9')
-        return -1;
-    return (at[0] - '0') * 10 + (at[1] - '0');
-}
-
 bool time_parse(struct slice text, int64_t *ret_us)
 {
     char copy[WORLD_TIME_MAX];
@@ -84,10 +76,12 @@ bool time_parse(struct slice text, int64_t *ret_us)
             fraction += (*at - '0') * unit;
     }
     if (*at == '+' || *at == '-') {
-        int hours = two_digits(at + 1), minutes;
-        if (hours < 0 || at[3] != ':' || (minutes = two_digits(at + 4)) < 0 || at[6])
+        int64_t hours, minutes;
+        if (strlen(at) != 6 || at[3] != ':' ||
+            parse_int64((struct slice){at + 1, 2}, 0, 23, &hours) < 0 ||
+            parse_int64((struct slice){at + 4, 2}, 0, 59, &minutes) < 0)
             return false;
-        offset = (*at == '-' ? -1 : 1) * (int64_t)(hours * 3600 + minutes * 60);
+        offset = (*at == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
     } else if (strcmp(at, "Z") != 0 && strcmp(at, "z") != 0) {
         return false;
     }
@@ -126,6 +120,7 @@ void world_init(struct world *w)
 {
     *w = (struct world){0};
     list_init(&w->workspaces);
+    list_init(&w->rows);
 }
 
 static void workspace_free(struct workspace *ws)
@@ -145,8 +140,10 @@ static void workspace_free(struct workspace *ws)
     free(ws);
 }
 
-static void row_free(struct row *r)
+static void row_free(struct world *w, struct row *r)
 {
+    list_remove(&r->node);
+    w->row_count--;
     free(r->method);
     free(r->summary);
     free(r->error_detail);
@@ -159,9 +156,8 @@ void world_release(struct world *w)
 {
     LIST_FOREACH(it, &w->workspaces)
     workspace_free(container_of(it, struct workspace, node));
-    for (size_t i = 0; i < w->row_count; i++)
-        row_free(w->rows[i]);
-    free(w->rows);
+    LIST_FOREACH(it, &w->rows)
+    row_free(w, container_of(it, struct row, node));
     *w = (struct world){0};
 }
 
@@ -196,15 +192,12 @@ struct workspace *world_add(struct world *w, const char *id, const char *name)
 
 void world_purge(struct world *w, struct workspace *ws)
 {
-    size_t kept = 0;
-
-    for (size_t i = 0; i < w->row_count; i++) {
-        if (strcmp(w->rows[i]->workspace_id, ws->id) == 0)
-            row_free(w->rows[i]);
-        else
-            w->rows[kept++] = w->rows[i];
+    LIST_FOREACH(it, &w->rows)
+    {
+        struct row *r = container_of(it, struct row, node);
+        if (strcmp(r->workspace_id, ws->id) == 0)
+            row_free(w, r);
     }
-    w->row_count = kept;
     workspace_free(ws);
 }
 
@@ -338,18 +331,8 @@ struct row *row_add(struct world *w, const char *workspace_id, const char *type)
 {
     struct row *r;
 
-    if (w->row_count == WORLD_ROWS_MAX) {
-        row_free(w->rows[0]);
-        memmove(w->rows, w->rows + 1, --w->row_count * sizeof(*w->rows));
-    }
-    if (w->row_count == w->row_cap) {
-        size_t cap = w->row_cap ? w->row_cap * 2 : 64;
-        struct row **more = reallocarray(w->rows, cap, sizeof(*more));
-        if (!more)
-            return NULL;
-        w->rows = more;
-        w->row_cap = cap;
-    }
+    if (w->row_count == WORLD_ROWS_MAX)
+        row_free(w, container_of(w->rows.next, struct row, node));
     r = calloc(1, sizeof(*r));
     if (!r)
         return NULL;
@@ -359,7 +342,8 @@ struct row *row_add(struct world *w, const char *workspace_id, const char *type)
     text_copy(r->status, sizeof(r->status), SLICE("ok"));
     r->duration_ms = -1;
     r->created_us = wall_us();
-    w->rows[w->row_count++] = r;
+    list_append(&w->rows, &r->node);
+    w->row_count++;
     w->rows_total++;
     return r;
 }

@@ -87,6 +87,7 @@ struct workspace {
 
 /* One row of the activity feed (P section 10.2). */
 struct row {
+    struct list node;
     char id[WORLD_ID_LEN + 1];
     char workspace_id[WORLD_ID_LEN + 1];
     char type[24];
@@ -105,8 +106,8 @@ struct row {
 
 struct world {
     struct list workspaces; /* in the order they were made */
-    struct row **rows;      /* oldest first */
-    size_t row_count, row_cap;
+    struct list rows;       /* struct row, oldest first */
+    size_t row_count;
     uint64_t rows_total; /* ever inserted */
 };
 

@@ -12,51 +12,6 @@ from harness import a2a, answer_text, eventually, example_agent, get, post, pyth
 
 CARDS = ("/.well-known/agent-card.json", "/.well-known/agent.json", "/agent/card")
 
-# An agent that answers with what it was asked: the request's bytes as it saw them.
-MIRROR = r"""
-import http.server, json, os, socketserver, sys
-class H(http.server.BaseHTTPRequestHandler):
-    protocol_version = 'HTTP/1.1'
-    def do_GET(self): self.do_POST()
-    def do_POST(self):
-        body = b''
-        if 'chunked' in self.headers.get('Transfer-Encoding', ''):
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size); self.rfile.readline()
-            self.rfile.readline()
-        else:
-            body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
-        seen = json.dumps({'method': self.command, 'path': self.path, 'headers': self.headers.items(), 'body': body.decode('latin-1')}).encode()
-        self.send_response(200); self.send_header('Content-Type', 'application/json'); self.send_header('X-Mine', 'a b'); self.send_header('Content-Length', str(len(seen))); self.end_headers()
-        self.wfile.write(seen)
-    def address_string(self): return 'unix'
-    def log_message(self, *a): pass
-class S(socketserver.ThreadingMixIn, socketserver.UnixStreamServer): daemon_threads = True
-S(os.environ['MOLECULE_AGENT_SOCKET'], H).serve_forever()
-"""
-
-# An agent that plays what a raw answer file says, one connection after the other.
-RAW = r"""
-import os, socket, sys, time
-s = socket.socket(socket.AF_UNIX); s.bind(os.environ['MOLECULE_AGENT_SOCKET']); s.listen(64)
-while True:
-    c, _ = s.accept()
-    head = b''
-    while b'\r\n\r\n' not in head:
-        more = c.recv(65536)
-        if not more: break
-        head += more
-    if b'agent-card' in head or not head:
-        c.sendall(b'HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n')
-    elif b' /close' in head: pass
-    elif b' /garbage' in head: c.sendall(b'hello there\r\n\r\n')
-    elif b' /cut' in head: c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this')
-    elif b' /chunkcut' in head: c.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n')
-    elif b' /never' in head: time.sleep(60)
-    else: c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
-    c.close()
-"""
-
 
 class WithAgent(harness.Case):
     def test_card_is_rewritten_and_nothing_else(self):
@@ -136,7 +91,7 @@ class WithAgent(harness.Case):
 
 class Bytes(harness.Case):
     def mirror(self, *flags):
-        side = self.sidecar(None, *flags, command=python(MIRROR))
+        side = self.sidecar(None, *flags, command=harness.test_agent("mirror.py"))
         return side.wait_ready()
 
     def test_head_and_body_pass(self):
@@ -187,7 +142,7 @@ class Bytes(harness.Case):
 
     def test_the_platforms_own_calls(self):
         p = self.platform()
-        side = self.sidecar(p, command=python(MIRROR)).wait_ready()
+        side = self.sidecar(p, command=harness.test_agent("mirror.py")).wait_ready()
         p.wait_status("online")
         self.assertEqual(get(side.port, "/transcript").status, 401)
         a = get(side.port, "/transcript?since=0", headers={"Authorization": f"Bearer {p.token}"})
@@ -201,7 +156,7 @@ class Bytes(harness.Case):
 
 class Failing(harness.Case):
     def test_errors_of_the_agent(self):
-        side = self.sidecar(None, "--forward-response-timeout", "500ms", command=python(RAW)).wait_ready()
+        side = self.sidecar(None, "--forward-response-timeout", "500ms", command=harness.test_agent("raw.py")).wait_ready()
         for path, status, reason in (("/close", 502, "AGENT_CONNECTION_LOST"), ("/garbage", 502, "AGENT_BAD_RESPONSE"),
                                      ("/never", 504, "AGENT_TIMEOUT")):
             a = post(side.port, path, a2a("x", rpc_id="id-7"))
@@ -210,7 +165,7 @@ class Failing(harness.Case):
             self.assertIn(reason, a.text)
 
     def test_a_cut_answer_never_looks_complete(self):
-        side = self.sidecar(command=python(RAW)).wait_ready()
+        side = self.sidecar(command=harness.test_agent("raw.py")).wait_ready()
         for path in ("/cut", "/chunkcut"):
             with self.assertRaises((http.client.IncompleteRead, ConnectionError), msg=path):
                 post(side.port, path, a2a("x"))

@@ -10,27 +10,6 @@ from harness import eventually, example_agent, get, python
 
 FAST = ("--agent-health-interval", "200ms", "--platform-state-interval", "200ms", "--platform-heartbeat-interval", "200ms")
 
-# Answers until it is told by a signal to hang: accepts, never answers.
-HANGS = r"""
-import http.server, os, signal, socketserver, time
-class H(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        while hung: time.sleep(0.05)
-        self.send_response(404); self.send_header('Content-Length', '0'); self.end_headers()
-    def address_string(self): return 'unix'
-    def log_message(self, *a): pass
-hung = False
-def flip(*_):
-    global hung
-    hung = not hung
-signal.signal(signal.SIGUSR1, flip)
-class S(socketserver.ThreadingMixIn, socketserver.UnixStreamServer): daemon_threads = True
-import threading
-s = S(os.environ['MOLECULE_AGENT_SOCKET'], H)
-threading.Thread(target=s.serve_forever, daemon=True).start()
-while True: time.sleep(0.05)
-"""
-
 
 class Probes(harness.Case):
     def shape(self, side, **expected):
@@ -69,7 +48,7 @@ class Probes(harness.Case):
 
     def test_a_hung_agent_is_not_ready_and_wedged(self):
         p = self.platform("--rate-limit", "0")
-        side = self.sidecar(p, *FAST, "--agent-health-failures", "2", command=python(HANGS)).wait_ready()
+        side = self.sidecar(p, *FAST, "--agent-health-failures", "2", command=harness.test_agent("hangs.py")).wait_ready()
         (pid,) = side.agent_pids()
         os.kill(pid, signal.SIGUSR1)
         side.wait_probe("readyz", 503, timeout=30)

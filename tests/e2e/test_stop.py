@@ -8,8 +8,6 @@ import unittest
 import harness
 from harness import a2a, answer_text, eventually, example_agent, get
 
-IGNORES = ["/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"]
-
 
 class Stop(harness.Case):
     def agent(self, *flags, platform=None, env=None):
@@ -65,7 +63,7 @@ class Stop(harness.Case):
         self.assertLess(time.monotonic() - begin, 15)
 
     def test_stuck_agent_is_killed_within_the_grace(self):
-        side = self.sidecar(None, "--stop-grace", "3s", command=IGNORES)
+        side = self.sidecar(None, "--stop-grace", "3s", command=harness.test_agent("family.py", "ignore"))
         side.wait_line("^up$")
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 137)

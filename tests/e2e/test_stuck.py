@@ -10,20 +10,6 @@ from harness import eventually, python
 INTERVAL_MS = 500
 LATE_MS = 300 if harness.IS_SLOW else 100  # design section 14: at most 100 ms
 
-# Its card answers, its handler never does.
-STUCK = r"""
-import http.server, json, os, socketserver, time
-class H(http.server.BaseHTTPRequestHandler):
-    def do_GET(self): self.send_response(404); self.send_header('Content-Length', '0'); self.end_headers()
-    def do_POST(self): time.sleep(1000)
-    def address_string(self): return 'unix'
-    def log_message(self, *a): pass
-class S(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 128
-S(os.environ['MOLECULE_AGENT_SOCKET'], H).serve_forever()
-"""
-
 
 class Stuck(harness.Case):
     def busy(self, side, count):
@@ -35,7 +21,7 @@ class Stuck(harness.Case):
 
     def test_heartbeats_stay_on_time(self):
         p = self.platform("--rate-limit", "0")
-        side = self.sidecar(p, "--platform-heartbeat-interval", f"{INTERVAL_MS}ms", command=python(STUCK)).wait_ready()
+        side = self.sidecar(p, "--platform-heartbeat-interval", f"{INTERVAL_MS}ms", command=harness.test_agent("stuck.py")).wait_ready()
         p.wait_status("online")
         self.busy(side, 64)
         eventually(lambda: p.beat().get("active_tasks") == 64, "64 requests are told")

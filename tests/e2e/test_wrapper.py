@@ -40,7 +40,7 @@ class Ends(harness.Case):
                 self.assertRegex(side.exit_sentence(), "agent")
 
     def test_its_own_code_survives_a_stop(self):
-        side = self.sidecar(command=[SH, "-c", "trap 'exit 42' TERM; echo up; while :; do sleep 0.05; done"])
+        side = self.sidecar(command=harness.test_agent("family.py", "code", "42"))
         side.wait_line("^up$")
         self.assertEqual(side.terminate(), 42)
 
@@ -60,7 +60,7 @@ class Ends(harness.Case):
         eventually(lambda: side.out.count("started") >= 3, "started again after success")
 
     def test_an_agent_that_ignores_term_is_killed(self):
-        side = self.sidecar(None, "--stop-grace", "2s", command=[SH, "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"])
+        side = self.sidecar(None, "--stop-grace", "2s", command=harness.test_agent("family.py", "ignore"))
         side.wait_line("^up$")
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 137)
@@ -84,17 +84,10 @@ class Ends(harness.Case):
 class Child(harness.Case):
     """What the child gets."""
 
-    DUMP = ("import json,os,resource,signal\n"
-            "s=open('/proc/self/status').read()\n"
-            "f=lambda k:[l.split()[1] for l in s.splitlines() if l.startswith(k)][0]\n"
-            "print(json.dumps({'env':dict(os.environ),'blk':f('SigBlk'),'ign':f('SigIgn'),'umask':f('Umask'),'dump':f('NoNewPrivs'),"
-            "'nofile':resource.getrlimit(resource.RLIMIT_NOFILE),'core':resource.getrlimit(resource.RLIMIT_CORE),"
-            "'fds':sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1],'pgrp':os.getpgrp()==os.getpid(),'cwd':os.getcwd()}))\n")
-
     def dump_of(self, *flags, platform=None, env=None, preexec=None):
-        side = self.sidecar(platform, "--restart-policy", "never", *flags, command=python(self.DUMP), env=env, preexec=preexec)
+        side = self.sidecar(platform, "--restart-policy", "never", *flags, command=harness.test_agent("dump.py"), env=env, preexec=preexec)
         self.assertEqual(side.wait_exit(), 0)
-        return json.loads(next(l for l in side.out if l.startswith("{\"env"))), side
+        return json.loads(next(l for l in side.out if l.startswith('{"env"'))), side
 
     def test_it_gets_back_what_we_were_started_with(self):
         import resource
@@ -105,12 +98,12 @@ class Child(harness.Case):
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
         with_us, _ = self.dump_of(preexec=odd)
-        alone = self.start(harness.Process("alone", python(self.DUMP), harness.clean_environment(self.dir), self.dir, odd))
+        alone = self.start(harness.Process("alone", harness.test_agent("dump.py"), harness.clean_environment(self.dir), self.dir, odd))
         alone.wait_exit()
         without = json.loads(alone.out[0])
-        for key in ("blk", "ign", "umask", "nofile", "core", "fds", "dump"):
+        for key in ("blocked", "ignored", "umask", "nofile", "core", "descriptors", "no_new_privs"):
             self.assertEqual(with_us[key], without[key], key)
-        self.assertTrue(with_us["pgrp"], "a process group of its own")
+        self.assertTrue(with_us["leads_group"], "a process group of its own")
 
     def test_environment(self):
         p = self.platform()
@@ -142,36 +135,20 @@ class Child(harness.Case):
 
 class Family(harness.Case):
     def test_signals_are_passed_on(self):
-        code = ("import signal,sys,time\n"
-                "for n in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGWINCH):\n"
-                "    signal.signal(n, lambda s, f: print('got', signal.Signals(s).name, flush=True))\n"
-                "print('up', flush=True)\nwhile True: time.sleep(0.05)\n")
-        side = self.sidecar(command=python(code))
+        side = self.sidecar(command=harness.test_agent("family.py", "signals"))
         side.wait_line("^up$")
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
             side.signal(number)
             side.wait_line(f"got {number.name}")
 
     def test_orphans_are_reaped(self):
-        code = ("import os,time\n"
-                "for _ in range(5):\n"
-                "    if os.fork() == 0:\n"
-                "        if os.fork() == 0: time.sleep(0.2); os._exit(0)\n"
-                "        os._exit(0)\n"
-                "for _ in range(5): os.wait()\n"
-                "print('forked', flush=True)\nwhile True: time.sleep(0.05)\n")
-        side = self.sidecar(command=python(code))
+        side = self.sidecar(command=harness.test_agent("family.py", "orphans"))
         side.wait_line("^forked$")
         eventually(lambda: side.metrics()["molecule_sidecar_reaped_children_total"] >= 5, "five orphans are reaped")
         eventually(lambda: len(side.agent_pids()) == 1, "none is left as a zombie")
 
     def test_what_the_agent_left_behind_ends_with_us(self):
-        code = ("import os,signal,time\n"
-                "pid = os.fork()\n"
-                "if pid == 0:\n"
-                "    while True: time.sleep(0.05)\n"
-                "print('child', pid, flush=True)\nwhile True: time.sleep(0.05)\n")
-        side = self.sidecar(command=python(code))
+        side = self.sidecar(command=harness.test_agent("family.py", "child"))
         pid = int(side.wait_line("^child").split()[1])
         self.assertEqual(side.terminate(), 0)
         eventually(lambda: not harness.is_alive(pid), "the agent's own child is gone")
@@ -217,9 +194,8 @@ class Agents(harness.Case):
         self.assertEqual(side.terminate(), 0)
 
     def test_an_agent_that_takes_its_time(self):
-        code = ("import os,runpy,sys,time\ntime.sleep(2)\n"
-                "sys.argv=['agent.py']\nrunpy.run_path(sys.orig_argv[-1], run_name='__main__')\n")
-        side = self.sidecar(None, "--agent-start-timeout", "1s", command=python(code, str(harness.SOURCE / "examples/python/agent.py")))
+        side = self.sidecar(None, "--agent-start-timeout", "1s",
+                            command=harness.test_agent("family.py", "slow", "2", str(harness.SOURCE / "examples/python/agent.py")))
         side.wait_probe("startupz")
         self.assertTrue(side.is_probe("readyz", 503))
         held = self.thread(side.send, "patience")

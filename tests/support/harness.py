@@ -433,6 +433,11 @@ def example_agent(name="agent.py", *args):
     return [sys.executable, str(SOURCE / "examples/python" / name), *args]
 
 
+def test_agent(name, *args):
+    """One of tests/support/agents: an agent with a fault."""
+    return [sys.executable, str(pathlib.Path(__file__).resolve().parent / "agents" / name), *args]
+
+
 def python(code, *args):
     """A command that runs a piece of Python: a throw-away agent."""
     return [sys.executable, "-c", code, *args]

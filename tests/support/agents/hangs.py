@@ -1,0 +1,34 @@
+"""An agent that answers until USR1 makes it hang: then it accepts and never answers. USR1 again: it answers."""
+import http.server
+import os
+import signal
+import socketserver
+import threading
+
+answering = threading.Event()
+answering.set()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        answering.wait()
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def address_string(self):
+        return "unix"
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+signal.signal(signal.SIGUSR1, lambda *_: answering.clear() if answering.is_set() else answering.set())
+server = Server(os.environ["MOLECULE_AGENT_SOCKET"], Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+while True:
+    signal.pause()
