@@ -186,10 +186,12 @@ class Server(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", int(where)), Handler)
             return
         self.address_family = socket.AF_UNIX
-        path = where.removeprefix("unix:")
+        self.remove_socket(where)  # left behind by an earlier run
+        super().__init__(where, Handler)
+
+    def remove_socket(self, path):
         if os.path.exists(path):
-            os.unlink(path)  # left behind by an earlier run
-        super().__init__(path, Handler)
+            os.unlink(path)
 
     def server_bind(self):
         if self.address_family == socket.AF_UNIX:
@@ -211,6 +213,9 @@ def main():
     server.shutdown()
     with server.work:  # let running requests finish
         server.work.wait_for(lambda: server.busy == 0)
+    server.server_close()
+    if not where.isdigit():
+        server.remove_socket(where)
     print("agent: stopped", file=sys.stderr, flush=True)
 
 

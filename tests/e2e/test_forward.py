@@ -63,21 +63,12 @@ class WithAgent(harness.Case):
 
     def test_through_the_platform(self):
         p = self.platform()
-        port = None
-        side = self.sidecar(p, "--platform-heartbeat-interval", "500ms", command=example_agent(), env={})
-        side.wait_ready()
+        self.sidecar(p, command=example_agent(), push=True).wait_ready()
         p.wait_status("online")
-        self.assertEqual(p.state()["delivery_mode"], "poll", "no reported URL")
-        side.end()
-        p2 = self.platform()
-        port = harness.free_port()
-        side = self.sidecar(p2, "--listen-address", f"127.0.0.1:{port}", command=example_agent(),
-                            env={"MOLECULE_REPORTED_URL": f"http://localhost:{port}"})
-        side.port = port
-        side.wait_ready()
-        p2.wait_status("online")
-        a = p2.send("hello through the platform")
+        a = p.send("hello through the platform")
         self.assertEqual((a.status, answer_text(a.json)), (200, "you said: hello through the platform"))
+        big = p.send("x" * 500_000)
+        self.assertEqual(len(answer_text(big.json)), 500_010)
 
     def test_many_at_once(self):
         side = self.sidecar(command=example_agent())

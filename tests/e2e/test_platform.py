@@ -34,10 +34,8 @@ class Registering(harness.Case):
 
     def test_what_is_registered(self):
         p = self.platform()
-        port = harness.free_port()
-        side = self.sidecar(p, *FAST, "--listen-address", f"127.0.0.1:{port}", command=example_agent(),
-                            env={"MOLECULE_REPORTED_URL": f"http://localhost:{port}"})
-        side.wait_ready()
+        side = self.sidecar(p, *FAST, command=example_agent(), push=True).wait_ready()
+        port = side.port
         card = eventually(lambda: (p.state()["agent_card"] or {}).get("name") == "echo" and p.state()["agent_card"], "the agent's card")
         self.assertEqual((p.state()["delivery_mode"], p.state()["url"]), ("push", f"http://localhost:{port}"))
         for url in [card.get("url", "")] + [i["url"] for i in card.get("supportedInterfaces", [])]:
@@ -146,11 +144,7 @@ class Heartbeats(harness.Case):
 class Lifecycle(harness.Case):
     def start_all(self, *flags, env=None):
         self.p = self.platform("--rate-limit", "0")
-        port = harness.free_port()
-        self.side = self.sidecar(self.p, *FAST, "--listen-address", f"127.0.0.1:{port}", *flags, command=example_agent(),
-                                 env={"MOLECULE_REPORTED_URL": f"http://localhost:{port}", **(env or {})})
-        self.side.port = port
-        self.side.wait_ready()
+        self.side = self.sidecar(self.p, *FAST, *flags, command=example_agent(), env=env, push=True).wait_ready()
         self.p.wait_status("online")
 
     def test_pause_and_resume(self):

@@ -179,7 +179,7 @@ class Agents(harness.Case):
         self.assertRegex(side.text(), str(port))
 
     def test_without_a_command(self):
-        side = self.sidecar()
+        side = self.sidecar(None, "--agent-health-interval", "200ms")
         side.wait_probe("startupz")
         self.assertTrue(side.is_probe("readyz", 503))
         agent = self.process("agent", example_agent("agent.py", str(side.agent_socket)))

@@ -361,7 +361,7 @@ class Platform(Process):
 class Sidecar(Process):
     """molecule-sidecar run, on free ports, with its sockets and its state in a directory of its own."""
 
-    def __init__(self, directory, platform, command, flags, env, config, preexec=None, program=None):
+    def __init__(self, directory, platform, command, flags, env, config, preexec=None, program=None, push=False):
         self.dir = directory
         self.port, self.admin = free_port(), free_port()
         self.run_dir = directory / "run"
@@ -371,12 +371,16 @@ class Sidecar(Process):
         self.control = self.run_dir / "control.sock"
         settings = {"RUNTIME_DIRECTORY": self.run_dir, "CONFIGS_DIR": self.state_dir}
         self.state_dir.mkdir(exist_ok=True)
-        base = ["--listen-address", f"127.0.0.1:{self.port}", "--admin-address", f"127.0.0.1:{self.admin}"]
+        base = []
+        for flag, port in (("--listen-address", self.port), ("--admin-address", self.admin)):
+            base += [] if flag in flags else [flag, f"127.0.0.1:{port}"]
+        if push:
+            settings["MOLECULE_REPORTED_URL"] = f"http://localhost:{self.port}"
         if platform:
             settings.update(WORKSPACE_ID=platform.id, PLATFORM_URL=platform.url)
             if platform.token:
                 settings["MOLECULE_WORKSPACE_TOKEN"] = platform.token
-        else:
+        elif "--platform-enabled" not in flags:
             base += ["--platform-enabled", "false"]
         if config is not None:
             (directory / "sidecar.yaml").write_text(config)
@@ -486,8 +490,10 @@ class Case(unittest.TestCase):
             workspaces = [str(uuid.uuid4()) + (f":{token}" if token else "")]
         return self.start(Platform(self.dir, workspaces, flags))
 
-    def sidecar(self, platform=None, *flags, command=None, env=None, config=None, directory=None, preexec=None, program=None):
-        return self.start(Sidecar(directory or self.sub_dir(), platform, command, flags, env, config, preexec, program))
+    def sidecar(self, platform=None, *flags, command=None, env=None, config=None, directory=None, preexec=None, program=None,
+                push=False):
+        """push: the platform may send to it (MOLECULE_REPORTED_URL). A flag given here replaces ours of the same name."""
+        return self.start(Sidecar(directory or self.sub_dir(), platform, command, flags, env, config, preexec, program, push))
 
     def process(self, name, argv, env=None):
         return self.start(Process(name, argv, clean_environment(self.dir, env), self.dir))
