@@ -66,7 +66,10 @@ static int open_a2a(struct app *a, struct err *err)
     sc.head_timeout_ms = l->head_timeout;
     sc.idle_timeout_ms = l->idle_timeout;
     sc.access_log = true;
-    return server_open(a->loop, &sc, &proxy_handler, a->proxy, &a->a2a, err);
+    if (server_open(a->loop, &sc, &proxy_handler, a->proxy, &a->a2a, err) < 0) {
+        return err_wrap(err, "listen.address");
+    }
+    return 0;
 }
 
 /* Asked at start: a terminal that hangs up cannot be opened any more. */

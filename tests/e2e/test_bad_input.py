@@ -74,7 +74,7 @@ class BadInput(harness.Case):
     def test_keys_and_values(self):
         self.refused(config="listen:\n  adress: x\n", words=[r"sidecar.yaml:2", "adress", "address"])
         self.refused(config="nonsense:\n  a: 1\n", words=[r"sidecar.yaml:\d", "nonsense"])
-        self.refused(config="stop:\n  grace: 30\n", words=[r"sidecar.yaml:2", "stop.grace", "30s"])
+        self.refused(config="stop:\n  grace: 30\n", words=[r"sidecar.yaml:2", "stop.grace", "unit"])
         self.refused(config="listen:\n  max_body: 5 parsecs\n", words=[r"sidecar.yaml:2", "listen.max_body"])
         self.refused(config="restart:\n  policy: sometimes\n", words=["sometimes", "on-failure"])
         self.refused(config="a: [1\n", words=[r"sidecar.yaml:\d"])
