@@ -8,8 +8,6 @@
 #include "base/cleanup.h"
 #include "proxy/state.h"
 
-#include <stdio.h>
-
 #include "base/banned.h"
 
 static void retry_arm(struct proxy *p);
@@ -130,13 +128,12 @@ void hold_on_deadline(struct deadline *d, void *arg)
 {
     struct pump *u = container_of(d, struct pump, hold);
     struct proxy *p = arg;
-    char sentence[UPSTREAM_SENTENCE_MAX];
+    struct err err = {0};
 
     p->stats.hold_timeouts_total++;
     if (u->hold_code)
-        upstream_explain(&p->cfg->agent.address, u->hold_code, sentence);
-    else
-        (void)snprintf(sentence, sizeof(sentence),
-                       "the agent has not become ready within forward.hold_timeout");
-    pump_fail(u, FAILURE_UNAVAILABLE, sentence);
+        upstream_explain(&p->cfg->agent.address, u->hold_code, &err);
+    pump_fail(u, FAILURE_UNAVAILABLE,
+              u->hold_code ? err.msg
+                           : "the agent has not become ready within forward.hold_timeout");
 }

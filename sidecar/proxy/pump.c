@@ -118,20 +118,20 @@ void pump_wait(struct pump *u, struct deadline_class *class)
 static void pump_unreachable(struct pump *u, int code)
 {
     struct proxy *p = u->proxy;
-    char sentence[UPSTREAM_SENTENCE_MAX];
+    struct err err = {0};
 
     pump_wait(u, NULL);
-    upstream_explain(&p->cfg->agent.address, code, sentence);
+    upstream_explain(&p->cfg->agent.address, code, &err);
     if (!u->card && upstream_is_absent(code)) {
         if (!u->hold.armed) { /* once per request, not each time it looks */
-            proxy_note_failure(p, sentence);
+            proxy_note_failure(p, err.msg);
             if (p->cb.on_agent_failure)
-                p->cb.on_agent_failure(p->cb_arg, sentence);
+                p->cb.on_agent_failure(p->cb_arg, err.msg);
         }
         if (hold_put(u, code))
             return;
     }
-    pump_fail(u, FAILURE_UNAVAILABLE, sentence);
+    pump_fail(u, FAILURE_UNAVAILABLE, err.msg);
 }
 
 void pump_dispatch(struct pump *u, bool is_fresh)

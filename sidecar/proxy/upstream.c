@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -304,32 +303,30 @@ bool upstream_is_absent(int code)
 }
 
 /* Whose socket is it, and who are we? */
-static void explain_access(const struct endpoint *at, char *ret, size_t cap)
+static void explain_access(const struct endpoint *at, struct err *ret)
 {
     struct stat st;
 
-    if (stat(endpoint_unix_path(at), &st) < 0) {
-        (void)snprintf(ret, cap,
-                       "cannot connect to %s (agent.address): permission denied: we (uid %u) may "
-                       "not enter its directory; give it mode 0750 and a group we are in",
-                       at->text, (unsigned)geteuid());
-        return;
-    }
-    (void)snprintf(ret, cap,
-                   "cannot connect to %s (agent.address): permission denied: mode %04o, owner "
-                   "%u:%u, we are uid %u; let the agent make it with mode 0660 and a group we are "
-                   "in, or run both as one user",
-                   at->text, (unsigned)(st.st_mode & 07777), (unsigned)st.st_uid,
-                   (unsigned)st.st_gid, (unsigned)geteuid());
+    if (stat(endpoint_unix_path(at), &st) < 0)
+        (void)err_set(ret, -EACCES,
+                      "cannot connect to %s (agent.address): permission denied: we (uid %u) may "
+                      "not enter its directory; give it mode 0750 and a group we are in",
+                      at->text, (unsigned)geteuid());
+    else
+        (void)err_set(ret, -EACCES,
+                      "cannot connect to %s (agent.address): permission denied: mode %04o, owner "
+                      "%u:%u, we are uid %u; let the agent make it with mode 0660 and a group we "
+                      "are in, or run both as one user",
+                      at->text, (unsigned)(st.st_mode & 07777), (unsigned)st.st_uid,
+                      (unsigned)st.st_gid, (unsigned)geteuid());
 }
 
-void upstream_explain(const struct endpoint *at, int code, char ret[UPSTREAM_SENTENCE_MAX])
+void upstream_explain(const struct endpoint *at, int code, struct err *ret)
 {
     const char *why = NULL;
-    char text[64];
 
     if (code == -EACCES && at->kind == ENDPOINT_UNIX) {
-        explain_access(at, ret, UPSTREAM_SENTENCE_MAX);
+        explain_access(at, ret);
         return;
     }
     if (code == -ENOENT)
@@ -341,8 +338,9 @@ void upstream_explain(const struct endpoint *at, int code, char ret[UPSTREAM_SEN
         why = "the agent accepts no connections: its backlog is full";
     else if (code == -EDESTADDRREQ)
         why = "no address is configured";
+    errno = -code;
+    if (why)
+        (void)err_set(ret, code, "cannot connect to %s (agent.address): %s", at->text, why);
     else
-        why = strerror_r(-code, text, sizeof(text));
-    (void)snprintf(ret, UPSTREAM_SENTENCE_MAX, "cannot connect to %s (agent.address): %s", at->text,
-                   why);
+        (void)err_set(ret, code, "cannot connect to %s (agent.address): %m", at->text);
 }

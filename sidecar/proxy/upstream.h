@@ -17,6 +17,7 @@
 #define PROXY_UPSTREAM_H
 
 #include "base/endpoint.h"
+#include "base/err.h"
 #include "base/list.h"
 #include "loop/loop.h"
 
@@ -25,10 +26,9 @@
 #include <stdint.h>
 
 enum {
-    UPSTREAM_IDLE_MS = 2000,     /* below any usual keep-alive of an agent (5 s is common) */
-    UPSTREAM_IDLE_MAX = 256,     /* idle connections; more are closed when given back */
-    UPSTREAM_SPARE_MAX = 256,    /* closed objects kept for reuse, about 200 bytes each */
-    UPSTREAM_SENTENCE_MAX = 256, /* bytes of upstream_explain()'s sentence */
+    UPSTREAM_IDLE_MS = 2000,  /* below any usual keep-alive of an agent (5 s is common) */
+    UPSTREAM_IDLE_MAX = 256,  /* idle connections; more are closed when given back */
+    UPSTREAM_SPARE_MAX = 256, /* closed objects kept for reuse, about 200 bytes each */
 };
 
 struct upstream;
@@ -77,6 +77,6 @@ void upstream_watch(struct upstream *up, int events); /* WATCH_READ when it was 
 /* Would trying again help by itself: the agent is not there yet, or too busy to accept? */
 bool upstream_is_absent(int code);
 /* One sentence: address, error, and for EACCES the socket's mode and owner and what to do. */
-void upstream_explain(const struct endpoint *at, int code, char ret[UPSTREAM_SENTENCE_MAX]);
+void upstream_explain(const struct endpoint *at, int code, struct err *ret);
 
 #endif
