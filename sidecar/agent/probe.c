@@ -45,8 +45,12 @@ static void wait_for(struct probe *p, int64_t delay_ms)
     timer_start(&p->timer, p->loop, loop_now_ms(p->loop) + delay_ms, try_now, p);
 }
 
-/* ---- the two results of a try
- * --------------------------------------------------------------------------------------- */
+/* ---- the two results of a try ---- */
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* is_certain: the kernel says that nobody listens; a second opinion would say the same. */
 static void missed(struct probe *p, bool is_certain)
@@ -55,12 +59,10 @@ static void missed(struct probe *p, bool is_certain)
 
     s->misses++;
     if (!s->has_answered) {
-        p->start_delay_ms =
-            p->start_delay_ms * 2 < PROBE_START_MAX_MS ? p->start_delay_ms * 2 : PROBE_START_MAX_MS;
+        p->start_delay_ms = smaller(p->start_delay_ms * 2, PROBE_START_MAX_MS);
         wait_for(p, p->start_delay_ms);
     } else if (!s->is_up) {
-        wait_for(p,
-                 PROBE_START_MAX_MS < p->cfg.interval_ms ? PROBE_START_MAX_MS : p->cfg.interval_ms);
+        wait_for(p, smaller(PROBE_START_MAX_MS, p->cfg.interval_ms));
     } else if (is_certain || s->misses >= (unsigned)p->cfg.failures) {
         s->is_up = false;
         wait_for(p, PROBE_START_MAX_MS);
@@ -87,18 +89,20 @@ static void answered(struct probe *p)
     }
 }
 
-/* ---- the card
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the card ---- */
+
+static void say_bad_card_once(struct probe *p, const char *why)
+{
+    if (!p->said_no_card) {
+        p->said_no_card = true;
+        log_warning("agent", "its card (%s) %s; it is not handed on", p->cfg.path, why);
+    }
+}
 
 static void keep_card(struct probe *p, struct slice body)
 {
     if (json_validate(body) != JSON_OBJECT) {
-        if (!p->said_no_card) {
-            p->said_no_card = true;
-            log_warning("agent", "its card (%s) is not a JSON object; it is not handed on",
-                        p->cfg.path);
-        }
+        say_bad_card_once(p, "is not a JSON object");
         return;
     }
     if (slice_eq(body, str_slice(&p->card))) {
@@ -122,12 +126,9 @@ static void say_no_card_once(struct probe *p, int status)
     }
 }
 
-/* ---- a try
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- a try ---- */
 
-/* Cheap: most tries of a starting agent end here, before libcurl is even loaded. 0, or the errno.
- */
+/* Cheap: most tries of a starting agent end here, before libcurl is loaded. 0, or the errno. */
 static int unix_connect_test(const struct endpoint *at)
 {
     CLEANUP(fd_cleanup) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -145,6 +146,25 @@ static void missed_connect(struct probe *p, int error)
     missed(p, error == ECONNREFUSED || error == ENOENT);
 }
 
+/* No whole answer came. Its head may have: an endless or huge one is a sign of life all the same.
+ */
+static void half_answered(struct probe *p, const struct client_answer *a)
+{
+    bool has_head = a->status > 0 && a->status < 500;
+
+    if (has_head && (a->outcome == CLIENT_TOO_BIG || !p->cfg.is_card)) {
+        answered(p);
+        if (p->cfg.is_card) {
+            say_bad_card_once(p, "is over the limit");
+        }
+        return;
+    }
+    (void)snprintf(p->status.reason, sizeof(p->status.reason), "%.255s",
+                   a->outcome == CLIENT_TIMEOUT ? "it accepts connections but does not answer"
+                                                : a->error);
+    missed(p, false);
+}
+
 static void on_answer(void *arg, const struct client_answer *a)
 {
     struct probe *p = arg;
@@ -158,11 +178,9 @@ static void on_answer(void *arg, const struct client_answer *a)
             return;
         }
     }
+    p->status.is_blocked = false;
     if (a->outcome != CLIENT_OK) {
-        (void)snprintf(p->status.reason, sizeof(p->status.reason), "%.255s",
-                       a->outcome == CLIENT_TIMEOUT ? "it accepts connections but does not answer"
-                                                    : a->error);
-        missed(p, false);
+        half_answered(p, a);
         return;
     }
     if (a->status >= 500) {
@@ -193,6 +211,7 @@ static void send_request(struct probe *p)
     CLEANUP(str_release) struct str url = {0};
     const struct endpoint *at = p->cfg.agent;
     const char *unix_path = endpoint_unix_path(at);
+    int64_t timeout_ms = p->cfg.timeout_ms > 0 ? p->cfg.timeout_ms : PROBE_TIMEOUT_MS;
     struct err err = {0};
 
     if (unix_path || at->is_localhost) {
@@ -206,8 +225,8 @@ static void send_request(struct probe *p)
         .url = str_z(&url),
         .unix_path = unix_path,
         .headers = {"Accept: application/json", "User-Agent: molecule-sidecar-probe"},
-        .connect_timeout_ms = PROBE_TIMEOUT_MS,
-        .timeout_ms = PROBE_TIMEOUT_MS,
+        .connect_timeout_ms = timeout_ms,
+        .timeout_ms = timeout_ms,
         .max_answer_bytes = PROBE_CARD_MAX_BYTES,
     };
 
@@ -235,9 +254,7 @@ static void try_now(struct timer *t)
     missed_connect(p, error);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 int probe_new(struct loop *l, struct curl_io *io, const struct probe_config *cfg,
               const struct probe_callbacks *cb, void *arg, struct probe **ret, struct err *err)
@@ -286,9 +303,8 @@ void probe_stop(struct probe *p)
 void probe_now(struct probe *p)
 {
     int64_t now = loop_now_ms(p->loop);
-    int64_t soonest =
-        p->tried_ms +
-        PROBE_START_MIN_MS; /* a thousand failed requests are one reason to look, not a thousand */
+    /* a thousand failed requests are one reason to look, not a thousand */
+    int64_t soonest = p->tried_ms + PROBE_START_MIN_MS;
 
     if (p->call || !p->timer.armed) {
         return;

@@ -23,6 +23,7 @@ struct scene {
     int ups, downs, cards;
     char card[256];
     char why[512];
+    int64_t failures, timeout_ms; /* 0 = 3, the probe's own */
     int stop_at_ups, stop_at_downs, stop_at_cards;
     /* the agent */
     int status;
@@ -98,7 +99,8 @@ static void scene_open(struct scene *s, bool is_card)
                                      .path = is_card ? "/.well-known/agent-card.json" : "/health",
                                      .is_card = is_card,
                                      .interval_ms = 20,
-                                     .failures = 3};
+                                     .failures = s->failures ? s->failures : 3,
+                                     .timeout_ms = s->timeout_ms};
     const struct probe_callbacks cb = {on_up, on_down, on_card};
     cr_assert_eq(probe_new(s->loop, s->io, &cfg, &cb, s, &s->probe, &err), 0);
     timer_start(&s->guard, s->loop, loop_now_ms(s->loop) + 10000, on_guard, s);
@@ -199,6 +201,134 @@ Test(probe, an_agent_that_went_away_is_down_at_once)
     loop_run(s.loop);
     cr_assert_eq(probe_status(s.probe)->misses, 1, "%u", probe_status(s.probe)->misses);
     cr_assert_not_null(strstr(s.why, "No such file"), "%s", s.why);
+    scene_close(&s);
+}
+
+/* Runs until the probe has missed once, or more. */
+static void look_for_a_miss(struct timer *t)
+{
+    struct scene *s = t->arg;
+
+    if (probe_status(s->probe)->misses > 0)
+        loop_stop(s->loop);
+    else
+        timer_start(t, s->loop, loop_now_ms(s->loop) + 5, look_for_a_miss, s);
+}
+
+static void run_until_a_miss(struct scene *s)
+{
+    struct timer t = {0};
+
+    s->stop_at_ups = s->stop_at_downs = 1000;
+    timer_start(&t, s->loop, loop_now_ms(s->loop), look_for_a_miss, s);
+    loop_run(s->loop);
+    timer_stop(&t);
+}
+
+Test(probe, a_hung_agent_accepts_but_does_not_answer)
+{
+    struct scene s = {.action = FAKE_HANG, .timeout_ms = 100};
+
+    scene_open(&s, true);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    run_until_a_miss(&s);
+    cr_assert_not(probe_status(s.probe)->has_answered);
+    cr_assert_str_eq(probe_status(s.probe)->reason, "it accepts connections but does not answer");
+    scene_close(&s); /* with a request under way */
+    fake_free(f);
+}
+
+Test(probe, an_agent_without_a_card_answers_all_the_same)
+{
+    struct scene s = {.status = 404, .stop_at_ups = 1};
+
+    scene_open(&s, true);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert_eq(s.cards, 0);
+    fake_lock(f);
+    cr_assert_eq(s.requests, 2, "both paths");
+    fake_unlock(f);
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, what_is_no_card_is_not_handed_on)
+{
+    struct scene s = {.body = "[1]", .stop_at_ups = 1};
+
+    scene_open(&s, true);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert_eq(s.cards, 0);
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, an_answer_that_never_ends_is_a_sign_of_life)
+{
+    struct scene s = {.action = FAKE_CUT, .stop_at_ups = 1, .timeout_ms = 100};
+
+    scene_open(&s, false);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert(probe_status(s.probe)->is_up);
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, an_agent_on_a_tcp_port_is_asked_there)
+{
+    struct scene s = {.body = "{\"name\":\"tcp\"}", .stop_at_ups = 1, .stop_at_cards = 1};
+    struct fake *f = fake_open(play, &s);
+    char text[64];
+    struct endpoint at;
+
+    scene_open(&s, true);
+    (void)snprintf(text, sizeof(text), "http://localhost:%u", (unsigned)fake_port(f));
+    cr_assert_eq(endpoint_parse(slice_of(text), &at, NULL), 0);
+    s.at = at; /* borrowed by the probe */
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert_str_eq(s.card, "{\"name\":\"tcp\"}");
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, a_closed_socket_is_said_to_be_one_and_found_when_it_opens)
+{
+    struct scene s = {0};
+
+    scene_open(&s, true);
+    cr_assert_eq(chmod(s.dir, 0755), 0);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+
+    cr_assert_eq(chmod(s.path, 0600), 0);
+    if (geteuid() == 0) /* root may connect to anything */
+        cr_assert_eq(seteuid(65534), 0);
+    else
+        cr_assert_eq(chmod(s.path, 0), 0);
+    probe_start(s.probe);
+    run_until_a_miss(&s);
+    const struct probe_status *status = probe_status(s.probe);
+
+    cr_assert(status->is_blocked);
+    cr_assert_not_null(strstr(status->reason, s.path), "%s", status->reason);
+    cr_assert_not_null(strstr(status->reason, "Permission denied"), "%s", status->reason);
+    cr_assert_not_null(strstr(status->reason, "mode 0"), "%s", status->reason);
+    if (getuid() == 0)
+        cr_assert_eq(seteuid(0), 0);
+    cr_assert_eq(chmod(s.path, 0666), 0);
+    s.stop_at_ups = 1;
+    s.stop_at_downs = 0;
+    loop_run(s.loop);
+    cr_assert(status->is_up);
+    cr_assert_not(status->is_blocked);
+    fake_free(f);
     scene_close(&s);
 }
 
