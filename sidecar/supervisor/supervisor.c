@@ -127,17 +127,23 @@ static void on_outcome(struct watch *w, int events)
     settle(s);
 }
 
-/* What the last child left in its group would hold sockets and ports of the next one. */
+/*
+ * What the last child left in its group would hold sockets and ports of the next one. The child
+ * itself was reaped; but while a child of ours is in that group, its number cannot be anybody
+ * else's, so the whole group may be killed at once, grandchildren too.
+ */
 static void kill_old_group(struct supervisor *s)
 {
     struct pid_list children = {0};
+    bool is_ours = false;
 
     if (s->group > 0 && reap_has_children() && reap_list(&children) == 0) {
-        for (size_t i = 0; i < children.n; i++) {
-            if (getpgid(children.v[i]) == s->group) {
-                (void)kill(children.v[i], SIGKILL); /* gone by itself: fine */
-            }
+        for (size_t i = 0; i < children.n && !is_ours; i++) {
+            is_ours = getpgid(children.v[i]) == s->group;
         }
+    }
+    if (is_ours) {
+        (void)kill(-s->group, SIGKILL);
     }
     pid_list_release(&children);
 }
