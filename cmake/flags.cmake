@@ -54,7 +54,6 @@ endif()
 if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
   # json-c's loops are statement expressions, which gnu17 has; { "x" } for "the rest is zero" is how our tables are written.
   list(APPEND warnings -Wno-gnu-statement-expression -Wno-missing-field-initializers)
-  target_compile_options(flags_tests INTERFACE -Wno-missing-field-initializers -Wno-string-concatenation) # cut long lines
 endif()
 foreach(flag IN LISTS warnings)
   flag_add(flags_warnings ${flag})
@@ -65,6 +64,9 @@ endforeach()
 # snprintf cuts, that is what it is for; where it would matter, its result is looked at. gcc's guess depends on the optimiser.
 flag_add(flags_warnings -Wno-format-truncation)
 flag_add(flags_tests -Wno-format-truncation)
+if(CMAKE_C_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(flags_tests INTERFACE -Wno-missing-field-initializers -Wno-string-concatenation) # cut long lines
+endif()
 if(WERROR)
   target_compile_options(flags_common INTERFACE -Werror)
 endif()
