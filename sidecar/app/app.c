@@ -22,6 +22,7 @@ static void on_signal(void *arg, const struct signalfd_siginfo *info);
 static void on_in_flight(void *arg, size_t in_flight);
 static void on_restart_pending(void *arg, int64_t drain_seconds);
 static void on_agent_failure(void *arg, const char *sentence);
+static const char *agent_reason(void *arg);
 static struct slice inbound_secret(void *arg);
 static struct slice workspace_token(void *arg);
 static bool control_drain(void *arg, const char *who);
@@ -31,6 +32,7 @@ static const struct proxy_callbacks proxy_callbacks = {
     .on_in_flight = on_in_flight,
     .on_restart_pending = on_restart_pending,
     .on_agent_failure = on_agent_failure,
+    .agent_reason = agent_reason,
     .inbound_secret = inbound_secret,
     .workspace_token = workspace_token,
 };
@@ -220,6 +222,11 @@ static void on_restart_pending(void *arg, int64_t drain_seconds)
     (void)arg;
     log_info("app", "the platform announces a restart in %lld s; work in flight goes on",
              (long long)drain_seconds);
+}
+
+static const char *agent_reason(void *arg)
+{
+    return agent_side_reason(arg);
 }
 
 static void on_agent_failure(void *arg, const char *sentence)

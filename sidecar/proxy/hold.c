@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "proxy/state.h"
 
+#include <errno.h>
+
 #include "base/banned.h"
 
 static void retry_arm(struct proxy *p);
@@ -131,9 +133,12 @@ void hold_on_deadline(struct deadline *d, void *arg)
     struct err err = {0};
 
     p->stats.hold_timeouts_total++;
-    if (u->hold_code)
+    if (u->hold_code) {
         upstream_explain(&p->cfg->agent.address, u->hold_code, &err);
-    pump_fail(u, FAILURE_UNAVAILABLE,
-              u->hold_code ? err.msg
-                           : "the agent has not become ready within forward.hold_timeout");
+    } else {
+        const char *why = p->cb.agent_reason ? p->cb.agent_reason(p->cb_arg) : "";
+        err_set(&err, -ETIMEDOUT, "the agent has not become ready within forward.hold_timeout%s%s",
+                why[0] ? ": " : "", why);
+    }
+    pump_fail(u, FAILURE_UNAVAILABLE, err.msg);
 }

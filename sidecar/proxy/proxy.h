@@ -46,6 +46,8 @@ struct proxy_callbacks {                               /* all may be NULL; calle
     void (*on_restart_pending)(void *arg, int64_t drain_seconds); /* P section 17.5 */
     /* a request could not reach the agent: probe now */
     void (*on_agent_failure)(void *arg, const char *sentence);
+    /* why the agent does not answer, for the 503 of a held request; "" = nothing better to say */
+    const char *(*agent_reason)(void *arg);
     /* empty = none known; borrowed for the call */
     struct slice (*inbound_secret)(void *arg);
     /* to recognise our own bearer; it never reaches the agent */

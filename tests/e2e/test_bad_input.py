@@ -55,15 +55,22 @@ class BadInput(harness.Case):
         self.refused("--control-socket", str(path), words=["c.sock", "another process answers"])
         self.assertTrue(side.is_running())
 
-    @unittest.skipIf(os.geteuid() == 0, "root may connect to every socket")
     def test_agent_socket_not_writable(self):
-        side = self.sidecar(None, "--forward-hold-timeout", "200ms")
+        where = self.sub_dir()
+        (where / "run").mkdir()
+        (where / "state").mkdir()
+        become, program = harness.ordinary_user(where)
         with socket.socket(socket.AF_UNIX) as s:
-            s.bind(str(side.agent_socket))
+            s.bind(str(where / "run/agent.sock"))
+            (where / "run/agent.sock").chmod(0)
             s.listen()
-            side.agent_socket.chmod(0)
-            a = eventually(lambda: (lambda r: r if "0000" in r.text else None)(side.send("x")), "mode and owner are named")
+            side = self.sidecar(None, "--forward-hold-timeout", "200ms", directory=where, preexec=become, program=program)
+            eventually(lambda: "mode 0000" in get(side.admin, "/readyz?verbose").text, "the probe names mode and owner")
+            self.assertRegex(get(side.admin, "/readyz?verbose").text, "owner")
+            a = side.send("x")
             self.assertEqual(a.status, 503)
+            self.assertRegex(a.text, "AGENT_UNAVAILABLE")
+            self.assertRegex(a.text, "agent.sock.*mode 0000 and owner")
 
     def test_commands(self):
         self.refused(command=["/nonexistent"], words=["/nonexistent", "No such file"])

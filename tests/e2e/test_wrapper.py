@@ -1,8 +1,9 @@
 """`run -- COMMAND`: the agent's process, its environment, its end, and the same without a command."""
 import json
 import os
-import pathlib
+import re
 import signal
+import stat
 import time
 import unittest
 
@@ -10,6 +11,7 @@ import harness
 from harness import eventually, example_agent, get, python
 
 SH = "/bin/sh"
+AGENT = harness.SOURCE / "examples/python/agent.py"
 
 
 class Ends(harness.Case):
@@ -195,7 +197,7 @@ class Agents(harness.Case):
 
     def test_an_agent_that_takes_its_time(self):
         side = self.sidecar(None, "--agent-start-timeout", "1s",
-                            command=harness.test_agent("family.py", "slow", "2", str(harness.SOURCE / "examples/python/agent.py")))
+                            command=harness.test_agent("family.py", "slow", "2", str(AGENT)))
         side.wait_probe("startupz")
         self.assertTrue(side.is_probe("readyz", 503))
         held = self.thread(side.send, "patience")
@@ -205,7 +207,28 @@ class Agents(harness.Case):
         self.assertEqual(harness.answer_text(held.result().json), "you said: patience", "the request was held")
 
 
-class OutsideAContainer(harness.Case):
+class OrdinaryUser(harness.Case):
+    """A laptop: no root, no runtime directory from anybody, no container."""
+
+    def test_it_works_and_says_where_its_sockets_are(self):
+        where = self.sub_dir()
+        (where / "run").mkdir()
+        (where / "state").mkdir()
+        become, program = harness.ordinary_user(where)
+        p = self.platform(token="")
+        side = self.sidecar(p, command=["/usr/bin/python3", "-c", AGENT.read_text()], directory=where, preexec=become, program=program,
+                            env={"RUNTIME_DIRECTORY": None, "CONFIGS_DIR": None})
+        side.wait_ready()
+        p.wait_status("online")
+        agent = re.search(r"unix:(/\S+?/agent\.sock)", side.text()).group(1)
+        control = re.search(r"(/\S+?/control\.sock)", side.text()).group(1)
+        self.assertTrue(stat.S_ISSOCK(os.stat(agent).st_mode))
+        self.assertEqual(stat.S_IMODE(os.stat(control).st_mode), 0o600)
+        self.assertEqual(stat.S_IMODE(os.stat(os.path.dirname(control)).st_mode) & 0o077, 0)
+        self.assertEqual([f.name for f in (where / ".molecule" / p.id).iterdir() if "token" in f.name], [".auth_token"])
+        self.assertEqual(harness.answer_text(side.send("x").json), "you said: x")
+        self.assertEqual(side.terminate(), 0)
+
     @unittest.skipIf(os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"), "this is a container")
     def test_defaults_bind_loopback(self):
         code, out, _ = self.sidecar(command=["sleep", "1000"]).command("check-config", "--platform-enabled", "false")

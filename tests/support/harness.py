@@ -505,6 +505,26 @@ class Case(unittest.TestCase):
         return t
 
 
+def ordinary_user(directory):
+    """(preexec, program) for a sidecar that is not root. When we are, it becomes nobody, which gets `directory` and a copy of the binary."""
+    if os.geteuid() != 0:
+        return None, None
+    program = directory / "molecule-sidecar"
+    shutil.copy(SIDECAR, program)
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, 65534, 65534)
+    for path in directory.parents:
+        if path.name.startswith("ms-"):
+            path.chmod(0o755)
+
+    def become():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+    return become, [str(program)]
+
+
 class Background(threading.Thread):
     def __init__(self, fn, args):
         super().__init__(daemon=True)
