@@ -1,4 +1,5 @@
 """An agent that never answers, and many connections: heartbeats stay on time."""
+# ctest: serial
 import json
 import socket
 import time
