@@ -354,6 +354,18 @@ static void as_main_does(void)
     cr_assert_eq(dup2(0, 77), 77, "a descriptor that is not close-on-exec");
 }
 
+/* The ignored signals, but for 32 and 33: those are the C library's own, and test runners may have
+ * left them ignored. */
+static unsigned long long ignored_in(const char *status)
+{
+    unsigned long long set = 0;
+    const char *line = strstr(status, "SigIgn:");
+
+    cr_assert_not_null(line);
+    cr_assert_eq(sscanf(line, "SigIgn: %llx", &set), 1);
+    return set & ~(3ULL << 31);
+}
+
 static void compare_with_and_without(void)
 {
     char *without, *with;
@@ -366,8 +378,8 @@ static void compare_with_and_without(void)
     run("", show_status);
     without = comparable("without");
     with = comparable("with");
-    cr_assert(strstr(without, "SigBlk:\t0000000000000800\nSigIgn:\t0000000000010001"), "%s",
-              without);
+    cr_assert(strstr(without, "SigBlk:\t0000000000000800\n"), "%s", without);
+    cr_assert_eq(ignored_in(without), 0x10001, "%s", without);
     cr_assert_str_eq(with, without);
     free(without);
     free(with);
