@@ -89,6 +89,9 @@ class BadInput(harness.Case):
         self.refused("--config", str(self.dir / "missing.yaml"), words=["missing.yaml", "No such file"])
         self.refused("--platform-token", "abc", words=["token", "MOLECULE_WORKSPACE_TOKEN|token_file"])
 
+    def test_a_budget_that_cannot_be_kept(self):
+        self.refused("--stop-grace", "5s", "--stop-drain-delay", "20s", words=["drain_delay", "20s", "5s"])
+
     def test_all_problems_at_once(self):
         self.refused(config="listen:\n  adress: x\nstop:\n  grace: never\n", words=["adress", "stop.grace"])
 

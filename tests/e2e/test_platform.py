@@ -82,6 +82,32 @@ class Registering(harness.Case):
         self.assertTrue(all(e["org"] == "org-7" for e in p.log()))
 
 
+class Inbound(harness.Case):
+    """Later platforms send the inbound secret with what they push."""
+
+    def start_all(self, *flags):
+        p = self.platform("--send-inbound-secret")
+        side = self.sidecar(p, *FAST, *flags, command=harness.test_agent("mirror.py"), push=True).wait_ready()
+        p.wait_status("online")
+        eventually(lambda: p.send("x").status == 200, "a pushed message arrives")
+        return p, side
+
+    def names(self, answer):
+        return {name.lower() for name, _ in answer.json["headers"]}
+
+    def test_the_secret_is_removed(self):
+        p, side = self.start_all()
+        self.assertNotIn("authorization", self.names(p.send("x")))
+        self.assertIn("authorization", self.names(side.send("x", headers={"Authorization": "Bearer of-somebody"})))
+
+    def test_it_can_be_required(self):
+        p, side = self.start_all("--listen-inbound-auth", "require")
+        self.assertEqual(p.send("x").status, 200)
+        self.assertEqual(side.send("x").status, 401)
+        self.assertEqual(side.send("x", headers={"Authorization": "Bearer wrong"}).status, 401)
+        self.assertEqual(get(side.port, "/agent/card").status in (200, 404), True, "the card is public")
+
+
 class Heartbeats(harness.Case):
     def start_all(self, *flags):
         self.p = self.platform("--rate-limit", "0")

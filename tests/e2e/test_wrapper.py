@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import time
 import unittest
 
@@ -164,6 +165,58 @@ class Family(harness.Case):
         side.wait_ready()
         self.assertEqual(side.metrics()["molecule_sidecar_agent_restarts_total"], 1)
         self.assertEqual(harness.answer_text(side.send("x").json), "you said: x")
+
+
+class FirstProcess(harness.Case):
+    """As PID 1, in a PID namespace of our own."""
+
+    NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+    def inside(self, *flags, command):
+        if subprocess.run([*self.NAMESPACE, "true"], capture_output=True, timeout=10, check=False).returncode != 0:
+            self.skipTest("no PID namespaces here")
+        side = self.sidecar(None, *flags, command=command, program=[*self.NAMESPACE, harness.SIDECAR])
+        side.wait_probe("startupz")
+        (first,) = harness.children(side.pid)
+        return side, first
+
+    def test_orphans_and_term(self):
+        side, first = self.inside(command=harness.test_agent("family.py", "orphans"))
+        side.wait_line("^forked$")
+        eventually(lambda: side.metrics()["molecule_sidecar_reaped_children_total"] >= 5, "five orphans are reaped")
+        eventually(lambda: len(harness.children(first)) == 1, "none is left as a zombie")
+        os.kill(first, signal.SIGTERM)
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_serving_and_the_agents_code(self):
+        side, first = self.inside(command=harness.test_agent("family.py", "code", "42"))
+        side.wait_line("^up$")
+        os.kill(first, signal.SIGTERM)
+        self.assertEqual(side.wait_exit(), 42)
+
+
+class StartTimeout(harness.Case):
+    """An agent that never answers (agent.on_start_timeout)."""
+
+    def test_restart(self):
+        side = self.sidecar(None, "--agent-start-timeout", "300ms", "--agent-on-start-timeout", "restart", "--restart-backoff", "20ms",
+                            command=["/bin/sh", "-c", "echo started; exec sleep 1000"])
+        eventually(lambda: side.out.count("started") >= 2, "it is started again")
+
+    def test_exit(self):
+        side = self.sidecar(None, "--agent-start-timeout", "300ms", "--agent-on-start-timeout", "exit", command=["sleep", "1000"])
+        side.wait_exit()
+        self.assertRegex(side.exit_sentence(), "start_timeout|300ms")
+
+    def test_term_before_the_agent_was_started(self):
+        p = self.platform()
+        p.faults({"path": "", "hang": True})
+        side = self.sidecar(p, "--secrets-start-wait", "60s", command=["sleep", "1000"])
+        eventually(lambda: get(side.admin, "/livez").status == 200, "it lives")
+        begin = time.monotonic()
+        self.assertEqual(side.terminate(), 0)
+        self.assertLess(time.monotonic() - begin, 11)
+        self.assertNotIn("started /", side.text())
 
 
 class Agents(harness.Case):

@@ -468,6 +468,7 @@ class Case(unittest.TestCase):
         for p in self.processes:
             for line in p.err:
                 self.assertNotRegex(line, "ERROR: (Address|Leak)Sanitizer|runtime error:", f"{p.name} was caught by a sanitizer")
+                self.assertNotIn(TOKEN, line, f"{p.name} has written the token")
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def _has_failed(self):
