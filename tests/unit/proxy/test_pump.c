@@ -560,6 +560,50 @@ Test(proxy_pump, an_answer_before_the_end_of_the_request_is_relayed)
     px_stop(&f);
 }
 
+Test(proxy_pump, what_was_refused_before_its_first_byte_goes_out_once_more)
+{
+    struct px f;
+    struct raw client, agent, second;
+
+    px_start(&f, OFF, NULL);
+    px_client(&f, &client);
+    round_trip(&f, &client, &agent, true);
+    /* Shows nothing on our side and makes the next write fail with EPIPE: nothing is delivered. */
+    cr_assert_eq(shutdown(agent.fd, SHUT_RD), 0);
+    round_trip(&f, &client, &second, true);
+    cr_assert_eq(px_stats(&f)->forwarded_total, 2);
+    cr_assert_eq(f.stats.upstream_connects_total, 2);
+    raw_close(&client);
+    raw_close(&agent);
+    raw_close(&second);
+    px_stop(&f);
+}
+
+Test(proxy_pump, an_agent_that_stops_reading_may_still_answer)
+{
+    struct px f;
+    struct raw client, agent;
+    static char piece[300 * 1024];
+
+    px_start(&f, OFF, NULL);
+    px_client(&f, &client);
+    raw_sendz(&client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1048576\r\n\r\n");
+    (void)raw_send_some(&client, (struct slice){piece, sizeof(piece)});
+    px_accept(&f, &agent);
+    cr_assert(raw_until(&agent, "\r\n\r\n"));
+    cr_assert_eq(shutdown(agent.fd, SHUT_RD), 0);
+    (void)raw_send_some(&client, (struct slice){piece, sizeof(piece)});
+    (void)px_stats(&f);
+    raw_sendz(&agent, "HTTP/1.1 429 Slow Down\r\nContent-Length: 4\r\n\r\nslow");
+    cr_assert(raw_until(&client, "\r\n\r\nslow"), "%s", client.p);
+    cr_assert(strstr(client.p, "HTTP/1.1 429 "));
+    cr_assert_eq(px_stats(&f)->forwarded_total, 1, "and is never asked twice");
+    cr_assert(px_nobody_connects(&f, 20));
+    raw_close(&client);
+    raw_close(&agent);
+    px_stop(&f);
+}
+
 /* ---- big bodies, slow readers ---- */
 
 enum { BIG = 16 * 1024 * 1024 };
