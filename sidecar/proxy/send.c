@@ -237,6 +237,9 @@ size_t pump_body(struct pump *u, struct slice bytes)
 {
     struct slice rest = bytes;
 
+    if (u->is_whole) /* a request for the card has gone out without its body: what comes of it now
+                        would be another request on that connection */
+        return bytes.n;
     if (!u->is_write_over && u->state != PUMP_DONE && !u->card && !u->out.p &&
         buf_borrow(&u->out, &u->proxy->blocks) != 0)
         pump_abort(u);

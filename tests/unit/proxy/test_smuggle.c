@@ -1,0 +1,35 @@
+/*
+ * A client that tries to make the agent see a request which was never checked.
+ */
+#include "support/proxy_fixture.h"
+
+#include <criterion/criterion.h>
+
+Test(proxy_smuggle, the_body_of_a_request_for_the_card_never_reaches_the_agent)
+{
+    struct px f;
+    struct raw client, agent;
+
+    px_start(&f, "--platform-enabled", "false", NULL);
+    px_client(&f, &client);
+    raw_sendz(&client, "GET /agent/card HTTP/1.1\r\nHost: a\r\nContent-Length: 54\r\n\r\n");
+    px_accept(&f, &agent);
+    cr_assert(raw_until(&agent, "\r\n\r\n"));
+    cr_assert_eq(raw_count(&agent, "ontent-"), 0, "%s", agent.p);
+    raw_drop(&agent);
+    /* not the card, so the answer is relayed as it comes, and its end has not come yet */
+    raw_sendz(&agent, "HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\nabc");
+    cr_assert(raw_until(&client, "abc"));
+    raw_sendz(&client, "DELETE /everything HTTP/1.1\r\nHost: a\r\nX-Evil: 0123\r\n\r\n");
+    (void)px_stats(&f); /* a turn in which that is read ... */
+    (void)px_stats(&f); /* ... and one after it */
+    raw_sendz(&agent, "def");
+    cr_assert(raw_until(&client, "def"));
+    raw_shut(&client);
+    cr_assert(raw_until_closed(&client));
+    cr_assert(raw_until_closed(&agent)); /* not kept for long, if at all */
+    cr_assert_eq(raw_count(&agent, "DELETE"), 0, "the agent got \"%s\"", agent.p);
+    raw_close(&client);
+    raw_close(&agent);
+    px_stop(&f);
+}
