@@ -123,6 +123,7 @@ class Clients(harness.Case):
             for n, _ in enumerate(harness.stream(side.port, "/", a2a("count 50", "message/stream"))):
                 if n == 3:
                     os.kill(pid, signal.SIGKILL)
+        eventually(lambda: side.agent_pids() and pid not in side.agent_pids(), "a new process")
         side.wait_ready()
         self.assertEqual(answer_text(side.send("x").json), "you said: x")
 
