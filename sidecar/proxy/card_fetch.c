@@ -197,10 +197,8 @@ static bool send_remembered(struct proxy *p, struct exchange *x)
     return true;
 }
 
-bool card_preflight(struct proxy *p, struct exchange *x)
+static void answer_preflight(struct proxy *p, struct exchange *x, struct slice origin)
 {
-    const struct http_request *rq = exchange_request(x);
-    struct slice origin = http_request_value(rq, "origin");
     const struct answer_field fields[] = {
         {"Access-Control-Allow-Origin", origin},
         {"Access-Control-Allow-Methods", SLICE("GET, HEAD")},
@@ -208,14 +206,24 @@ bool card_preflight(struct proxy *p, struct exchange *x)
         {"Vary", SLICE("Origin")},
     };
 
-    if (p->cfg->listen.cors_origins.n == 0 || rq->method != HTTP_OPTIONS ||
-        http_request_value(rq, "access-control-request-method").n == 0 ||
-        route_pick(&p->routes, HTTP_GET, rq->target, rq->path).kind != ROUTE_CARD ||
-        !origin_is_allowed(p, origin))
-        return false;
     proxy_count(p, OUTCOME_LOCAL);
     exchange_note(x, "preflight");
     exchange_answer(x, 204, NULL, fields, sizeof(fields) / sizeof(fields[0]), (struct slice){0});
+}
+
+bool card_preflight(struct proxy *p, struct exchange *x)
+{
+    const struct http_request *rq = exchange_request(x);
+    struct slice origin;
+
+    if (p->cfg->listen.cors_origins.n == 0 || rq->method != HTTP_OPTIONS ||
+        route_pick(&p->routes, HTTP_GET, rq->target, rq->path).kind != ROUTE_CARD ||
+        http_request_value(rq, "access-control-request-method").n == 0)
+        return false;
+    origin = http_request_value(rq, "origin");
+    if (!origin_is_allowed(p, origin))
+        return false;
+    answer_preflight(p, x, origin);
     return true;
 }
 

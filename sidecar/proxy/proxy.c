@@ -149,6 +149,20 @@ void proxy_free(struct proxy *p)
 
 /* ---- counted ---- */
 
+/* An agent that fails differently each time must not fill the log either. */
+static bool may_log(struct proxy *p, bool is_new, int64_t now_ms)
+{
+    int64_t since_ms = now_ms - p->failure_logged_ms;
+
+    if (since_ms >= 1000)
+        p->failure_log_count = 0;
+    if ((!is_new && since_ms < FAILURE_LOG_MS) || p->failure_log_count >= FAILURE_LOG_BURST)
+        return false;
+    p->failure_logged_ms = now_ms;
+    p->failure_log_count++;
+    return true;
+}
+
 void proxy_note_failure(struct proxy *p, const char *sentence)
 {
     struct proxy_stats *s = &p->stats;
@@ -160,10 +174,8 @@ void proxy_note_failure(struct proxy *p, const char *sentence)
     is_new = strncmp(s->last_failure, str_z(&clean), sizeof(s->last_failure)) != 0;
     (void)snprintf(s->last_failure, sizeof(s->last_failure), "%s", str_z(&clean));
     s->last_failure_ms = now_ms;
-    if (is_new || now_ms - p->failure_logged_ms >= FAILURE_LOG_MS) {
-        p->failure_logged_ms = now_ms;
+    if (may_log(p, is_new, now_ms))
         log_warning("proxy", "%s", s->last_failure);
-    }
 }
 
 void proxy_count(struct proxy *p, enum outcome outcome)

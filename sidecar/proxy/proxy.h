@@ -3,10 +3,12 @@
  * come back, byte for byte.
  *
  *   route (route.h, pure)   the card, the platform's own calls, or upstream
- *   hold (hold.h)           while the agent starts or restarts, requests wait, bounded in number
- * and time upstream (upstream.h)   a pooled or fresh connection to the agent pump (pump.h) bytes
- * both ways through bounded buffers; deadlines; keep-alive comments on silent event streams finish
- * counters; the server writes the access line
+ *   hold (hold.c)           while the agent starts or restarts, requests wait, bounded in number
+ *                           and time
+ *   upstream (upstream.h)   a kept or fresh connection to the agent
+ *   pump (pump.c, send.c, answer.c)   bytes both ways through bounded buffers; deadlines;
+ *                           keep-alive comments on silent event streams
+ *   finish                  counters; the server writes the access line
  *
  * The proxy knows no lifecycle: app/ opens and shuts the gate. It is a handler of server/
  * (proxy_handler, ctx = struct proxy). Source: design section 8; A sections 3.6, 4, 5.5, 10; P
@@ -79,7 +81,10 @@ extern const struct handler proxy_handler;
 
 void proxy_set_gate(struct proxy *p, enum proxy_gate gate);
 enum proxy_gate proxy_gate(const struct proxy *p);
-/* draining: answers carry Connection: close; streams that do not belong to work end */
+/*
+ * draining: answers carry Connection: close. Streams all count as work: without reading their
+ * bodies nobody can tell a subscription to a finished task from a running one.
+ */
 void proxy_set_last(struct proxy *p, bool on);
 /* the agent ended: idle connections to it are closed */
 void proxy_drop_upstreams(struct proxy *p);

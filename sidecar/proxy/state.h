@@ -41,6 +41,7 @@ enum {
     HOLD_RETRY_MIN_MS = 10,       /* between two looks for an agent that is not there */
     HOLD_RETRY_MAX_MS = 200,
     FAILURE_LOG_MS = 60 * 1000, /* the same sentence is logged once in this time */
+    FAILURE_LOG_BURST = 5,      /* different ones: so many in a second, the rest is counted only */
 };
 
 enum pump_state {
@@ -145,7 +146,8 @@ struct proxy {
     struct deadline_class hold_class, connect_class, response_class, card_class, comment_class,
         stall_class;
     struct proxy_stats stats;
-    int64_t failure_logged_ms;
+    int64_t failure_logged_ms; /* of the last line, and how many in that second */
+    unsigned failure_log_count;
     struct http_response response;  /* scratch of pump_read */
     char read_buf[PUMP_READ_BYTES]; /* same */
 };
