@@ -132,14 +132,6 @@ class Running(harness.Case):
         self.assertEqual(side.command("stop")[0], 0)
         self.assertEqual(side.wait_exit(), 0)
 
-    def test_a_drain_without_term_goes_back_to_serving_when_the_grace_is_over(self):
-        side = self.sidecar(None, "--stop-grace", "1s", command=example_agent())
-        side.wait_ready()
-        self.assertEqual(side.command("drain", "--wait")[0], 0)
-        side.wait_line("serving again")
-        side.wait_probe("readyz", 200)
-        self.assertEqual(side.send("again").status, 200)
-
     def test_send_says_why_it_failed(self):
         done = run("send", "--url", "http://127.0.0.1:9/", "hello")
         self.assertEqual(done.returncode, 1)

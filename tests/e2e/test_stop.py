@@ -102,19 +102,6 @@ class Stop(harness.Case):
         self.assertTrue(side.is_probe("readyz", 503))
         self.assertEqual(side.terminate(), 0)
 
-    def test_a_drain_that_was_only_a_restart_of_the_agents_container(self):
-        side = self.sidecar(None, "--agent-health-interval", "200ms", "--stop-grace", "30s")
-        agent = self.process("agent", example_agent("agent.py", str(side.agent_socket)))
-        side.wait_ready()
-        code, _, err = side.command("drain", "--wait", "--platform-enabled", "false")
-        self.assertEqual(code, 0, err)
-        self.assertTrue(side.is_probe("readyz", 503))
-        agent.terminate()
-        self.process("agent", example_agent("agent.py", str(side.agent_socket)))
-        side.wait_ready()
-        self.assertEqual(answer_text(side.send("back").json), "you said: back")
-        self.assertEqual(side.terminate(), 0)
-
     def test_a_drain_that_nobody_follows_up_ends(self):
         side = self.agent("--stop-grace", "1500ms")
         self.assertEqual(side.command("drain", "--platform-enabled", "false")[0], 0)
