@@ -328,6 +328,19 @@ int agent_side_open(struct app *a, struct err *err)
     return c->command ? open_supervisor(a, err) : 0;
 }
 
+/* Without a child nobody else would tell that the agent never came, or that its socket is shut to
+ * us. */
+static void on_unanswered(struct timer *t)
+{
+    struct app *a = t->arg;
+    char text[FORMAT_MAX];
+
+    if (!a->agent_ever_answered) {
+        log_warning("agent", "has not answered within %s (agent.start_timeout): %s; waiting on",
+                    format_duration(a->cfg->agent.start_timeout, text), agent_side_reason(a));
+    }
+}
+
 void agent_side_may_start(struct app *a)
 {
     if (a->may_spawn || stopping_is_on(&a->stopping)) {
@@ -338,6 +351,8 @@ void agent_side_may_start(struct app *a)
         supervisor_start(a->supervisor);
     } else if (a->probe) {
         probe_start(a->probe);
+        timer_start(&a->unanswered, a->loop, loop_now_ms(a->loop) + a->cfg->agent.start_timeout,
+                    on_unanswered, a);
     } else {
         agent_is_up(a); /* nothing to wait for: register and beat only */
     }

@@ -109,6 +109,7 @@ static void app_close(struct app *a)
 {
     if (a->loop) {
         timer_stop(&a->watchdog);
+        timer_stop(&a->unanswered);
         stopping_release(&a->stopping);
     }
     probe_free(a->probe);

@@ -73,6 +73,7 @@ struct app {
     int secret_files_pending; /* secrets.mode file: writes the storage thread has not done yet */
 
     struct timer watchdog;
+    struct timer unanswered; /* without a child: agent.start_timeout, said once */
     struct ending ending;
 };
 

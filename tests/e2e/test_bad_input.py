@@ -64,13 +64,14 @@ class BadInput(harness.Case):
             s.bind(str(where / "run/agent.sock"))
             (where / "run/agent.sock").chmod(0)
             s.listen()
-            side = self.sidecar(None, "--forward-hold-timeout", "200ms", directory=where, preexec=become, program=program)
+            side = self.sidecar(None, "--forward-hold-timeout", "200ms", "--agent-start-timeout", "500ms", directory=where, preexec=become, program=program)
             eventually(lambda: "mode 0000" in get(side.admin, "/readyz?verbose").text, "the probe names mode and owner")
             self.assertRegex(get(side.admin, "/readyz?verbose").text, "owner")
             a = side.send("x")
             self.assertEqual(a.status, 503)
             self.assertRegex(a.text, "AGENT_UNAVAILABLE")
             self.assertRegex(a.text, "agent.sock.*mode 0000 and owner")
+            side.wait_line("has not answered within 500ms.*mode 0000 and owner")
 
     def test_commands(self):
         self.refused(command=["/nonexistent"], words=["/nonexistent", "No such file"])
