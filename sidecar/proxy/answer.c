@@ -105,8 +105,7 @@ static void begin_stream(struct pump *u, const struct http_response *r)
     sse_begin(&u->sse);
     exchange_set_stream(u->x, true);
     u->may_comment = may_comment(r);
-    if (u->may_comment)
-        pump_wait(u, &p->comment_class);
+    pump_wait(u, u->may_comment ? &p->comment_class : NULL);
 }
 
 /* How the client sees the end of the body. */
@@ -148,9 +147,10 @@ static void answer_begin(struct pump *u, const struct http_response *r)
     http_body_begin(&u->body, r->framing, r->content_length);
     if (u->card && card_on_head(u, r))
         return;
-    pump_wait(u, NULL);
     if (u->is_whole && u->out_sent == u->out.len)
         pump_out_release(u);
+    /* Streams may be silent for as long as they like; other answers must go on. */
+    pump_wait(u, &u->proxy->response_class);
     relay_head(u, r);
 }
 
@@ -197,6 +197,15 @@ static size_t take_heads(struct pump *u, const char *bytes, size_t n)
 
 /* ---- the body ---- */
 
+/* The client is slow: the server watches over that, the agent is not to blame. */
+static void answer_pause(struct pump *u)
+{
+    u->is_paused = true;
+    if (!u->is_stream)
+        pump_wait(u, NULL);
+    upstream_watch(u->up, u->is_blocked ? WATCH_WRITE : 0);
+}
+
 static void deliver(struct pump *u, struct slice content)
 {
     bool goes_on = true;
@@ -209,8 +218,8 @@ static void deliver(struct pump *u, struct slice content)
     }
     if (u->is_stream)
         sse_feed(&u->sse, content);
-    if (u->may_comment)
-        pump_wait(u, &u->proxy->comment_class);
+    if (u->wait_class)
+        pump_wait(u, u->wait_class); /* from now */
     while (content.n > 0) {
         size_t n = content.n < EXCHANGE_WRITE_MAX ? content.n : EXCHANGE_WRITE_MAX;
 
@@ -218,10 +227,8 @@ static void deliver(struct pump *u, struct slice content)
         content.p += n;
         content.n -= n;
     }
-    if (!goes_on && !u->body.done) {
-        u->is_paused = true;
-        upstream_watch(u->up, u->is_blocked ? WATCH_WRITE : 0);
-    }
+    if (!goes_on && !u->body.done)
+        answer_pause(u);
 }
 
 /*
@@ -352,18 +359,19 @@ void pump_drained(struct pump *u)
     if (!u->is_paused)
         return;
     u->is_paused = false;
-    if (u->up)
-        upstream_watch(u->up, WATCH_READ | (u->is_blocked ? WATCH_WRITE : 0));
+    if (!u->up)
+        return;
+    if (!u->is_stream)
+        pump_wait(u, &u->proxy->response_class);
+    upstream_watch(u->up, WATCH_READ | (u->is_blocked ? WATCH_WRITE : 0));
 }
 
 void answer_comment(struct pump *u)
 {
     if (!u->is_paused && sse_is_boundary(&u->sse) && u->state == PUMP_RELAYING) {
         u->proxy->stats.keepalive_comments_total++;
-        if (!exchange_body(u->x, SLICE(SSE_KEEPALIVE))) {
-            u->is_paused = true;
-            upstream_watch(u->up, u->is_blocked ? WATCH_WRITE : 0);
-        }
+        if (!exchange_body(u->x, SLICE(SSE_KEEPALIVE)))
+            answer_pause(u);
     }
     pump_wait(u, &u->proxy->comment_class);
 }

@@ -204,7 +204,8 @@ void pump_on_wait(struct deadline *d, void *arg)
         pump_connected(u, -ETIMEDOUT);
         return;
     }
-    pump_fail(u, FAILURE_TIMEOUT, NULL);
+    pump_fail(u, FAILURE_TIMEOUT,
+              u->state == PUMP_RELAYING ? "the agent stopped in the middle of its answer" : NULL);
 }
 
 /* The connection, the deadlines and the lists are given back; exchange and counters are not. */

@@ -411,6 +411,40 @@ Test(proxy_pump, a_slow_agent_is_a_504)
     px_stop(&f);
 }
 
+Test(proxy_pump, an_answer_that_stops_half_way_is_cut_and_a_stream_is_not)
+{
+    struct px f;
+    struct raw client, agent;
+
+    px_start(&f, OFF, "--forward-response-timeout", "150ms", "--forward-keepalive-interval", "0",
+             NULL);
+    px_client(&f, &client);
+    raw_sendz(&client, ask);
+    px_accept(&f, &agent);
+    raw_sendz(&agent, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+    cr_assert(raw_until_closed(&client));
+    cr_assert(client.reset && strstr(client.p, "hello"));
+    raw_close(&client);
+    raw_close(&agent);
+    cr_assert_eq(px_stats(&f)->outcome_timeout, 1);
+    px_client(&f, &client);
+    raw_sendz(&client, ask);
+    px_accept(&f, &agent);
+    raw_sendz(&agent, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    cr_assert(raw_until(&client, "data: 1"));
+    {
+        struct pollfd p = {.fd = client.fd, .events = POLLIN};
+
+        cr_assert(raw_until(&client, "data: 1\n\n\r\n"));
+        cr_assert_eq(poll(&p, 1, 400), 0);
+    }
+    raw_sendz(&agent, "data: 2\n\n");
+    cr_assert(raw_until(&client, "data: 2"));
+    raw_close(&client);
+    raw_close(&agent);
+    px_stop(&f);
+}
+
 Test(proxy_pump, a_client_that_goes_takes_its_connection_to_the_agent_along)
 {
     struct px f;
