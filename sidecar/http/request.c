@@ -11,9 +11,12 @@
 
 /* ---- before the head is complete ---- */
 
+/* Empty lines in front, the request line, the fields, the end: the most a good head can have. */
+enum { LINES_MAX = HTTP_EMPTY_LINES_MAX + 1 + HTTP_FIELDS_MAX + 1 };
+
 int http_request_precheck(const char *in, size_t len, struct http_refusal *why)
 {
-    size_t at = 0;
+    size_t at = 0, lines = 0;
     const char *lf, *p;
 
     while (at < len && (in[at] == '\r' || in[at] == '\n'))
@@ -30,6 +33,9 @@ int http_request_precheck(const char *in, size_t len, struct http_refusal *why)
     for (p = in; (lf = memchr(p, '\n', len - (size_t)(p - in))) != NULL; p = lf + 1) {
         if (lf == in || lf[-1] != '\r')
             return head_refuse(why, 400, "a line of the head ends with a bare LF, CRLF is needed");
+        if (++lines > LINES_MAX) /* now: a look at 20,000 short lines for each byte that comes costs
+                                    us more than the byte costs its sender */
+            return head_refuse(why, 431, "the head has too many header lines");
     }
     for (p = in; (p = memchr(p, '\r', len - (size_t)(p - in))) != NULL; p++) {
         if (p + 1 < in + len && p[1] != '\n')

@@ -125,12 +125,13 @@ static void rebase(struct slice *s, const char *from, size_t n, const char *to)
 }
 
 /* The span of bytes that the head's slices point into: from the method to the end of the last
- * field. */
+ * field, or of the target, which is no part of it when the parser had to invent the path of
+ * http://host. */
 static struct slice head_span(const struct http_request *r)
 {
     const char *from = r->method_text.p;
     const char *end = from + r->method_text.n;
-    const struct slice tail[] = {r->target, r->query};
+    const char *host_end = r->host.p ? r->host.p + r->host.n : NULL;
 
     for (size_t i = 0; i < r->field_count; i++) {
         const struct http_field *f = &r->fields[i];
@@ -140,10 +141,10 @@ static struct slice head_span(const struct http_request *r)
         if (f->value.p > end && f->value.p + f->value.n > end)
             end = f->value.p + f->value.n;
     }
-    for (size_t i = 0; i < sizeof(tail) / sizeof(tail[0]) && !r->field_count; i++) {
-        if (tail[i].p > from && tail[i].p + tail[i].n > end)
-            end = tail[i].p + tail[i].n;
-    }
+    if (!r->field_count && host_end)
+        end = host_end;
+    if (!r->field_count && (!host_end || r->target.p == host_end))
+        end = r->target.p + r->target.n;
     return (struct slice){from, (size_t)(end - from)};
 }
 

@@ -74,7 +74,7 @@ static void on_kept(struct timer *t)
 {
     struct job *j = t->arg;
     const struct http_request *r = exchange_request(j->x);
-    struct slice value = http_request_value(r, "x-test");
+    struct slice value = r->path.n > 1 ? http_request_value(r, "x-test") : r->host;
     char text[128];
 
     (void)snprintf(text, sizeof(text), "%.*s %.*s", (int)r->target.n, r->target.p, (int)value.n,
@@ -177,7 +177,7 @@ static void on_request(void *ctx, struct exchange *x)
         exchange_answer_json(x, 403, SLICE("{}"));
     else if (job_is(j, "/collect"))
         exchange_collect(x, 100, collected);
-    else if (job_is(j, "/kept")) {
+    else if (job_is(j, "/kept") || job_is(j, "/")) {
         if (exchange_keep_head(x) != 0)
             abort();
         job_later(j, on_kept, 20);

@@ -8,9 +8,9 @@
  * event per 10 ms, for ever /big    1 MiB, chunked                /two     chunked: two pieces, the
  * second some turns later /abort  chunked: one piece, then exchange_abort() /early  403 without
  * looking at the body /collect  at most 100 bytes, sent back /kept   keeps its head, answers with
- * target and X-Test after some turns /short  promises 10 bytes, finishes after 5   /interim  a 103,
- * then hello    /nothing  204 /close  hello, and the last           /stale-length  Content-Length
- * as a field, with HEAD
+ * target and X-Test after some turns, / does with target and host /short  promises 10 bytes,
+ * finishes after 5   /interim  a 103, then hello    /nothing  204 /close  hello, and the last
+ * /stale-length  Content-Length as a field, with HEAD
  */
 #ifndef SUPPORT_SERVER_FIXTURE_H
 #define SUPPORT_SERVER_FIXTURE_H

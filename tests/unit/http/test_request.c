@@ -441,6 +441,21 @@ Test(http_request, limits_are_exact)
 }
 
 /* However it arrives, the head ends at the same place, and no prefix of a good head is refused. */
+Test(http_request, a_head_of_too_many_lines_is_refused_before_its_end)
+{
+    static const char first[] = "GET / HTTP/1.1\r\n";
+    enum { LINES = HTTP_FIELDS_MAX + 8 };
+    char in[sizeof(first) + 4 * LINES];
+    struct http_refusal why;
+
+    memcpy(in, first, sizeof(first) - 1);
+    for (size_t i = 0; i < LINES; i++)
+        memcpy(in + sizeof(first) - 1 + 4 * i, "a:\r\n", 4);
+    cr_expect_eq(http_request_precheck(in, sizeof(first) - 1 + 4 * HTTP_FIELDS_MAX, &why), 0);
+    cr_expect_eq(http_request_precheck(in, sizeof(first) - 1 + 4 * LINES, &why), -EBADMSG);
+    cr_expect_eq(why.status, 431);
+}
+
 Test(http_request, same_result_cut_at_every_offset)
 {
     static const char in[] = "\r\nPOST /x?y HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nA: "

@@ -293,6 +293,16 @@ static void expect_refusal(const char *text, int status, const char *word)
     cr_expect(raw_until_closed(&r) && r.eof, "%s", text);
 }
 
+Test(server_request, a_kept_head_without_fields_keeps_its_host)
+{
+    raw_sendz(&r, "GET http://a.example HTTP/1.0\r\n\r\n");
+    expect_answer(200, "/ a.example");
+    raw_close(&r);
+    raw_open(&r, &f.at);
+    raw_sendz(&r, "GET / HTTP/1.0\r\n\r\n");
+    expect_answer(200, "/ ");
+}
+
 Test(server_request, refuses_with_a_sentence_and_closes)
 {
     expect_refusal("GET / HTTP/1.1\nHost: h\n\n", 400, "bad_request");
