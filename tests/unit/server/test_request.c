@@ -295,8 +295,14 @@ static void expect_refusal(const char *text, int status, const char *word)
 
 Test(server_request, a_kept_head_without_fields_keeps_its_host)
 {
+    struct raw other;
+
+    raw_open(&other, &f.at);
     raw_sendz(&r, "GET http://a.example HTTP/1.0\r\n\r\n");
+    cr_assert(fixture_wait(&f.began, 1));
+    raw_sendz(&other, "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"); /* is read to the same place */
     expect_answer(200, "/ a.example");
+    raw_close(&other);
     raw_close(&r);
     raw_open(&r, &f.at);
     raw_sendz(&r, "GET / HTTP/1.0\r\n\r\n");
