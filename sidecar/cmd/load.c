@@ -12,14 +12,33 @@
 
 extern char **environ;
 
+void cmd_print_text(FILE *to, struct slice text)
+{
+    char out[ESCAPE_MAX];
+
+    while (text.n > 0) {
+        if (text.p[0] == '\n' || text.p[0] == '\t') {
+            (void)fputc(text.p[0], to);
+            text.p++;
+            text.n--;
+        } else {
+            size_t n = escape_printable(&text, out);
+
+            (void)fwrite(out, 1, n, to);
+        }
+    }
+}
+
 int cmd_fail(int status, const char *fmt, ...)
 {
+    CLEANUP(str_release) struct str sentence = {0};
     va_list ap;
 
-    (void)fputs("molecule-sidecar: ", stderr);
     va_start(ap, fmt);
-    (void)vfprintf(stderr, fmt, ap);
+    str_vaddf(&sentence, fmt, ap);
     va_end(ap);
+    (void)fputs("molecule-sidecar: ", stderr);
+    cmd_print_text(stderr, str_slice(&sentence));
     (void)fputc('\n', stderr);
     return status;
 }

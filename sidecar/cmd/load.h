@@ -8,6 +8,7 @@
 #include "config/config.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 /* One option of a command itself: a flag, or one with a value. */
 struct cmd_option {
@@ -40,7 +41,13 @@ int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size
 int cmd_load_config(struct cmd_args *args, const char *file, struct config **ret,
                     struct config_report *report);
 
-/* "molecule-sidecar: <sentence>" on stderr; returns status. */
+/*
+ * Somebody else's text for a person's terminal: line ends and tabs stay, all other control
+ * characters are shown as \xNN, or an agent could steer the terminal that shows its answer.
+ */
+void cmd_print_text(FILE *to, struct slice text);
+
+/* "molecule-sidecar: <sentence>" on stderr, printed like cmd_print_text(); returns status. */
 int cmd_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

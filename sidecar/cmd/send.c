@@ -43,23 +43,6 @@ struct sending {
 /* ---- reading answers
  * ---------------------------------------------------------------------------------------------- */
 
-static void print_parts(struct sending *s, json_object *holder)
-{
-    json_object *parts = NULL;
-    json_object *text = NULL;
-
-    if (!holder || !json_object_object_get_ex(holder, "parts", &parts) ||
-        !json_object_is_type(parts, json_type_array)) {
-        return;
-    }
-    for (size_t i = 0; i < json_object_array_length(parts); i++) {
-        if (json_object_object_get_ex(json_object_array_get_idx(parts, i), "text", &text)) {
-            (void)printf("%s", json_object_get_string(text));
-            s->said_something = true;
-        }
-    }
-}
-
 static json_object *member(json_object *o, const char *key)
 {
     json_object *v = NULL;
@@ -69,17 +52,36 @@ static json_object *member(json_object *o, const char *key)
                : NULL;
 }
 
+static void print_parts(struct sending *s, json_object *holder)
+{
+    json_object *parts = member(holder, "parts");
+    json_object *text;
+
+    if (!json_object_is_type(parts, json_type_array)) {
+        return;
+    }
+    for (size_t i = 0; i < json_object_array_length(parts); i++) {
+        text = member(json_object_array_get_idx(parts, i), "text");
+        if (text) {
+            cmd_print_text(stdout, slice_of(json_object_get_string(text)));
+            s->said_something = true;
+        }
+    }
+}
+
 /* All the places where an answer's text may stand: a message, a task's artifacts, its status, and
  * the 1.0 wrappers around them. */
 static void print_result(struct sending *s, json_object *r)
 {
     static const char *const wrappers[] = {"message", "task", "statusUpdate", "artifactUpdate"};
     json_object *artifacts = member(r, "artifacts");
+    size_t count =
+        json_object_is_type(artifacts, json_type_array) ? json_object_array_length(artifacts) : 0;
 
     print_parts(s, r);
     print_parts(s, member(r, "artifact"));
     print_parts(s, member(member(r, "status"), "message"));
-    for (size_t i = 0; artifacts && i < json_object_array_length(artifacts); i++) {
+    for (size_t i = 0; i < count; i++) {
         print_parts(s, json_object_array_get_idx(artifacts, i));
     }
     for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++) {

@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WATCH_INTERVAL_MS = 1000 };
@@ -58,82 +59,103 @@ static const char *ago(int64_t ms, char buf[FORMAT_MAX])
     return format_duration(ms >= 1000 ? ms / 1000 * 1000 : ms, buf);
 }
 
-static void print_agent(json_object *o)
+static void print_agent(FILE *to, json_object *o)
 {
     char up[FORMAT_MAX];
 
-    (void)printf("agent      %s at %s", yes(o, "agent", "answers") ? "answers" : "does not answer",
-                 text(o, "agent", "address"));
+    (void)fprintf(to, "agent      %s at %s",
+                  yes(o, "agent", "answers") ? "answers" : "does not answer",
+                  text(o, "agent", "address"));
     if (!yes(o, "agent", "answers")) {
-        (void)printf(" (%s)", text(o, "agent", "reason"));
+        (void)fprintf(to, " (%s)", text(o, "agent", "reason"));
     }
     if (strcmp(text(o, "agent", "mode"), "wrapper") == 0) {
-        (void)printf("\n           process %s, pid %lld, up %s, %lld restarts, last end: %s",
-                     text(o, "agent", "process"), (long long)number(o, "agent", "pid"),
-                     ago(number(o, "agent", "uptime_ms"), up),
-                     (long long)number(o, "agent", "restarts"), text(o, "agent", "last_exit"));
+        (void)fprintf(to, "\n           process %s, pid %lld, up %s, %lld restarts, last end: %s",
+                      text(o, "agent", "process"), (long long)number(o, "agent", "pid"),
+                      ago(number(o, "agent", "uptime_ms"), up),
+                      (long long)number(o, "agent", "restarts"), text(o, "agent", "last_exit"));
     }
-    (void)printf("\n");
+    (void)fprintf(to, "\n");
 }
 
-static void print_activity(json_object *o, const char *name)
+static void print_activity(FILE *to, json_object *o, const char *name)
 {
     json_object *platform = at(o, NULL, "platform");
     char when[FORMAT_MAX];
     int64_t last = number(platform, name, "last_ok_ms_ago");
 
-    (void)printf(
-        "           %-12s %lld ok, %lld failed, last %s%s%s%s\n", name,
+    (void)fprintf(
+        to, "           %-12s %lld ok, %lld failed, last %s%s%s%s\n", name,
         (long long)number(platform, name, "ok"), (long long)number(platform, name, "failed"),
         last < 0 ? "never" : ago(last, when), last < 0 ? "" : " ago",
         number(platform, name, "failures_in_a_row") ? "; now failing: " : "",
         number(platform, name, "failures_in_a_row") ? text(platform, name, "last_error") : "");
 }
 
-static void print_platform(json_object *o)
+static void print_platform(FILE *to, json_object *o)
 {
     static const char *const activities[] = {"register", "heartbeat", "state", "secrets_pull"};
 
     if (!yes(o, "platform", "enabled")) {
-        (void)printf("platform   off (platform.enabled false)\n");
+        (void)fprintf(to, "platform   off (platform.enabled false)\n");
         return;
     }
-    (void)printf("platform   %s at %s, delivery %s, workspace %s\n",
-                 yes(o, "platform", "registered") ? "registered" : "not registered",
-                 text(o, "platform", "url"), text(o, "platform", "delivery"),
-                 text(o, "platform", "workspace_state"));
-    (void)printf("           token from %s, begins %s\n", text(o, "platform", "token_source"),
-                 text(o, "platform", "token_prefix"));
+    (void)fprintf(to, "platform   %s at %s, delivery %s, workspace %s\n",
+                  yes(o, "platform", "registered") ? "registered" : "not registered",
+                  text(o, "platform", "url"), text(o, "platform", "delivery"),
+                  text(o, "platform", "workspace_state"));
+    (void)fprintf(to, "           token from %s, begins %s\n", text(o, "platform", "token_source"),
+                  text(o, "platform", "token_prefix"));
     for (size_t i = 0; i < sizeof(activities) / sizeof(activities[0]); i++) {
-        print_activity(o, activities[i]);
+        print_activity(to, o, activities[i]);
     }
 }
 
-static void print_words(json_object *o)
+static void print_words(FILE *to, json_object *o)
 {
     char t[FORMAT_MAX];
     char u[FORMAT_MAX];
 
-    (void)printf("sidecar    %s, pid %lld, up %s, version %s\n", text(o, NULL, "state"),
-                 (long long)number(o, NULL, "pid"), ago(number(o, NULL, "uptime_ms"), t),
-                 text(o, NULL, "version"));
-    (void)printf("workspace  %s\n", text(o, NULL, "workspace"));
-    print_agent(o);
-    print_platform(o);
-    (void)printf(
+    (void)fprintf(to, "sidecar    %s, pid %lld, up %s, version %s\n", text(o, NULL, "state"),
+                  (long long)number(o, NULL, "pid"), ago(number(o, NULL, "uptime_ms"), t),
+                  text(o, NULL, "version"));
+    (void)fprintf(to, "workspace  %s\n", text(o, NULL, "workspace"));
+    print_agent(to, o);
+    print_platform(to, o);
+    (void)fprintf(
+        to,
         "requests   %lld in flight (%lld streams), %lld held, %lld forwarded, oldest %s; listening "
         "on %s\n",
         (long long)number(o, "forward", "in_flight"), (long long)number(o, "forward", "streams"),
         (long long)number(o, "forward", "held"), (long long)number(o, "forward", "forwarded"),
         ago(number(o, "forward", "oldest_ms"), t), text(o, "forward", "listen"));
     if (strcmp(text(o, "forward", "last_failure"), "-") != 0) {
-        (void)printf("           last failure: %s\n", text(o, "forward", "last_failure"));
+        (void)fprintf(to, "           last failure: %s\n", text(o, "forward", "last_failure"));
     }
-    (void)printf("stop       phase %s, %s of %s left\n", text(o, "stop", "phase"),
-                 ago(number(o, "stop", "left_ms"), t),
-                 format_duration(number(o, "stop", "grace_ms"), u));
-    (void)printf("doors      admin %s, control %s, agent %s\n", text(o, "doors", "admin"),
-                 text(o, "doors", "control"), text(o, "doors", "agent_api"));
+    (void)fprintf(to, "stop       phase %s, %s of %s left\n", text(o, "stop", "phase"),
+                  ago(number(o, "stop", "left_ms"), t),
+                  format_duration(number(o, "stop", "grace_ms"), u));
+    (void)fprintf(to, "doors      admin %s, control %s, agent %s\n", text(o, "doors", "admin"),
+                  text(o, "doors", "control"), text(o, "doors", "agent_api"));
+}
+
+/* Gathered first: reasons and last errors repeat what others have said. */
+static int say(json_object *o)
+{
+    char *p = NULL;
+    size_t n = 0;
+    FILE *to = open_memstream(&p, &n);
+    bool ok = to != NULL;
+
+    if (to) {
+        print_words(to, o);
+        ok = fclose(to) == 0;
+    }
+    if (ok) {
+        cmd_print_text(stdout, (struct slice){p, n});
+    }
+    free(p);
+    return ok ? EXIT_OK : cmd_fail(EXIT_INTERNAL, "out of memory");
 }
 
 static int ask_once(const struct config *cfg, bool as_json)
@@ -152,7 +174,7 @@ static int ask_once(const struct config *cfg, bool as_json)
         json_object *o = json_tokener_parse(str_z(&answer.body));
 
         if (o) {
-            print_words(o);
+            status = say(o);
             json_object_put(o);
         } else {
             status = cmd_fail(EXIT_NO, "what answered at %s is no sidecar of this version",

@@ -110,6 +110,31 @@ class Alone(unittest.TestCase):
                 self.assertIn("no sidecar answers", done.stderr)
 
 
+# each POST gets the next of the arguments, twice
+SAYS = """
+import os, socketserver, sys
+from http.server import BaseHTTPRequestHandler
+class H(BaseHTTPRequestHandler):
+    count = 0
+    def do_GET(self):
+        self.say(b'{"name":"x"}')
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.say(sys.argv[1 + H.count // 2].encode("utf-8", "surrogateescape"))
+        H.count += 1
+    def say(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def address_string(self):
+        return "?"
+    def log_message(self, *_):
+        pass
+socketserver.ThreadingUnixStreamServer(os.environ["MOLECULE_AGENT_SOCKET"], H).serve_forever()
+"""
+
+
 class Running(harness.Case):
     def test_health_status_send_drain_and_stop(self):
         side = self.sidecar(command=example_agent())
@@ -131,6 +156,21 @@ class Running(harness.Case):
         self.assertEqual(side.command("health", "live", "--admin-address", f"127.0.0.1:{side.admin}")[0], 0)
         self.assertEqual(side.command("stop")[0], 0)
         self.assertEqual(side.wait_exit(), 0)
+
+    def test_an_agent_cannot_steer_the_terminal_or_end_the_command(self):
+        """Texts and errors full of escape sequences, and shapes that no A2A answer has."""
+        evil = "\x1b]0;owned\x07\x1b[2J\u009b31mred\r"
+        shapes = [{"parts": [{"text": evil}]}, {"parts": "x", "artifacts": {"a": 1}, "status": []},
+                  {"parts": [1, None, {"text": None}, {"text": {"a": evil}}], "artifacts": [[], 7, {"parts": 3}]}, [evil], 5, None]
+        answers = [json.dumps({"jsonrpc": "2.0", "id": "1", "result": r}, ensure_ascii=i % 2 == 0) for i, r in enumerate(shapes)]
+        answers += [json.dumps({"error": {"message": evil}}), json.dumps({"error": evil}), "[[", '"' + evil + '"']
+        side = self.sidecar(command=harness.python(SAYS, *answers))
+        side.wait_ready()
+        for answer in answers:
+            for stream in ((), ("--stream",)):
+                code, out, err = side.command("send", *stream, "--url", f"http://127.0.0.1:{side.port}/", "x")
+                self.assertIn(code, (0, 1), (answer, err))
+                self.assertNotRegex(out + err, "[\x00-\x08\x0b-\x1f\x7f-\x9f]", answer)
 
     def test_send_says_why_it_failed(self):
         done = run("send", "--url", "http://127.0.0.1:9/", "hello")
