@@ -195,7 +195,8 @@ struct registrar {
     bool wants_register, wants_card; /* to be done; taken back when the call leaves */
     bool sent_register;              /* what the call under way is */
     unsigned denied_age;             /* the bearer that register refused: not again with it */
-    unsigned revoked_age;            /* the bearer after whose revocation we tried once */
+    bool is_revoked;                 /* the register to come follows a revocation */
+    unsigned revoked_age;            /* the bearer after whose revocation we were answered once */
     int64_t retry_cap_ms;            /* of the trouble at hand; 0 = the usual */
     int64_t retry_floor_ms;
     bool poll_warned, card_warned, mode_warned;

@@ -169,6 +169,11 @@ static void on_register_reply(void *arg, const struct reply *r)
 {
     struct platform *p = arg;
 
+    /* Once per token means one answer: trouble, or a verdict that comes in between, is none. */
+    if (p->reg.is_revoked && (r->class == REPLY_OK || r->status == 401)) {
+        p->reg.is_revoked = false;
+        p->reg.revoked_age = r->token_age;
+    }
     if (r->class == REPLY_OK)
         on_registered(p, r);
     else if (r->status == 401)
@@ -452,9 +457,10 @@ void register_on_revoked(struct platform *p)
     if (p->cfg->platform.token_is_explicit || !is_idle || p->is_finishing ||
         p->reg.revoked_age == p->transport.token_age)
         return;
-    p->reg.revoked_age = p->transport.token_age; /* once per token */
     p->reg.wants_register = true;
-    log_warning("platform", "every token of the workspace was revoked, and none was given by the "
-                            "operator: registering once more");
+    if (!p->reg.is_revoked)
+        log_warning("platform", "every token of the workspace was revoked, and none was given by "
+                                "the operator: registering once more");
+    p->reg.is_revoked = true;
     fire(p, REGISTER_REVOKED);
 }

@@ -214,6 +214,24 @@ Test(platform, tokens_revoked_without_an_operators_token_bootstraps_once)
     free(saved);
 }
 
+Test(platform, a_platform_in_trouble_does_not_use_up_the_bootstrap_after_a_revocation)
+{
+    static char none[] = "";
+    char path[256];
+
+    pc->cfg.platform.token = none;
+    pc->cfg.platform.token_is_explicit = false;
+    (void)snprintf(pc->world.token, sizeof(pc->world.token), "first");
+    mkdir(pc->state_dir, 0700);
+    (void)snprintf(path, sizeof(path), "%s/.auth_token", pc->state_dir);
+    case_file(path, "first", 0600);
+    case_start();
+    case_override(REGISTER, 1, 503, NULL, "{}");
+    case_set(revoke_all);
+    UNTIL(is_minted_again);
+    cr_assert_eq(case_since(REGISTER), 2);
+}
+
 static bool beats_refused(void)
 {
     return pc->p->heart.refused >= 3;
