@@ -20,6 +20,7 @@ UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
 UNITTEST_END = re.compile(r"^(?:OK|FAILED)(?: \((.*)\))?\s*$", re.M)
 REPLAY = re.compile(r"^replayed: (\d+) passed, (\d+) failed", re.M)
 SKIPPED = re.compile(r"^(\w+) \(.*\) \.\.\. skipped (.*)$", re.M)
+CLASSES = re.compile(r"^(?:setUp|tearDown)(?:Class|Module) \(.*\) \.\.\. (?:skipped|ERROR)", re.M)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -38,7 +39,8 @@ def count(output, entry_failed):
         bad = int(words.get("failures", 0)) + int(words.get("errors", 0)) + int(words.get("unexpected successes", 0))
         skips = int(words.get("skipped", 0))
         failed, skipped, seen = failed + bad, skipped + skips, True
-        passed += max(0, int(ran[-1]) - bad - skips)
+        outside = len(CLASSES.findall(output))  # unittest counts these as errors and skips, but not as run
+        passed += max(0, int(ran[-1]) - bad - skips + outside)
     for match in REPLAY.finditer(output):
         passed, failed, seen = passed + int(match.group(1)), failed + int(match.group(2)), True
     if entry_failed:

@@ -28,6 +28,10 @@ class Count(unittest.TestCase):
     def test_unittest_subtests_may_fail_more_often_than_tests_ran(self):
         self.assertEqual((0, 4, 0), tally.count("Ran 2 tests in 0.1s\n\nFAILED (failures=4)\n", True))
 
+    def test_skipped_class_takes_nothing_from_the_others(self):
+        text = "setUpClass (t.A) ... skipped 'no npm'\n\nRan 3 tests in 0.1s\n\nOK (skipped=1)\n"
+        self.assertEqual((3, 0, 1), tally.count(text, False))
+
     def test_corpus_replay(self):
         self.assertEqual((7, 0, 0), tally.count("replayed: 7 passed, 0 failed\n", False))
 
