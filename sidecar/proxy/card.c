@@ -11,6 +11,10 @@
 
 #include "base/banned.h"
 
+/* Entries compared with one another, per card: a few milliseconds. 64 usual ones are half of it.
+ */
+enum { TWINS_MAX_BYTES = 2 * 1024 * 1024 };
+
 /* One rewriting of one card. */
 struct edit {
     const struct card_base *base;
@@ -20,7 +24,8 @@ struct edit {
     struct slice promoted_url; /* mapped URL (decoded) that replaces a `url` nobody can reach */
     struct slice promoted_transport; /* its raw token */
     struct str *out;
-    int failed; /* -EBADMSG once an interface list is too long */
+    size_t compared_bytes; /* of entries, looking for twins */
+    int failed;            /* -EBADMSG once an interface list is too long */
 };
 
 /* What to do with a member or element. */
@@ -128,13 +133,16 @@ static bool same_member(struct slice a, struct slice b, const char *name)
     return decode(x, xs, &x) && decode(y, ys, &y) && slice_eq(x, y);
 }
 
-/* Equal for a caller: the same address, binding, version and tenant. */
-static bool same_entry(struct slice a, struct slice b)
+/* Equal for a caller: the same address, binding, version and tenant. A list of the agent's making
+ * must not keep us busy: after TWINS_MAX_BYTES twins stay in. */
+static bool same_entry(struct edit *e, struct slice a, struct slice b)
 {
     static const char *const names[] = {"url", "protocolBinding", "transport", "protocolVersion",
                                         "tenant"};
 
-    if (json_type_of(a) != JSON_OBJECT || json_type_of(b) != JSON_OBJECT)
+    e->compared_bytes += a.n + b.n;
+    if (e->compared_bytes > TWINS_MAX_BYTES || json_type_of(a) != JSON_OBJECT ||
+        json_type_of(b) != JSON_OBJECT)
         return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (!same_member(a, b, names[i]))
@@ -185,7 +193,7 @@ static size_t put_list(struct edit *e, struct slice list, struct str *out)
         if (!str_ok(out))
             return 0;
         for (size_t i = 0; i < kept && !is_twin; i++)
-            is_twin = same_entry((struct slice){out->p + at[i], len[i]},
+            is_twin = same_entry(e, (struct slice){out->p + at[i], len[i]},
                                  (struct slice){out->p + at[kept], len[kept]});
         if (is_twin)
             str_truncate(out, mark);
