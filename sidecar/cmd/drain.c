@@ -37,8 +37,13 @@ static int order(int argc, char **argv, const struct cmd_option *options, size_t
     if (status != 0) {
         return status;
     }
-    if (talk_control(cfg, "POST", *waits ? "/v1/drain?wait" : path,
-                     *waits ? TALK_DRAIN_TIMEOUT_MS : TALK_TIMEOUT_MS, &answer, &err) < 0) {
+    if (talk_several(cfg)) {
+        status = cmd_fail(EXIT_USAGE,
+                          "more than one sidecar runs here; say which one with --control-socket or "
+                          "WORKSPACE_ID: %s",
+                          talk_several(cfg));
+    } else if (talk_control(cfg, "POST", *waits ? "/v1/drain?wait" : path,
+                            *waits ? TALK_DRAIN_TIMEOUT_MS : TALK_TIMEOUT_MS, &answer, &err) < 0) {
         status = cmd_fail(EXIT_NO, "%s", err.msg);
     } else {
         (void)fputs(str_z(&answer.body), stdout);

@@ -25,6 +25,7 @@ static int run_with(const struct config *cfg, const struct config_report *report
                     const struct process_origin *origin)
 {
     struct err err = {0};
+    int status;
 
     log_init(cfg->log.level, cfg->log.format);
     for (size_t i = 0; i < report->warning_count; i++) {
@@ -37,7 +38,9 @@ static int run_with(const struct config *cfg, const struct config_report *report
     if (!cfg->command) {
         origin_drop_privileges();
     }
-    return app_run(cfg, origin);
+    status = app_run(cfg, origin);
+    config_forget_dirs(cfg);
+    return status;
 }
 
 int cmd_run(int argc, char **argv)

@@ -206,6 +206,12 @@ int cmd_status(int argc, char **argv)
     if (status != 0) {
         return status;
     }
+    if (talk_several(cfg)) {
+        (void)cmd_fail(0,
+                       "more than one sidecar runs here, this is the newest; --control-socket or "
+                       "WORKSPACE_ID chooses: %s",
+                       talk_several(cfg));
+    }
     do {
         status = ask_once(cfg, as_json);
     } while (again && status == EXIT_OK && printf("\n") > 0 &&

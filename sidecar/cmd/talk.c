@@ -7,6 +7,7 @@
 #include "client/client.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void keep_answer(void *arg, const struct client_answer *a)
 {
@@ -74,4 +75,11 @@ int talk_control(const struct config *cfg, const char *method, const char *path,
                  cfg->control.socket);
     }
     return r;
+}
+
+const char *talk_several(const struct config *cfg)
+{
+    const char *from = config_origin(cfg, "control.socket");
+
+    return strncmp(from, "default", 7) == 0 ? cfg->facts.several : NULL;
 }

@@ -30,6 +30,10 @@ int talk_control(const struct config *cfg, const char *method, const char *path,
 int talk_endpoint(const struct endpoint *at, const char *method, const char *path,
                   int64_t timeout_ms, struct talk_answer *ret, struct err *err);
 
+/* The control sockets to choose from when more than one sidecar runs here and nothing said which;
+ * else NULL. Borrowed from cfg. */
+const char *talk_several(const struct config *cfg);
+
 /* scheme and authority for a TCP endpoint, "http://127.0.0.1:8000" */
 void talk_base_url(const struct endpoint *at, struct str *out);
 

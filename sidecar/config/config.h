@@ -164,6 +164,7 @@ struct config_facts {
     bool is_container;      /* Kubernetes, or PID 1, or /.dockerenv or /run/.containerenv */
     char *runtime_dir;      /* where our sockets go */
     char *runtime_dir_from; /* why there: "RUNTIME_DIRECTORY", "/run/molecule", ... */
+    char *several;          /* finds_running: the control sockets, when more than one answers */
 };
 
 struct config_origins; /* per key: where its value came from; private to config/ */
@@ -218,7 +219,7 @@ struct config_input {
     /*
      * For commands that only talk to a sidecar that runs already: workspace.id, tokens and files
      * are not asked for, and where the runtime directory depends on the id or pid of the other
-     * process, the one with the newest control socket is taken.
+     * process, the one with the newest control socket that somebody listens on is taken.
      */
     bool finds_running;
 };
@@ -237,6 +238,12 @@ void config_free(struct config *c); /* wipes tokens; NULL is fine */
  * a sentence that names the key.
  */
 int config_prepare_dirs(const struct config *c, struct err *err);
+
+/*
+ * At the end: a runtime directory that is named after our workspace or pid goes again, so that they
+ * do not pile up. Only what is empty; a socket that the agent left in it goes, too.
+ */
+void config_forget_dirs(const struct config *c);
 
 /*
  * What kind of file system state.dir is on, and what of it does not survive: one sentence for the

@@ -112,3 +112,25 @@ int config_prepare_dirs(const struct config *c, struct err *err)
     }
     return rc;
 }
+
+void config_forget_dirs(const struct config *c)
+{
+    static const char *const inner[] = {"agent-api", "state"};
+    const char *from = c->facts.runtime_dir_from;
+    const char *agent = endpoint_unix_path(&c->agent.address);
+    struct stat st;
+
+    if (strcmp(from, "TMPDIR") != 0 && strcmp(from, "XDG_RUNTIME_DIR") != 0)
+        return;
+    if (agent && c->command && is_below(agent, c->facts.runtime_dir) && lstat(agent, &st) == 0 &&
+        S_ISSOCK(st.st_mode))
+        (void)unlink(agent); /* its process is gone; what cannot be removed stays */
+    for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
+        CLEANUP(str_release) struct str path = {0};
+
+        str_addf(&path, "%s/%s", c->facts.runtime_dir, inner[i]);
+        if (path.p)
+            (void)rmdir(path.p); /* not empty: somebody's */
+    }
+    (void)rmdir(c->facts.runtime_dir);
+}

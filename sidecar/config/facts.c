@@ -5,6 +5,7 @@
 #include "config/source.h"
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -87,18 +90,46 @@ static int set_runtime_dir(struct loader *l, struct str *path, const char *from)
 struct running {
     struct str dir;
     struct timespec since; /* of its control socket */
+    struct str sockets;    /* of all */
+    size_t count;
 };
+
+/*
+ * 0 when somebody listens, else -errno: -ECONNREFUSED for what a killed process left behind,
+ * -EACCES for another user's. A full backlog is somebody, too; so is what cannot be asked.
+ */
+static int knock(const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    CLEANUP(fd_cleanup) int fd = -1;
+
+    if (strlen(path) >= sizeof(at.sun_path))
+        return 0;
+    memcpy(at.sun_path, path, strlen(path) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 || errno == EAGAIN)
+        return 0;
+    return -errno;
+}
 
 static void consider(const struct loader *l, struct running *r, const char *dir)
 {
     CLEANUP(str_release) struct str path = {0};
     CLEANUP(free_cleanup) char *full = NULL;
     struct stat st;
+    int rc;
 
     str_addf(&path, "%s/control.sock", dir);
     full = under_root(l, str_z(&path));
     if (!full || stat(full, &st) < 0)
         return;
+    rc = S_ISSOCK(st.st_mode) ? knock(full) : 0;
+    if (rc < 0) {
+        if (rc == -EACCES && r->dir.len == 0)
+            str_addz(&r->dir, dir); /* better than nothing: the sentence will name it */
+        return;
+    }
+    str_addf(&r->sockets, "%s%s", r->count++ > 0 ? ", " : "", str_z(&path));
     if (r->dir.len > 0 &&
         (st.st_mtim.tv_sec < r->since.tv_sec ||
          (st.st_mtim.tv_sec == r->since.tv_sec && st.st_mtim.tv_nsec < r->since.tv_nsec)))
@@ -168,6 +199,9 @@ int facts_runtime_dir(struct loader *l)
         struct running r = {0};
 
         find_running(l, &r, xdg, tmp);
+        if (r.count > 1)
+            l->c->facts.several = str_take(&r.sockets);
+        str_release(&r.sockets);
         if (r.dir.len > 0)
             return set_runtime_dir(l, &r.dir, "a control socket that is there");
         str_release(&r.dir);

@@ -384,6 +384,7 @@ void config_free(struct config *c)
     free(c->origins);
     free(c->facts.runtime_dir);
     free(c->facts.runtime_dir_from);
+    free(c->facts.several);
     free(c);
 }
 

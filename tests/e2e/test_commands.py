@@ -37,6 +37,7 @@ class Alone(unittest.TestCase):
         for args, words in (
             ((), "Usage:"),
             (("rnu",), "did you mean run?"),
+            (("-x",), "there is no command -x\n"),
             (("run", "./agent"), "run -- ./agent"),
             (("run", "--"), "nothing follows --"),
             (("health", "alive"), "started, ready, live, agent"),
@@ -172,10 +173,57 @@ class Running(harness.Case):
                 self.assertIn(code, (0, 1), (answer, err))
                 self.assertNotRegex(out + err, "[\x00-\x08\x0b-\x1f\x7f-\x9f]", answer)
 
+    def start_two(self):
+        """Two of one user that share a TMPDIR and have no workspace: (environment, [older, newer])."""
+        env = {"TMPDIR": str(self.dir), "XDG_RUNTIME_DIR": ""}
+        preexec, program = harness.ordinary_user(self.dir)
+        two = []
+        for _ in range(2):
+            done = subprocess.Popen([*(program or [harness.SIDECAR]), "run", "--platform-enabled", "false",
+                                     "--listen-address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0", "--", "sleep", "1000"],
+                                    env=harness.clean_environment(str(self.dir), env), preexec_fn=preexec, cwd="/",
+                                    stderr=subprocess.DEVNULL)
+            self.addCleanup(done.wait)
+            self.addCleanup(done.kill)
+            two.append(done)
+            harness.eventually(lambda d=done: list(self.dir.glob(f"molecule-*-{d.pid}/control.sock")), "its control socket")
+        self.user = {"preexec_fn": preexec, "env": harness.clean_environment(str(self.dir), env), "capture_output": True,
+                     "text": True, "timeout": 30, "cwd": "/"}
+        self.program = program or [harness.SIDECAR]
+        return two
+
+    def ask(self, *args):
+        return subprocess.run([*self.program, *args], check=False, **self.user)
+
+    def test_a_killed_sidecar_does_not_hide_the_one_that_runs(self):
+        older, newer = self.start_two()
+        newer.kill()
+        newer.wait()
+        done = self.ask("status", "--json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(json.loads(done.stdout)["pid"], older.pid)
+
+    def test_stop_does_not_guess_between_two(self):
+        older, newer = self.start_two()
+        done = self.ask("stop")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("more than one sidecar runs here", done.stderr)
+        for one in (older, newer):
+            self.assertIn(f"-{one.pid}/control.sock", done.stderr)
+            self.assertIsNone(one.poll())
+        self.assertEqual(json.loads(self.ask("status", "--json").stdout)["pid"], newer.pid)
+        socket = next(self.dir.glob(f"molecule-*-{older.pid}/control.sock"))
+        self.assertEqual(self.ask("stop", "--control-socket", str(socket)).returncode, 0)
+        self.assertEqual(older.wait(20), 0)
+        self.assertEqual(list(self.dir.glob(f"molecule-*-{older.pid}")), [], "its directory is gone")
+
     def test_send_says_why_it_failed(self):
         done = run("send", "--url", "http://127.0.0.1:9/", "hello")
         self.assertEqual(done.returncode, 1)
         self.assertIn("127.0.0.1:9", done.stderr)
+        done = run("send", "--listen-address", "127.0.0.1:9", "hello")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("listen.address", done.stderr)
 
 
 if __name__ == "__main__":
