@@ -165,7 +165,8 @@ static int set(struct options *o, enum option_id id, const char *value, struct e
 
 static int unknown(const char *arg, size_t name_len, struct err *err)
 {
-    size_t best = 5; /* edits; farther away is no hint */
+    size_t dashes = name_len >= 2 && strncmp(arg, "--", 2) == 0 ? 2 : 0;
+    size_t best = name_len - dashes < 5 ? name_len - dashes : 5; /* edits; farther is no hint */
     const char *nearest = NULL;
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {

@@ -49,8 +49,9 @@ int cmd_health(int argc, char **argv)
         return EXIT_NO; /* HEALTHCHECK reserves 2 */
     }
     if (talk_endpoint(&cfg->admin.address, "GET", path, TALK_TIMEOUT_MS, &answer, &err) < 0) {
-        status = cmd_fail(EXIT_NO, "no sidecar answers at %s (admin.address): %s",
-                          cfg->admin.address.text, err.msg);
+        status = cmd_fail(
+            EXIT_NO, "no sidecar answers at %s (admin.address; --admin-address names another): %s",
+            cfg->admin.address.text, err.msg);
     } else {
         (void)fputs(str_z(&answer.body), stdout);
         status = answer.status == 200 ? EXIT_OK : EXIT_NO;

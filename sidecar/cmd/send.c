@@ -37,7 +37,8 @@ struct sending {
     bool is_v1;
     bool failed;
     bool said_something;
-    struct str line; /* of the stream, until its end of line */
+    const char *where; /* it goes, for the sentence when nobody answers; NULL: the URL says it */
+    struct str line;   /* of the stream, until its end of line */
 };
 
 /* ---- reading answers
@@ -141,7 +142,7 @@ static void on_done(void *arg, const struct client_answer *a)
 
     if (a->outcome != CLIENT_OK) {
         s->failed = true;
-        (void)cmd_fail(0, "%s", a->error);
+        (void)cmd_fail(0, "%s%s", s->where ? s->where : "", a->error);
         return;
     }
     if (a->status / 100 != 2) {
@@ -268,6 +269,9 @@ int cmd_send(int argc, char **argv)
     if (url) {
         status = send_to(&s, url, NULL, args.words[0]);
     } else if ((status = cmd_load_config(&args, NULL, &cfg, NULL)) == 0) {
+        s.where =
+            "no answer from the sidecar (listen.address; --listen-address or --url names another "
+            "place): ";
         talk_base_url(&cfg->listen.address, &base);
         str_addz(&base, "/");
         status = send_to(&s, str_z(&base), endpoint_unix_path(&cfg->listen.address), args.words[0]);

@@ -63,7 +63,8 @@ static int print_version(void)
 static int unknown_command(const char *name)
 {
     const char *nearest = NULL;
-    size_t best = EDITS_MAX;
+    size_t n = strlen(name);
+    size_t best = name[0] == '-' ? 0 : n < EDITS_MAX ? n : EDITS_MAX;
 
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         size_t d = edit_distance(slice_of(name), slice_of(commands[i].name), best);
@@ -93,7 +94,8 @@ int cmd_main(int argc, char **argv)
         print_help(stdout);
         return EXIT_OK;
     }
-    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 ||
+        strcmp(argv[1], "version") == 0) {
         return print_version();
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {

@@ -95,6 +95,9 @@ const char *schema_nearest_key(struct slice dotted, char buf[CONFIG_KEY_MAX])
         key.p = dot + 1;
         key.n = dotted.n - (size_t)(dot + 1 - dotted.p);
     }
+    /* Only the section is like it: no hint. */
+    if (found && dot && edit_distance(key, slice_of(found->key), key.n) >= key.n)
+        found = NULL;
     for (size_t i = 0; !found && i < config_row_count; i++) {
         if (slice_eq(key, slice_of(config_rows[i].key)))
             found = &config_rows[i];

@@ -22,7 +22,7 @@ struct fs_type {
 };
 
 static const struct fs_type fs_types[] = {
-    {EXT4_SUPER_MAGIC, "ext", FS_DISK},    {XFS_SUPER_MAGIC, "xfs", FS_DISK},
+    {EXT4_SUPER_MAGIC, "ext4", FS_DISK},   {XFS_SUPER_MAGIC, "xfs", FS_DISK},
     {BTRFS_SUPER_MAGIC, "btrfs", FS_DISK}, {0x2FC12FC1UL, "zfs", FS_DISK},
     {F2FS_SUPER_MAGIC, "f2fs", FS_DISK},   {TMPFS_MAGIC, "tmpfs", FS_MEMORY},
     {RAMFS_MAGIC, "ramfs", FS_MEMORY},     {OVERLAYFS_SUPER_MAGIC, "overlay", FS_LAYER},

@@ -3,6 +3,7 @@
  * case; "SECRET" stands for anything that must never be repeated.
  */
 #include "config/config.h"
+#include "config/schema.h"
 #include "support/config_case.h"
 
 #include <criterion/criterion.h>
@@ -410,4 +411,12 @@ Test(config_bad_input, an_open_file_with_a_token_is_worth_a_warning)
     cr_expect(case_has_warning(&k, "so others can read it: chmod 600"), "%s", case_sentences(&k));
     cr_expect_str_eq(k.config->platform.token, "SECRET");
     case_release(&k);
+}
+
+Test(config_bad_input, a_key_that_is_like_none_gets_no_hint)
+{
+    char buf[CONFIG_KEY_MAX];
+
+    cr_assert_null(schema_nearest_key(SLICE("workspace.nme"), buf));
+    cr_assert_str_eq(schema_nearest_key(SLICE("workspace.ids"), buf), "workspace.id");
 }

@@ -117,6 +117,16 @@ Test(options, one_that_is_wrong_is_named)
     cr_assert_not_null(strstr(err.msg, "did you mean --workspace?"));
 }
 
+Test(options, one_that_is_like_none_gets_no_hint)
+{
+    static struct options o;
+    struct err err;
+    char *argv[] = {(char *)"dp", (char *)"--foo", NULL};
+
+    cr_assert_lt(options_parse(2, argv, &o, &err), 0);
+    cr_assert_null(strstr(err.msg, "did you mean"));
+}
+
 Test(options, ids_become_lower_case_and_tokens_stay)
 {
     static struct options o;
