@@ -117,7 +117,9 @@ static void refuse_begins(void *arg)
     if (a->a2a) {
         server_close_idle(a->a2a);
     }
-    log_info("app", "drain: %zu requests in flight, %zu held", ps->in_flight, ps->held);
+    if (ps->in_flight + ps->held > 0) {
+        log_info("app", "drain: waiting for %zu in flight, %zu held", ps->in_flight, ps->held);
+    }
 }
 
 static void parked(void *arg)

@@ -175,8 +175,11 @@ void client_explain(CURL *easy, CURLcode result, const struct client_request *rq
         break;
     case CURLE_SSL_CONNECT_ERROR:
         a->outcome = CLIENT_NOT_SENT;
-        (void)snprintf(a->error, sizeof(a->error), "TLS: no handshake with %s: %.120s", peer->text,
-                       words);
+        (void)snprintf(a->error, sizeof(a->error), "TLS: no handshake with %s: %.120s%s",
+                       peer->text, words,
+                       strstr(words, "wrong version number")
+                           ? " (it seems to speak plain http: write http:// instead of https://?)"
+                           : "");
         return;
     default:
         (void)snprintf(a->error, sizeof(a->error), "the call to %s failed: %.120s", peer->text,

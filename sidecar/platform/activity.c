@@ -5,6 +5,7 @@
 #include "platform/internal.h"
 
 #include "base/clock.h"
+#include "base/parse.h"
 #include "log/log.h"
 
 #include <stdio.h>
@@ -66,6 +67,18 @@ void activity_good(struct activity *a, const struct reply *r)
     s->last_error[0] = '\0';
 }
 
+/* Nobody should wonder why nothing runs yet. */
+static void say_when_the_agent_starts(struct platform *p)
+{
+    char text[FORMAT_MAX];
+
+    if (!p->cfg->command || p->has_said_start_wait)
+        return;
+    p->has_said_start_wait = true;
+    log_info("platform", "the agent starts all the same, at most %s after us (secrets.start_wait)",
+             format_duration(p->cfg->secrets.start_wait, text));
+}
+
 void activity_bad(struct activity *a, const struct reply *r)
 {
     struct activity_status *s = a->status;
@@ -77,10 +90,12 @@ void activity_bad(struct activity *a, const struct reply *r)
     (void)snprintf(s->last_error, sizeof(s->last_error), "%.*s", (int)sizeof(s->last_error) - 1,
                    r->error);
     if (s->failures % FAILURE_LOG_EVERY == 1)
-        log_warning("platform", "%s failed%s: %s", a->name, s->failures > 1 ? " again" : "",
-                    r->error);
+        log_warning("platform", "%s failed%s: %s%s", a->name, s->failures > 1 ? " again" : "",
+                    r->error, r->status == 0 ? " (platform.url); trying on" : "");
     else
         log_debug("platform", "%s failed: %s", a->name, r->error);
+    if (r->status == 0 && !a->p->is_spawned)
+        say_when_the_agent_starts(a->p);
 }
 
 int64_t activity_retry_at(const struct activity *a, const struct reply *r, int64_t cap_ms)

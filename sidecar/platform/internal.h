@@ -273,6 +273,7 @@ struct platform {
     struct list disk_jobs;
     struct timer start_wait;
     bool is_started, is_spawned, is_refused, is_finishing;
+    bool has_said_start_wait; /* that the agent starts without the platform, too */
     /* the end */
     struct call last_call;
     struct timer last_timer;

@@ -158,7 +158,9 @@ static void conclude_removed(struct platform *p, const struct reply *r, const ch
 {
     char why[256];
 
-    (void)snprintf(why, sizeof(why), "the platform has removed workspace %s (%s)",
+    (void)snprintf(why, sizeof(why),
+                   "the platform does not have workspace %s any more (%s); if it never had it, "
+                   "workspace.id is wrong",
                    p->cfg->workspace.id, how);
     activity_good(&p->state.a, r);
     conclude(p, WORKSPACE_REMOVED, why);

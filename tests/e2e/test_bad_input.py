@@ -128,7 +128,16 @@ class BadInput(harness.Case):
         side = self.sidecar(None, "--platform-enabled", "true", "--platform-url", f"http://127.0.0.1:{port}", "--secrets-start-wait", "200ms",
                             command=example_agent(), env={"WORKSPACE_ID": str(uuid.uuid4()), "MOLECULE_WORKSPACE_TOKEN": harness.TOKEN})
         side.wait_ready()
-        side.wait_line(f"127.0.0.1:{port}")
+        side.wait_line(f"127.0.0.1:{port}.*platform.url")
+        side.wait_line("the agent starts all the same, at most 200ms after us")
+
+    def test_https_url_of_a_plain_http_platform(self):
+        platform = self.platform()
+        url = platform.url.replace("http://", "https://")
+        side = self.sidecar(None, "--platform-enabled", "true", "--platform-url", url, "--secrets-start-wait", "200ms",
+                            command=example_agent(), env={"WORKSPACE_ID": str(uuid.uuid4()), "MOLECULE_WORKSPACE_TOKEN": harness.TOKEN})
+        side.wait_ready()
+        side.wait_line("http:// instead of https://")
 
     def test_bad_urls(self):
         p = self.platform()
