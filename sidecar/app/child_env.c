@@ -21,9 +21,16 @@ enum {
         8192, /* variables in all; the kernel's limit on their bytes comes first in practice */
 };
 
-/* Ours alone: the bearer, and what a service manager gave to us and not to the agent. */
-static const char *const kept_back_always[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
-                                               "LISTEN_FDS",    "LISTEN_PID",    "LISTEN_FDNAMES"};
+/* Ours alone: the bearer, the capability to drain us, the proxy's password, and what a service
+ * manager gave to us and not to the agent. */
+static const char *const kept_back_always[] = {"NOTIFY_SOCKET",
+                                               "WATCHDOG_USEC",
+                                               "WATCHDOG_PID",
+                                               "LISTEN_FDS",
+                                               "LISTEN_PID",
+                                               "LISTEN_FDNAMES",
+                                               "MOLECULE_SIDECAR_ADMIN_DRAIN_PATH",
+                                               "MOLECULE_SIDECAR_PLATFORM_PROXY"};
 static const char *const kept_back_token[] = {"MOLECULE_WORKSPACE_TOKEN",
                                               "MOLECULE_WORKSPACE_TOKEN_FILE",
                                               "MOLECULE_API_KEY",

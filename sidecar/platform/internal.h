@@ -249,7 +249,9 @@ void secrets_start(struct platform *p);
 void secrets_stop(struct platform *p);
 void secrets_pull_now(struct platform *p);
 void secrets_release(struct secrets *s); /* wipes */
-/* A flat object of strings, sorted by name. 0, -EBADMSG (not such a thing) or -ENOMEM. */
+/* Members of the map: more than any workspace has, and each new one is compared with the others. */
+enum { SECRETS_MAX = 2048 };
+/* A flat object of strings, sorted by name. 0, -EBADMSG (not such a thing), -E2BIG or -ENOMEM. */
 int secrets_parse(struct slice json, struct secrets *ret);
 
 /* ---- platform.c --------------------------------------------------------------------------------

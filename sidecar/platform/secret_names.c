@@ -30,14 +30,36 @@ static const char *const denied_names[] = {
     "SHELLOPTS",
     "BASHOPTS",
     "PROMPT_COMMAND",
+    "ZDOTDIR",
     "NODE_OPTIONS",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSTARTUP",
-    "PERL5LIB",
-    "PERL5OPT",
+    "NODE_REPL_EXTERNAL_MODULE",
+    "NODE_TLS_REJECT_UNAUTHORIZED",
+    "PERLLIB",
     "RUBYLIB",
     "RUBYOPT",
+    "GEM_HOME",
+    "GEM_PATH",
+    "BUNDLE_GEMFILE",
+    "CLASSPATH",
+    "PHPRC",
+    "PHP_INI_SCAN_DIR",
+    "DOTNET_STARTUP_HOOKS",
+    "GIT_ASKPASS",
+    "GIT_EDITOR",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_PAGER",
+    "GIT_PROXY_COMMAND",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_NO_VERIFY",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "LESSOPEN",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
     "JAVA_TOOL_OPTIONS",
     "_JAVA_OPTIONS",
     "JDK_JAVA_OPTIONS",
@@ -72,8 +94,9 @@ static const char *const denied_names[] = {
 };
 
 /* LD_PRELOAD and its kin; our own variables; what Kubernetes tells. */
-static const char *const denied_prefixes[] = {"LD_", "DYLD_", "MOLECULE_", "KUBERNETES_",
-                                              "BASH_FUNC_"};
+static const char *const denied_prefixes[] = {"LD_",        "DYLD_",     "MOLECULE_", "KUBERNETES_",
+                                              "BASH_FUNC_", "PYTHON",    "PERL5",     "LUA_",
+                                              "CORECLR_",   "GIT_CONFIG"};
 
 bool secret_name_is_exportable(const char *name)
 {

@@ -96,13 +96,14 @@ static int add_member(struct secrets *s, const struct json_iter *it)
 int secrets_parse(struct slice json, struct secrets *ret)
 {
     struct json_iter it;
+    size_t seen = 0;
     int rc = 0;
 
     *ret = (struct secrets){.is_known = true};
     if (json_type_of(slice_trim(json)) != JSON_OBJECT || !json_iter_begin(&it, json))
         return -EBADMSG;
     while (rc == 0 && json_next(&it))
-        rc = add_member(ret, &it);
+        rc = ++seen > SECRETS_MAX ? -E2BIG : add_member(ret, &it);
     if (rc == 0 && it.failed)
         rc = -EBADMSG;
     if (rc < 0)
@@ -215,8 +216,14 @@ static void on_reply(void *arg, const struct reply *r)
             token_refused(p, r->token_age, &p->puller.waiter, on_reread);
         return;
     }
-    if (secrets_parse(r->json, &new) < 0) {
+    int rc = secrets_parse(r->json, &new);
+
+    if (rc == -E2BIG)
+        (void)snprintf(said.error, sizeof(said.error), "the platform sent more than %d secrets",
+                       SECRETS_MAX);
+    else if (rc < 0)
         (void)snprintf(said.error, sizeof(said.error), "the secrets are not a JSON object");
+    if (rc < 0) {
         failed(p, &said, 0);
         return;
     }

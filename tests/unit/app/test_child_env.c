@@ -80,6 +80,22 @@ Test(child_env, a_tcp_agent_gets_its_port_and_no_socket)
     child_env_free(env);
 }
 
+Test(child_env, what_would_let_the_agent_drain_us_or_use_our_proxy_is_kept_back)
+{
+    struct config c = plain_config();
+    char drain[] = "MOLECULE_SIDECAR_ADMIN_DRAIN_PATH=/drain/0123456789abcdef";
+    char proxy[] = "MOLECULE_SIDECAR_PLATFORM_PROXY=http://me:password@proxy:3128";
+    char other[] = "MOLECULE_SIDECAR_LOG_LEVEL=debug";
+    char *mine[] = {drain, proxy, other, NULL};
+
+    c.agent.pass_token = true;
+    char **env = child_env_build(&c, mine, NULL, NULL);
+    cr_assert_null(value_of(env, "MOLECULE_SIDECAR_ADMIN_DRAIN_PATH"));
+    cr_assert_null(value_of(env, "MOLECULE_SIDECAR_PLATFORM_PROXY"));
+    cr_assert_str_eq(value_of(env, "MOLECULE_SIDECAR_LOG_LEVEL"), "debug");
+    child_env_free(env);
+}
+
 Test(child_env, pass_token_gives_the_bearer)
 {
     struct config c = plain_config();

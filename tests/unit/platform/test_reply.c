@@ -1,11 +1,13 @@
 /*
  * What answers mean, without a socket: classes, Retry-After, words; and the names of secrets.
  */
+#include "base/cleanup.h"
 #include "platform/internal.h"
 #include "platform/reply.h"
 #include "platform/secrets.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 static const struct reply_context plain = {
@@ -194,12 +196,34 @@ Test(platform_reply, only_harmless_names_reach_the_environment)
                                       "NOTIFY_SOCKET",
                                       "\xc3\xa4",
                                       "KUBERNETES_PORT",
+                                      "PYTHONBREAKPOINT",
+                                      "LUA_INIT",
+                                      "GIT_SSH_COMMAND",
+                                      "NODE_TLS_REJECT_UNAUTHORIZED",
                                       "WORKSPACE_ID"};
 
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
         cr_assert(secret_name_is_exportable(good[i]), "%s", good[i]);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         cr_assert_not(secret_name_is_exportable(bad[i]), "%s", bad[i]);
+}
+
+Test(platform_reply, a_map_of_too_many_secrets_is_refused)
+{
+    CLEANUP(str_release) struct str json = {0};
+    struct secrets s;
+
+    str_addz(&json, "{\"a\":\"\"");
+    for (int i = 1; i < SECRETS_MAX; i++)
+        str_addf(&json, ",\"k%d\":\"\"", i);
+    str_addz(&json, "}");
+    cr_assert_eq(secrets_parse(str_slice(&json), &s), 0);
+    cr_assert_eq(s.n, SECRETS_MAX);
+    secrets_release(&s);
+    str_truncate(&json, json.len - 1);
+    str_addz(&json, ",\"a\":1}");
+    cr_assert_eq(secrets_parse(str_slice(&json), &s), -E2BIG);
+    cr_assert_eq(s.n, 0);
 }
 
 Test(platform_reply, tokens_are_one_printable_word)
