@@ -242,7 +242,8 @@ void ending_open(struct app *a)
 
 void ending_on_term(struct app *a, const char *what)
 {
-    static const char *const then[] = {"stopping", "not waiting for requests any more",
+    static const char *const then[] = {"stopping (once more: hurry)",
+                                       "not waiting for requests any more (once more: kill)",
                                        "killing the agent"};
     unsigned n = a->stopping.stop_count;
 
@@ -306,13 +307,17 @@ void ending_say(struct app *a, int status)
     const struct ending *e = &a->ending;
     const char *word = e->is_set ? e->word : "stopped";
     const char *by = e->is_set ? e->by : "sidecar";
-    char text[ENDING_TEXT_MAX + 96];
+    const char *killed = e->is_set && a->has_exit && a->last_exit.we_killed_it
+                             ? "; the agent did not end in time and was killed"
+                             : "";
+    char text[ENDING_TEXT_MAX + 160];
     const struct log_field fields[] = {LOG_STR("word", word), LOG_STR("by", by),
                                        LOG_INT("status", status)};
 
-    log_event(LOG_INFO, "app", fields, 3, "ended: %s", e->is_set ? e->why : "no reason was given");
+    log_event(LOG_INFO, "app", fields, 3, "ended: %s%s", e->is_set ? e->why : "no reason was given",
+              killed);
     log_finish(LOG_FINISH_MS);
-    (void)snprintf(text, sizeof(text), "%s: %s (by=%s, exit status %d)\n", word, e->why, by,
-                   status);
+    (void)snprintf(text, sizeof(text), "%s: %s%s (by=%s, exit status %d)\n", word, e->why, killed,
+                   by, status);
     write_termination_log(text);
 }

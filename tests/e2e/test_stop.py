@@ -67,6 +67,7 @@ class Stop(harness.Case):
         side.wait_line("^up$")
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 137)
+        side.wait_line("ended: SIGTERM; the agent did not end in time and was killed")
         self.assertLess(time.monotonic() - begin, 3.3)
 
     def test_the_grace_is_never_passed(self):
