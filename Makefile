@@ -1,7 +1,7 @@
 # The front door; CMake does the work (CMakePresets.json). `make help` lists what there is.
 #
 # Warnings are errors only with WERROR=ON, which CI sets: a newer compiler than ours must not break your build.
-# The packages come from .ci/packages and are installed by .ci/setup, which uses sudo by itself; never run make under sudo.
+# The packages come from .ci/packages and are installed by .ci/setup, which uses sudo by itself; build never under sudo (`sudo make install` builds nothing).
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 WERROR  ?= OFF
 PREFIX  ?= /usr/local
@@ -77,7 +77,9 @@ fuzz: ## each libFuzzer target for FUZZ_SECONDS (60)
 check: ## what CI runs
 	@.ci/run
 
-install: all ## into PREFIX (/usr/local), below DESTDIR if set
+# Builds nothing, so that it may run under sudo after a `make` that did not.
+install: ## what `make` built, into PREFIX (/usr/local), below DESTDIR if set
+	@[ -x build/release/molecule-sidecar ] || { echo "install: build first: make" >&2; exit 1; }
 	cmake --install build/release --prefix "$(PREFIX)"
 
 setup: ## install every package of .ci/packages that is missing
