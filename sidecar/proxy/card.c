@@ -50,6 +50,29 @@ static bool decode(struct slice token, char buf[CARD_URL_MAX + 1], struct slice 
     return true;
 }
 
+/*
+ * Is this the member of that name? For the platform also in other spellings: Go's reader of JSON,
+ * which may be behind it, takes names without regard to case, and U+017F (long s) as an s.
+ */
+static bool key_is(const struct edit *e, struct slice key, const char *name)
+{
+    char buf[CARD_URL_MAX + 1];
+    struct slice text;
+    size_t n = 0;
+
+    if (token_is(key, name))
+        return true;
+    if (!e->for_platform || !decode(key, buf, &text))
+        return false;
+    for (size_t i = 0; i < text.n; i++) {
+        bool is_long_s = text.n - i > 1 && memcmp(buf + i, "\xC5\xBF", 2) == 0;
+
+        buf[n++] = is_long_s ? 's' : buf[i];
+        i += is_long_s;
+    }
+    return slice_eq_nocase((struct slice){buf, n}, slice_of(name));
+}
+
 /* The new value of a URL token into `ret` (decoded). */
 static enum verdict map_url(const struct edit *e, struct slice token, struct str *ret)
 {
@@ -82,7 +105,9 @@ static bool binding_is_reachable(struct slice token)
 /* What the entry's `url` becomes (decoded, in ret when REPLACE), or DROP the entry. */
 static enum verdict judge_entry(const struct edit *e, struct slice entry, struct str *ret)
 {
-    struct slice binding, token;
+    struct slice binding, token, url;
+    char buf[CARD_URL_MAX + 1];
+    enum verdict verdict;
 
     if (json_type_of(entry) != JSON_OBJECT)
         return e->for_platform ? DROP : KEEP;
@@ -97,19 +122,25 @@ static enum verdict judge_entry(const struct edit *e, struct slice entry, struct
         str_add(ret, e->endpoint);
         return REPLACE;
     }
-    return map_url(e, token, ret);
+    verdict = map_url(e, token, ret);
+    if (verdict == KEEP && e->for_platform && decode(token, buf, &url)) {
+        str_add(ret, url); /* and for all other members of that name */
+        return REPLACE;
+    }
+    return verdict;
 }
 
 /* The entry with its URL replaced (every member of that name: readers differ in which they take).
  */
-static void put_entry(struct slice entry, const struct str *url, struct str *out)
+static void put_entry(const struct edit *e, struct slice entry, const struct str *url,
+                      struct str *out)
 {
     const char *from = entry.p;
     struct json_iter it;
 
     if (json_iter_begin(&it, entry)) {
         while (json_next(&it)) {
-            if (!token_is(it.key, "url"))
+            if (!key_is(e, it.key, "url"))
                 continue;
             str_add(out, (struct slice){from, (size_t)(it.value.p - from)});
             str_add_json(out, str_slice(url));
@@ -186,7 +217,7 @@ static size_t put_list(struct edit *e, struct slice list, struct str *out)
         end = it.value.p + it.value.n;
         at[kept] = out->len;
         if (verdict == REPLACE)
-            put_entry(it.value, &url, out);
+            put_entry(e, it.value, &url, out);
         else
             str_add(out, it.value);
         len[kept] = out->len - at[kept];
@@ -232,23 +263,12 @@ static enum verdict judge_url(const struct edit *e, struct slice token, struct s
     return verdict;
 }
 
-static bool key_is_url(const struct edit *e, struct slice key)
-{
-    char buf[CARD_URL_MAX + 1];
-    struct slice name;
-
-    if (token_is(key, "url"))
-        return true;
-    /* some readers of JSON match names without regard to case */
-    return e->for_platform && decode(key, buf, &name) && slice_eq_nocase(name, SLICE("url"));
-}
-
 static enum verdict judge_member(struct edit *e, struct slice key, struct slice value,
                                  struct str *ret)
 {
-    if (key_is_url(e, key))
+    if (key_is(e, key, "url"))
         return judge_url(e, value, ret);
-    if (token_is(key, "additionalInterfaces") || token_is(key, "supportedInterfaces"))
+    if (key_is(e, key, "additionalInterfaces") || key_is(e, key, "supportedInterfaces"))
         return judge_list(e, value, ret);
     if (e->promoted_transport.n > 0 && token_is(key, "preferredTransport")) {
         str_add(ret, e->promoted_transport);

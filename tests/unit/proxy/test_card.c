@@ -360,3 +360,30 @@ Test(proxy_card, many_big_entries_do_not_keep_us_busy)
     ms = (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000;
     cr_assert_lt(ms, 1500, "%ld ms", ms); /* under the sanitizers; it was 4000 */
 }
+
+Test(proxy_card, the_platform_gets_no_address_of_the_agents_in_any_spelling)
+{
+    static const char *const lists[] = {"supportedInterfaces", "SupportedInterfaces",
+                                        "\xC5\xBFupportedinterfaces", "additional\\u0049nterfaces",
+                                        "ADDITIONALINTERFACES"};
+    static const char *const entries[] = {
+        "{\"url\":\"http://evil/\"}", "{\"URL\":\"http://evil/\"}",
+        "{\"url\":\"http://evil/\",\"Url\":\"http://evil/\",\"u\\u0052l\":\"http://evil/\"}",
+        /* one that may stay, and its twins */
+        "{\"url\":\"" BASE "/x\",\"URL\":\"http://evil/\",\"url\":\"http://evil/\"}",
+        "{\"url\":\"http://evil/\",\"url\":\"" BASE "/x\"}"};
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        for (size_t k = 0; k < 3 * sizeof(entries) / sizeof(*entries); k++) {
+            CLEANUP(str_release) struct str card = {0};
+            CLEANUP(str_release) struct str out = {0};
+            struct card_base b = {.url = k % 3 == 0 ? (struct slice){0} : base.url};
+            struct slice endpoint = k % 3 == 1 ? SLICE("https://me/in") : (struct slice){0};
+
+            str_addf(&card, "{\"%s\":[%s],\"name\":\"x\"}", lists[i], entries[k / 3]);
+            cr_assert_eq(card_rewrite_for_platform(str_slice(&card), &b, endpoint, &out, NULL), 0);
+            cr_expect_null(strstr(str_z(&out), "evil"), "%s -> %s", str_z(&card), str_z(&out));
+            cr_expect_eq(json_validate(str_slice(&out)), JSON_OBJECT);
+        }
+    }
+}
