@@ -14,7 +14,7 @@
 
 /* The runtime of a row that register makes for an id nobody knows: a container's, so the staleness
  * sweep passes it by. */
-#define UNKNOWN_RUNTIME "claude-code"
+#define UNKNOWN_RUNTIME "container"
 
 /* `degraded` rules of P section 5.1. */
 enum { DEGRADE_PERCENT = 50, RECOVER_PERCENT = 10, UPTIME_MAX = 2147483647 };

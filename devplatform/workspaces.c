@@ -96,7 +96,7 @@ static void create_fill(struct workspace *ws, struct json_object *o)
     if (field_text(o, "role")[0])
         text_set(&ws->role, field_text(o, "role"));
     text_copy(ws->runtime, sizeof(ws->runtime),
-              slice_of(field_text(o, "runtime")[0] ? field_text(o, "runtime") : "claude-code"));
+              slice_of(field_text(o, "runtime")[0] ? field_text(o, "runtime") : "container"));
     text_copy(ws->url, sizeof(ws->url), slice_of(field_text(o, "url")));
     text_copy(ws->delivery_mode, sizeof(ws->delivery_mode),
               slice_of(field_text(o, "delivery_mode")));
