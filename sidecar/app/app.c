@@ -1,6 +1,6 @@
 /*
- * Opens the modules in order, runs the loop, closes them in reverse. Reads like a table of
- * contents; the work is in the files that app.h lists.
+ * Opens the modules in order, runs the loop, closes them. Reads like a table of contents; the work
+ * is in the files that app.h lists.
  */
 #include "app/app.h"
 
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static void on_signal(void *arg, const struct signalfd_siginfo *info);
-static void on_in_flight(void *arg, size_t in_flight);
+static void on_work(void *arg);
 static void on_restart_pending(void *arg, int64_t drain_seconds);
 static void on_agent_failure(void *arg, const char *sentence);
 static const char *agent_reason(void *arg);
@@ -29,7 +29,7 @@ static bool control_drain(void *arg, const char *who);
 static void control_stop(void *arg, const char *who);
 
 static const struct proxy_callbacks proxy_callbacks = {
-    .on_in_flight = on_in_flight,
+    .on_work = on_work,
     .on_restart_pending = on_restart_pending,
     .on_agent_failure = on_agent_failure,
     .agent_reason = agent_reason,
@@ -105,18 +105,20 @@ static int app_open(struct app *a, struct err *err)
     return 0;
 }
 
+/* Servers first: requests that are still open end here, and each end is told to the others. */
 static void app_close(struct app *a)
 {
     if (a->loop) {
         timer_stop(&a->watchdog);
         timer_stop(&a->unanswered);
+        timer_stop(&a->files_wait);
         stopping_release(&a->stopping);
     }
+    server_free(a->a2a);
+    control_free(a->control);
     probe_free(a->probe);
     supervisor_free(a->supervisor);
     platform_free(a->platform);
-    control_free(a->control);
-    server_free(a->a2a);
     proxy_free(a->proxy);
     curl_io_free(a->curl);
     store_free(a->store);
@@ -205,11 +207,10 @@ static void on_signal(void *arg, const struct signalfd_siginfo *info)
     }
 }
 
-static void on_in_flight(void *arg, size_t in_flight)
+static void on_work(void *arg)
 {
     struct app *a = arg;
 
-    (void)in_flight;
     if (a->platform) {
         platform_work_changed(a->platform);
     }

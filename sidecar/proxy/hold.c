@@ -96,11 +96,15 @@ bool hold_put(struct pump *u, int code)
     u->state = PUMP_HELD;
     u->is_held = true;
     p->stats.held++;
-    if (!u->hold.armed) {
+    bool is_new = !u->hold.armed;
+
+    if (is_new) {
         deadline_start(&p->hold_class, &u->hold);
         p->stats.held_total++;
     }
     retry_arm(p);
+    if (is_new)
+        proxy_work_changed(p); /* last: it may end the request */
     return true;
 }
 

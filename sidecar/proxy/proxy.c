@@ -178,6 +178,12 @@ void proxy_note_failure(struct proxy *p, const char *sentence)
         log_warning("proxy", "%s", s->last_failure);
 }
 
+void proxy_work_changed(struct proxy *p)
+{
+    if (p->cb.on_work)
+        p->cb.on_work(p->cb_arg);
+}
+
 void proxy_count(struct proxy *p, enum outcome outcome)
 {
     struct proxy_stats *s = &p->stats;

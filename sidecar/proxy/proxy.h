@@ -43,8 +43,9 @@ enum proxy_gate {
     PROXY_LOST,
 };
 
-struct proxy_callbacks {                               /* all may be NULL; called from the loop */
-    void (*on_in_flight)(void *arg, size_t in_flight); /* changed */
+struct proxy_callbacks { /* all may be NULL; called from the loop */
+    /* a request began to wait for the agent, reached it, or ended: see in_flight and held */
+    void (*on_work)(void *arg);
     void (*on_restart_pending)(void *arg, int64_t drain_seconds); /* P section 17.5 */
     /* a request could not reach the agent: probe now */
     void (*on_agent_failure)(void *arg, const char *sentence);

@@ -167,8 +167,7 @@ void pump_connected(void *user, int code)
         list_append(&p->flight, &u->flight);
         p->stats.forwarded_total++;
         p->stats.in_flight++;
-        if (p->cb.on_in_flight)
-            p->cb.on_in_flight(p->cb_arg, p->stats.in_flight);
+        proxy_work_changed(p);
     }
     pump_wait(u, u->card ? &p->card_class : &p->response_class);
     pump_flush(u);
@@ -339,9 +338,7 @@ void pump_end(struct pump *u, bool complete)
     } else {
         free(u);
     }
-    if (was_in_flight) {
+    if (was_in_flight)
         p->stats.in_flight--;
-        if (p->cb.on_in_flight)
-            p->cb.on_in_flight(p->cb_arg, p->stats.in_flight);
-    }
+    proxy_work_changed(p);
 }

@@ -156,6 +156,7 @@ struct proxy {
 /* Remember, tell app/, and log (not more often than FAILURE_LOG_MS for one sentence). */
 void proxy_note_failure(struct proxy *p, const char *sentence);
 void proxy_count(struct proxy *p, enum outcome outcome);
+void proxy_work_changed(struct proxy *p); /* tells app/ */
 /* One of our own error answers (A section 5.5); nothing may have been answered yet. */
 void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence, bool is_json_rpc,
                         struct slice id);

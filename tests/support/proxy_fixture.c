@@ -27,12 +27,11 @@ static void die(const char *what, const char *why)
 
 /* ---- what app/ would do ---- */
 
-static void on_in_flight(void *arg, size_t in_flight)
+static void on_work(void *arg)
 {
     struct px *f = arg;
 
-    (void)in_flight;
-    f->in_flight_calls++;
+    f->work_calls++;
 }
 
 static void on_restart_pending(void *arg, int64_t seconds)
@@ -65,7 +64,7 @@ static struct slice get_token(void *arg)
 }
 
 static const struct proxy_callbacks callbacks = {
-    .on_in_flight = on_in_flight,
+    .on_work = on_work,
     .on_restart_pending = on_restart_pending,
     .on_agent_failure = on_agent_failure,
     .inbound_secret = get_secret,

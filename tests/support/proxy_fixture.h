@@ -39,7 +39,7 @@ struct px {
     struct str platform_card; /* filled by px_platform_card() */
     /* what app/ would know */
     const char *inbound_secret, *workspace_token;
-    volatile int in_flight_calls, failures;
+    volatile int work_calls, failures;
     volatile long restart_seconds;
 };
 

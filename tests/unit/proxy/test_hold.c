@@ -136,6 +136,9 @@ Test(proxy_hold, waiting_has_an_end)
     cr_assert_eq(px_stats(&f)->hold_timeouts_total, 3);
     cr_assert_eq(f.stats.outcome_agent_unavailable, 3);
     cr_assert_eq(f.stats.held, 0);
+    cr_assert_eq(f.work_calls, 6,
+                 "each told when it began to wait and when it ended: who drains "
+                 "waits for these");
     cr_assert_gt(window_failure_rate(&f.stats.agent_window, f.stats.last_failure_ms), 0.9);
     raw_close(&client);
     px_listen(&f);

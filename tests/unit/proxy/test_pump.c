@@ -56,7 +56,7 @@ Test(proxy_pump, the_agent_gets_a_generated_head_and_the_client_the_agents_bytes
     px_wait_stat(&f, outcome_ok, 1);
     cr_assert_eq(f.stats.in_flight, 0);
     cr_assert_eq(f.stats.forwarded_total, 1);
-    cr_assert_eq(f.in_flight_calls, 2);
+    cr_assert_eq(f.work_calls, 2);
     px_stop(&f);
 }
 
