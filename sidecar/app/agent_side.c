@@ -109,7 +109,7 @@ static void on_down(void *arg, const char *why)
     struct app *a = arg;
 
     a->agent_answers = false;
-    a->agent_left = stopping_is_on(&a->stopping);
+    a->agent_left = stopping_is_on(&a->stopping) && !a->supervisor && agent_side_is_gone_now(a);
     log_warning("agent", "does not answer: %s", why);
     if (a->supervisor) {
         supervisor_mark_unready(a->supervisor);
@@ -341,11 +341,14 @@ static void on_unanswered(struct timer *t)
     }
 }
 
-void agent_side_may_start(struct app *a)
+void agent_side_try_start(struct app *a)
 {
-    if (a->may_spawn || stopping_is_on(&a->stopping)) {
+    bool waits_for_files = a->secret_files_pending > 0 && a->files_wait.armed;
+
+    if (!a->start_is_due || a->may_spawn || stopping_is_on(&a->stopping) || waits_for_files) {
         return;
     }
+    timer_stop(&a->files_wait);
     a->may_spawn = true;
     if (a->supervisor) {
         supervisor_start(a->supervisor);
@@ -356,6 +359,25 @@ void agent_side_may_start(struct app *a)
     } else {
         agent_is_up(a); /* nothing to wait for: register and beat only */
     }
+}
+
+static void on_files_late(struct timer *t)
+{
+    struct app *a = t->arg;
+
+    log_warning("agent", "starting without waiting longer for %d secret files (secrets.start_wait)",
+                a->secret_files_pending);
+    agent_side_try_start(a);
+}
+
+void agent_side_may_start(struct app *a)
+{
+    a->start_is_due = true;
+    if (a->secret_files_pending > 0) { /* a disk can hang */
+        timer_start(&a->files_wait, a->loop, loop_now_ms(a->loop) + a->cfg->secrets.start_wait,
+                    on_files_late, a);
+    }
+    agent_side_try_start(a);
 }
 
 void agent_side_child_signal(struct app *a, int signo)

@@ -29,13 +29,13 @@ enum {
  * ------------------------------------------------------------------------------------------------------------
  */
 
-void ending_because(struct app *a, const char *word, const char *by, const char *fmt, ...)
+bool ending_because(struct app *a, const char *word, const char *by, const char *fmt, ...)
 {
     struct ending *e = &a->ending;
     va_list ap;
 
     if (e->is_set) {
-        return; /* the first cause is the cause */
+        return false;
     }
     e->is_set = true;
     e->word = word;
@@ -43,6 +43,7 @@ void ending_because(struct app *a, const char *word, const char *by, const char 
     va_start(ap, fmt);
     (void)vsnprintf(e->why, sizeof(e->why), fmt, ap);
     va_end(ap);
+    return true;
 }
 
 void ending_force_status(struct app *a, int status)
@@ -147,6 +148,7 @@ static void resumed(void *arg)
     if (a->agent_answers) {
         app_life(a, LIFE_AGENT_UP);
     }
+    agent_side_try_start(a); /* a drain that came before the first start */
 }
 
 static void agent_stop(void *arg, int64_t grace_ms)
@@ -173,6 +175,7 @@ static void agent_kill(void *arg)
 
     if (a->supervisor) {
         log_warning("agent", "SIGKILL now");
+        a->was_killed = true;
         supervisor_kill(a->supervisor);
     }
 }
@@ -197,6 +200,7 @@ static void finish(void *arg, int64_t budget_ms)
     struct app *a = arg;
 
     app_life(a, LIFE_TERMINATE);
+    control_drain_done(a->control, true); /* asked for after the agent had its signal */
     proxy_fail_in_flight(a->proxy);
     if (a->a2a) {
         server_stop_accepting(a->a2a);
@@ -281,7 +285,13 @@ int ending_status(const struct app *a)
 {
     int status;
 
-    if (a->ending.is_forced || !a->has_exit) {
+    if (a->ending.is_forced) {
+        return a->ending.own_status;
+    }
+    if (a->supervisor && supervisor_status(a->supervisor)->pid > 0) {
+        return EXIT_KILLED; /* the budget was over: its KILL is on the way, nobody waits for it */
+    }
+    if (!a->has_exit) {
         return a->ending.own_status;
     }
     status = exit_status_of(&a->last_exit, a->cfg->stop.signal);
@@ -307,9 +317,9 @@ void ending_say(struct app *a, int status)
     const struct ending *e = &a->ending;
     const char *word = e->is_set ? e->word : "stopped";
     const char *by = e->is_set ? e->by : "sidecar";
-    const char *killed = e->is_set && a->has_exit && a->last_exit.we_killed_it
-                             ? "; the agent did not end in time and was killed"
-                             : "";
+    bool was_killed = a->was_killed || (a->has_exit && a->last_exit.we_killed_it);
+    const char *killed =
+        e->is_set && was_killed ? "; the agent did not end in time and was killed" : "";
     char text[ENDING_TEXT_MAX + 160];
     const struct log_field fields[] = {LOG_STR("word", word), LOG_STR("by", by),
                                        LOG_INT("status", status)};

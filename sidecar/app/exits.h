@@ -11,6 +11,7 @@ enum exit_status {
     EXIT_USAGE = 2,     /* usage or configuration, also an agent command that cannot be executed */
     EXIT_REFUSED = 3,   /* the platform refused the registration */
     EXIT_INTERNAL = 70, /* ours: out of memory, a kernel refusal */
+    EXIT_KILLED = 137,  /* we had to kill the agent; as a shell says it: 128 + SIGKILL */
 };
 
 #endif

@@ -38,7 +38,7 @@ struct app {
     const struct config *cfg;
     const struct process_origin *origin;
 
-    /* the modules, in the order they are opened; closed in reverse */
+    /* the modules, in the order they are opened */
     struct loop *loop;
     struct notify *notify;
     struct signals *signals;
@@ -56,7 +56,8 @@ struct app {
     enum life_state life;
     int64_t started_ms;
 
-    bool may_spawn;     /* token and secrets are settled */
+    bool start_is_due;  /* token and secrets are settled */
+    bool may_spawn;     /* and their files written: the agent was started, or is looked for */
     bool was_spawned;   /* the child, at least once */
     bool agent_answers; /* as the probe says; true without a probe once spawned */
     bool agent_ever_answered;
@@ -65,14 +66,16 @@ struct app {
     bool was_ready;     /* READY=1 was sent */
     bool start_timed_out;
     bool has_terminal; /* a controlling one, at start: SIGHUP is a stop then */
-    bool agent_left; /* it stopped answering since the drain began: a new one that answers means it
-                        was only restarted */
+    bool agent_left;   /* without a child: nobody listened at its address since the drain began: one
+                          that answers means it was only restarted. A busy one is not a new one */
+    bool was_killed;   /* by us, before its grace was over or at the end of the budget */
     bool has_exit;
     struct child_exit last_exit;
     enum workspace_state workspace;
     int secret_files_pending; /* secrets.mode file: writes the storage thread has not done yet */
 
     struct timer watchdog;
+    struct timer files_wait; /* for secret_files_pending, before the first start */
     struct timer unanswered; /* without a child: agent.start_timeout, said once */
     struct ending ending;
 };
@@ -83,11 +86,13 @@ void app_tell_status(struct app *a);             /* STATUS= line */
 
 /* agent_side.c */
 int agent_side_open(struct app *a, struct err *err);
-void agent_side_may_start(struct app *a); /* token and secrets are settled: spawn or probe */
+void agent_side_may_start(struct app *a); /* token and secrets are settled: spawn or probe, once
+                                             secret files are written and unless we drain */
+void agent_side_try_start(struct app *a); /* what it waited for has changed */
 void agent_side_gate(struct app *a);      /* derive the proxy's gate from all we know */
 void agent_side_child_signal(struct app *a, int signo);
 bool agent_side_is_gone_now(const struct app *a); /* sidecar mode: nobody listens at its address any
-                                                     more; asks the kernel, used once at a stop */
+                                                     more; asks the kernel, only while we stop */
 const char *agent_side_reason(const struct app *a); /* why the agent does not answer; "" */
 
 /* platform_side.c */
@@ -97,9 +102,10 @@ void platform_side_hold(struct app *a, bool on);
 
 /* ending.c */
 void ending_open(struct app *a);
-void ending_because(struct app *a, const char *word, const char *by, const char *fmt, ...)
+/* The first cause is the cause: later ones are not noted, and false is returned. */
+bool ending_because(struct app *a, const char *word, const char *by, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-void ending_force_status(struct app *a, int status);
+void ending_force_status(struct app *a, int status);  /* only by whoever was the cause */
 void ending_on_term(struct app *a, const char *what); /* TERM, INT, stop */
 bool ending_on_drain(struct app *a, const char *who); /* true: drained already */
 int ending_status(const struct app *a);               /* the exit status */

@@ -77,6 +77,15 @@ void platform_side_hold(struct app *a, bool on)
     }
 }
 
+/* Of a stop that is already under way, neither the cause nor the status is changed. */
+static void end_with(struct app *a, int status, const char *word, const char *why)
+{
+    if (ending_because(a, word, "sidecar", "%s", why)) {
+        ending_force_status(a, status);
+    }
+    stopping_end(&a->stopping);
+}
+
 static void on_paused(struct app *a, const char *why)
 {
     switch (a->cfg->platform.on_paused) {
@@ -88,12 +97,10 @@ static void on_paused(struct app *a, const char *why)
     case ON_PAUSED_FORWARD:
         log_warning("app", "the workspace is paused (%s); serving on (platform.on_paused: forward)",
                     why);
+        platform_side_hold(a, false); /* it may have been held as removed before */
         break;
     case ON_PAUSED_EXIT:
-        ending_because(a, "paused", "sidecar",
-                       "the workspace is paused (platform.on_paused: exit)");
-        ending_force_status(a, EXIT_OK);
-        stopping_end(&a->stopping);
+        end_with(a, EXIT_OK, "paused", "the workspace is paused (platform.on_paused: exit)");
         break;
     }
 }
@@ -101,10 +108,7 @@ static void on_paused(struct app *a, const char *why)
 static void on_removed(struct app *a, const char *why)
 {
     if (a->cfg->platform.on_removed == ON_REMOVED_EXIT) {
-        ending_because(a, "removed", "sidecar",
-                       "the workspace was removed (platform.on_removed: exit)");
-        ending_force_status(a, EXIT_OK);
-        stopping_end(&a->stopping);
+        end_with(a, EXIT_OK, "removed", "the workspace was removed (platform.on_removed: exit)");
         return;
     }
     log_warning(
@@ -142,6 +146,9 @@ static void on_secret_written(void *arg, int code, const char *message)
     if (code < 0) {
         log_error("app", "cannot write a secret's file: %s", message);
     }
+    if (a->secret_files_pending == 0) {
+        agent_side_try_start(a);
+    }
 }
 
 /* secrets.mode file: one file per secret, 0600, in secrets.dir. */
@@ -174,7 +181,10 @@ static void on_secrets(void *arg, const struct secrets *s, bool is_first)
     if (is_first && !a->was_spawned) {
         return; /* the first start has them */
     }
-    switch (a->cfg->secrets.on_change) {
+    if (stopping_is_on(&a->stopping)) {
+        return; /* a signal now would be taken for part of the stop */
+    }
+    switch (a->supervisor ? a->cfg->secrets.on_change : SECRETS_CHANGE_NONE) {
     case SECRETS_CHANGE_NONE:
         log_info(
             "app",
@@ -182,15 +192,11 @@ static void on_secrets(void *arg, const struct secrets *s, bool is_first)
         break;
     case SECRETS_CHANGE_RESTART:
         log_info("app", "secrets changed: starting the agent again (secrets.on_change: restart)");
-        if (a->supervisor && !stopping_is_on(&a->stopping)) {
-            supervisor_restart(a->supervisor, a->budget.agent_grace);
-        }
+        supervisor_restart(a->supervisor, a->budget.agent_grace);
         break;
     case SECRETS_CHANGE_SIGNAL:
         log_info("app", "secrets changed: signalling the agent (secrets.on_change: signal)");
-        if (a->supervisor) {
-            supervisor_signal(a->supervisor, a->cfg->secrets.signal);
-        }
+        supervisor_signal(a->supervisor, a->cfg->secrets.signal);
         break;
     }
 }
@@ -202,9 +208,7 @@ static void on_refused(void *arg, const char *why)
     if (a->was_spawned) {
         return; /* the agent runs: an outage of trust is not its end */
     }
-    ending_because(a, "stopped", "sidecar", "%s", why);
-    ending_force_status(a, EXIT_REFUSED);
-    stopping_end(&a->stopping);
+    end_with(a, EXIT_REFUSED, "stopped", why);
 }
 
 static void on_max_iterations(void *arg)

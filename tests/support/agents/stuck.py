@@ -1,7 +1,9 @@
-"""An agent whose health check answers and whose handler never does."""
+"""An agent whose health check answers and whose handler never does. `stuck.py ignore` ignores TERM, too."""
 import http.server
 import os
+import signal
 import socketserver
+import sys
 import threading
 
 
@@ -26,4 +28,6 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 128
 
 
+if "ignore" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 Server(os.environ["MOLECULE_AGENT_SOCKET"], Handler).serve_forever()
