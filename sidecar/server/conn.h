@@ -36,8 +36,9 @@ enum {
     SERVER_BACKLOG = 1024,        /* connections the kernel holds for us while accepting pauses */
     SERVER_ACCEPT_BATCH = 64,     /* per turn, so that a flood does not starve who is already in */
     SERVER_ACCEPT_RETRY_MS = 100, /* after running out of descriptors or memory */
-    SERVER_KEEP_BLOCKS = 16,      /* free blocks of each pool kept warm */
-    SERVER_IN_MIN = 16 * 1024,    /* bytes read at once, whatever max_head says */
+    SERVER_YIELD_MS = 1000,  /* without a whole head: at the cap it goes when somebody else waits */
+    SERVER_KEEP_BLOCKS = 16, /* free blocks of each pool kept warm */
+    SERVER_IN_MIN = 16 * 1024,          /* bytes read at once, whatever max_head says */
     SERVER_ANSWER_HEAD_MAX = 72 * 1024, /* an agent's head of 64 KiB and what we add */
     SERVER_OUT_BYTES = SERVER_ANSWER_HEAD_MAX + EXCHANGE_WRITE_MAX + 1024, /* one block of output */
     SERVER_CORK_BYTES = 16 * 1024, /* pieces up to this leave together at the end of the turn */

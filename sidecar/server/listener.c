@@ -1,6 +1,7 @@
 /*
- * Accepting: in batches, up to the cap, and not at all for a moment when descriptors run out. Who
- * may connect to a Unix socket is decided here.
+ * Accepting: in batches, up to the cap, and not at all for a moment when descriptors run out. At
+ * the cap those who say nothing yield to those who wait. Who may connect to a Unix socket is
+ * decided here.
  */
 #include "server/conn.h"
 
@@ -120,6 +121,37 @@ static bool accept_one(struct server *s)
     return true;
 }
 
+/* The one of a class that is silent for the longest time, if that is long enough. */
+static bool close_silent(struct server *s, struct deadline_class *class)
+{
+    struct list *first = list_first(&class->waiting); /* in order of their start */
+    struct deadline *d;
+    struct conn *c;
+    char byte;
+
+    if (!first)
+        return false;
+    d = container_of(first, struct deadline, node);
+    c = container_of(d, struct conn, deadline);
+    if (loop_now_ms(s->loop) - (d->at_ms - class->duration_ms) < SERVER_YIELD_MS)
+        return false;
+    if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 && !c->in.len)
+        return false; /* it has just begun to speak */
+    conn_close(c);
+    return true;
+}
+
+/* Full, and somebody waits. Else whoever opens all the connections there may be, and sends nothing
+ * on them, would keep out a probe, and a pod whose probes fail is killed. */
+static void listener_full(struct server *s)
+{
+    s->stats.accept_paused_total++;
+    listener_watch(s, false); /* until the end of this turn when one of them yields */
+    if (!close_silent(s, &s->idle_class) && !close_silent(s, &s->head_class))
+        timer_start(&s->accept_timer, s->loop, loop_now_ms(s->loop) + SERVER_ACCEPT_RETRY_MS,
+                    on_accept_timer, s);
+}
+
 static void listener_on_accept(struct watch *w, int events)
 {
     struct server *s = w->arg;
@@ -127,8 +159,7 @@ static void listener_on_accept(struct watch *w, int events)
     (void)events;
     for (int i = 0; i < SERVER_ACCEPT_BATCH; i++) {
         if (s->stats.connections >= s->cfg.max_connections) {
-            s->stats.accept_paused_total++;
-            listener_watch(s, false);
+            listener_full(s);
             return;
         }
         if (!accept_one(s))
@@ -138,8 +169,11 @@ static void listener_on_accept(struct watch *w, int events)
 
 void listener_on_room(struct server *s)
 {
-    if (s->accept_is_off && !s->accept_timer.armed && s->stats.connections < s->cfg.max_connections)
-        listener_watch(s, true);
+    if (!s->accept_is_off || s->stats.connections >= s->cfg.max_connections ||
+        (s->accept_timer.armed && s->accept_is_starved))
+        return;
+    timer_stop(&s->accept_timer);
+    listener_watch(s, true);
 }
 
 int listener_start(struct server *s, struct err *err)

@@ -72,7 +72,8 @@ struct server_config {
     /* Unix sockets: peers that may connect (SO_PEERCRED); NULL = no check. Borrowed */
     const uid_t *allow_uids;
     size_t allow_uid_count;
-    size_t max_connections; /* accepting pauses above */
+    /* accepting pauses above, until one closes or has sent no whole head for a second */
+    size_t max_connections;
     size_t max_head_bytes;
     int64_t max_body_bytes;   /* 413; 0 = no limit */
     int64_t head_timeout_ms;  /* from the first byte (or accept) to a complete head: 408 */

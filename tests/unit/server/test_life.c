@@ -314,6 +314,36 @@ Test(server_life, over_the_cap_a_client_waits_until_there_is_room)
     raw_close(&third);
 }
 
+/* One that has had its answer, one that has sent nothing, one with half a head. */
+Test(server_life, at_the_cap_the_silent_yield_to_who_waits_and_the_busy_do_not)
+{
+    struct raw mute, slow, busy, late[3];
+
+    f.cfg.max_connections = 4;
+    start();
+    raw_open(&mute, &f.at);
+    raw_open(&slow, &f.at);
+    raw_open(&busy, &f.at);
+    raw_sendz(&r, GET("/hello"));
+    cr_expect_eq(raw_answer(&r, NULL), 200);
+    raw_sendz(&slow, "GET / HTTP/1.1\r\nHost");
+    raw_sendz(&busy, GET("/stream"));
+    cr_assert(raw_until(&busy, "\r\n\r\n"));
+    for (size_t i = 0; i < 3; i++) {
+        raw_open(&late[i], &f.at);
+        raw_sendz(&late[i], GET("/stream"));
+        cr_assert(raw_until(&late[i], "200 OK"), "%zu", i);
+    }
+    cr_expect(raw_until_closed(&r) && raw_until_closed(&mute) && raw_until_closed(&slow));
+    raw_drop(&busy);
+    cr_expect(raw_until(&busy, "data:"));
+    raw_close(&mute);
+    raw_close(&slow);
+    raw_close(&busy);
+    for (size_t i = 0; i < 3; i++)
+        raw_close(&late[i]);
+}
+
 Test(server_life, idle_ones_are_closed_and_busy_ones_finish)
 {
     struct raw busy;
