@@ -50,6 +50,26 @@ static const struct control_callbacks control_callbacks = {
  * ----------------------------------------------------------------------------------------------------
  */
 
+/* Descriptors that clients may not take: our own doors, the platform, the disk, the probe. */
+enum { FD_RESERVE = 128 };
+
+/* A client's connection needs a second one to the agent. Without this bound a crowd of clients
+ * would take the descriptors that heartbeats and probes need. */
+static size_t connection_cap(const struct config_listen *l)
+{
+    size_t wanted = (size_t)l->max_connections;
+    size_t limit = fd_limit_raise();
+    size_t fit = limit > 2 * FD_RESERVE ? (limit - FD_RESERVE) / 2 : limit / 4;
+
+    if (wanted <= fit)
+        return wanted;
+    log_warning("app",
+                "listen.max_connections is %zu, but the limit of %zu open files allows %zu: raise "
+                "it (ulimit -n, LimitNOFILE=) or set listen.max_connections",
+                wanted, limit, fit);
+    return fit > 0 ? fit : 1;
+}
+
 static int open_a2a(struct app *a, struct err *err)
 {
     struct server_config sc;
@@ -62,7 +82,7 @@ static int open_a2a(struct app *a, struct err *err)
     sc.name = "a2a";
     sc.at = l->address;
     sc.inherited_fd = notify_listen_fd();
-    sc.max_connections = (size_t)l->max_connections;
+    sc.max_connections = connection_cap(l);
     sc.max_head_bytes = (size_t)l->max_head;
     sc.max_body_bytes = l->max_body;
     sc.head_timeout_ms = l->head_timeout;

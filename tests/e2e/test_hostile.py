@@ -2,6 +2,7 @@
 import contextlib
 import os
 import random
+import resource
 import select
 import signal
 import socket
@@ -126,6 +127,26 @@ class Storm(harness.Case):
         side.signal(signal.SIGTERM)
         self.assertEqual(side.wait_exit(), 0, side.exit_sentence())
         self.assertNotRegex(side.text(), "Assertion|Sanitizer|runtime error")
+
+    def test_a_crowd_takes_no_descriptor_that_beats_and_probes_need(self):
+        p = self.platform()
+        side = self.sidecar(p, "--platform-heartbeat-interval", "1s", command=harness.example_agent(),
+                            preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+        side.wait_ready()
+        self.assertIn("raise it (ulimit -n", side.wait_line("listen.max_connections is 1024"))
+        with contextlib.ExitStack() as crowd:
+            for _ in range(300):  # more than descriptors; half of them begin a request
+                s = crowd.enter_context(socket.socket())
+                s.setblocking(False)
+                s.connect_ex(("127.0.0.1", side.port))
+                with contextlib.suppress(OSError):
+                    s.send(POST + b"Content-Length: 9\r\n\r\n")
+            since = p.last_seq()
+            p.wait_call("/registry/heartbeat", since=since, count=3, timeout=10)
+            self.assertTrue(side.is_probe("livez"))
+            self.assertEqual(side.command("status")[0], 0)
+            self.assertNotIn("Too many open files", side.text())
+        harness.eventually(lambda: side.send("hello").status == 200, "it serves again")
 
 
 if __name__ == "__main__":
