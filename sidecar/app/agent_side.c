@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,10 +138,28 @@ static void on_card(void *arg, struct slice card)
 
 extern char **environ;
 
+/* What an agent that was killed leaves behind: most servers refuse to listen on a path that is
+ * there, so it would never start again. Only a socket on which nobody listens goes. */
+static void clear_stale_socket(const struct app *a)
+{
+    const char *path = endpoint_unix_path(&a->cfg->agent.address);
+    struct stat st;
+
+    if (!path || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode) || !agent_side_is_gone_now(a)) {
+        return;
+    }
+    if (unlink(path) < 0) {
+        log_warning("agent", "cannot remove the stale socket %s: %s", path, strerror(errno));
+    }
+}
+
 static char **build_env(void *arg)
 {
     struct app *a = arg;
     struct err err = {0};
+
+    clear_stale_socket(a);
+
     char **env =
         child_env_build(a->cfg, environ, a->platform ? platform_secrets(a->platform) : NULL, &err);
 

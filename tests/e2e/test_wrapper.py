@@ -14,6 +14,21 @@ from harness import eventually, example_agent, get, python
 SH = "/bin/sh"
 AGENT = harness.SOURCE / "examples/python/agent.py"
 
+BINDS = """
+import os, socket
+s = socket.socket(socket.AF_UNIX)
+s.bind(os.environ["MOLECULE_AGENT_SOCKET"])
+s.listen()
+while True:
+    c, _ = s.accept()
+    try:
+        c.recv(65536)
+        c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\n{}")
+    except OSError:
+        pass
+    c.close()
+"""
+
 
 class Ends(harness.Case):
     """What the agent's end becomes."""
@@ -155,6 +170,16 @@ class Family(harness.Case):
         pid = int(side.wait_line("^child").split()[1])
         self.assertEqual(side.terminate(), 0)
         eventually(lambda: not harness.is_alive(pid), "the agent's own child is gone")
+
+    def test_the_socket_of_a_killed_agent_is_not_in_the_way_of_the_next(self):
+        """Most servers do not remove a path that is there: Node's, a plain bind()."""
+        side = self.sidecar(None, "--restart-backoff", "100ms", command=python(BINDS))
+        side.wait_ready()
+        (pid,) = side.agent_pids()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: side.metrics()["molecule_sidecar_agent_starts_total"] >= 2, "it was started again")
+        side.wait_ready()
+        self.assertNotIn("Address already in use", side.text())
 
     def test_a_crash_takes_one_restart(self):
         side = self.sidecar(None, "--restart-backoff", "50ms", command=example_agent())
