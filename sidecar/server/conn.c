@@ -9,6 +9,7 @@
 #include "server/conn.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "log/log.h"
 
@@ -301,12 +302,28 @@ static void conn_settle(struct conn *c)
     watch_set(&c->watch, events);
 }
 
+static void conn_run_later(struct deferred *d);
+
+/* Has a client that sent many requests ahead had enough of this turn? The others, and the beats,
+ * wait for its end. */
+static bool conn_turn_is_over(const struct conn *c, int64_t began_ms)
+{
+    return c->state == CONN_HEAD && clock_mono_ms() - began_ms >= SERVER_TURN_MS;
+}
+
 void conn_run(struct conn *c)
 {
+    int64_t began_ms;
+
     if (c->is_running)
         return;
     c->is_running = true;
+    began_ms = c->in.len ? clock_mono_ms() : 0;
     while (conn_step(c)) {
+        if (c->x.is_finished && conn_turn_is_over(c, began_ms)) {
+            loop_defer(c->server->loop, &c->run_later, conn_run_later);
+            break;
+        }
     }
     if (!c->is_blocked)
         conn_flush(c); /* what the last step has put together */

@@ -36,6 +36,7 @@ enum {
     SERVER_BACKLOG = 1024,        /* connections the kernel holds for us while accepting pauses */
     SERVER_ACCEPT_BATCH = 64,     /* per turn, so that a flood does not starve who is already in */
     SERVER_ACCEPT_RETRY_MS = 100, /* after running out of descriptors or memory */
+    SERVER_TURN_MS = 5,           /* of one turn for the requests that one client sent ahead */
     SERVER_YIELD_MS = 1000,  /* without a whole head: at the cap it goes when somebody else waits */
     SERVER_KEEP_BLOCKS = 16, /* free blocks of each pool kept warm */
     SERVER_IN_MIN = 16 * 1024,          /* bytes read at once, whatever max_head says */
