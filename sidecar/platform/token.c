@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
@@ -84,6 +86,19 @@ static void lock_dir(struct platform *p)
                     p->cfg->state.dir);
 }
 
+/* Whoever owns the directory can take our token away or put a directory in its place; reading it is
+ * prevented by the file's mode. */
+static void warn_foreign(const char *dir)
+{
+    struct stat st;
+
+    if (stat(dir, &st) == 0 && st.st_uid != geteuid() && st.st_uid != 0)
+        log_warning("platform",
+                    "state.dir %s belongs to uid %u, who can remove the token we keep there; we "
+                    "are uid %u: chown it, or choose another",
+                    dir, (unsigned)st.st_uid, (unsigned)geteuid());
+}
+
 int tokens_init(struct platform *p, struct err *err)
 {
     struct tokens *t = &p->tokens;
@@ -106,6 +121,8 @@ int tokens_init(struct platform *p, struct err *err)
                     "state.dir: %s; a token minted by the platform will be lost at the "
                     "next restart",
                     why.msg);
+    else
+        warn_foreign(p->cfg->state.dir);
     lock_dir(p);
     return 0;
 }

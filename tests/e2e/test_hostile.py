@@ -148,6 +148,15 @@ class Storm(harness.Case):
             self.assertNotIn("Too many open files", side.text())
         harness.eventually(lambda: side.send("hello").status == 200, "it serves again")
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give a directory away")
+    def test_a_state_directory_of_somebody_else_is_said(self):
+        own, theirs = self.sub_dir(), self.sub_dir()
+        (theirs / "state").mkdir()
+        os.chown(theirs / "state", 65534, 65534)
+        for directory in (own, theirs):
+            side = self.sidecar(self.platform(), command=harness.example_agent(), directory=directory).wait_ready()
+            self.assertEqual("belongs to uid 65534" in side.text(), directory == theirs)
+
 
 if __name__ == "__main__":
     unittest.main()
