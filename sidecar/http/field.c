@@ -134,11 +134,12 @@ static bool name_is_protected(struct slice name)
 bool field_is_underscore_twin(struct slice name)
 {
     char copy[FIELD_NAME_MAX];
-    struct slice hyphens = {copy, name.n};
+    /* of a longer name its beginning, which is what the protected prefixes need */
+    struct slice hyphens = {copy, name.n < sizeof(copy) ? name.n : sizeof(copy)};
 
-    if (!name.n || name.n > sizeof(copy) || !memchr(name.p, '_', name.n))
+    if (!name.n || !memchr(name.p, '_', name.n))
         return false;
-    for (size_t i = 0; i < name.n; i++)
+    for (size_t i = 0; i < hyphens.n; i++)
         copy[i] = name.p[i] == '_' ? '-' : name.p[i];
     return field_id(hyphens) != FIELD_OTHER || name_is_protected(hyphens);
 }

@@ -78,6 +78,8 @@ Test(http_field, knows_underscore_twins)
     cr_expect(field_is_underscore_twin(SLICE("X-Forwarded_For")));
     cr_expect(field_is_underscore_twin(SLICE("A2A_Extensions")));
     cr_expect(field_is_underscore_twin(SLICE("X_Forwarded_User")));
+    cr_expect(field_is_underscore_twin(SLICE("X_Molecule_A_Name_That_Is_Longer_Than_All_Others")));
+    cr_expect(!field_is_underscore_twin(SLICE("my_name_that_is_longer_than_all_the_others")));
     cr_expect(!field_is_underscore_twin(SLICE("my_header")));
     cr_expect(!field_is_underscore_twin(SLICE("Content-Length")));
     cr_expect(!field_is_underscore_twin(SLICE("_")));
