@@ -37,8 +37,10 @@ enum {
     SERVER_ACCEPT_BATCH = 64,     /* per turn, so that a flood does not starve who is already in */
     SERVER_ACCEPT_RETRY_MS = 100, /* after running out of descriptors or memory */
     SERVER_TURN_MS = 5,           /* of one turn for the requests that one client sent ahead */
-    SERVER_YIELD_MS = 1000,  /* without a whole head: at the cap it goes when somebody else waits */
-    SERVER_KEEP_BLOCKS = 16, /* free blocks of each pool kept warm */
+    /* at the cap, when somebody else waits, one goes that is idle or without a whole head for */
+    SERVER_YIELD_MS = 1000,
+    SERVER_YIELD_HEAD_MS = 250,
+    SERVER_KEEP_BLOCKS = 16,            /* free blocks of each pool kept warm */
     SERVER_IN_MIN = 16 * 1024,          /* bytes read at once, whatever max_head says */
     SERVER_ANSWER_HEAD_MAX = 72 * 1024, /* an agent's head of 64 KiB and what we add */
     SERVER_OUT_BYTES = SERVER_ANSWER_HEAD_MAX + EXCHANGE_WRITE_MAX + 1024, /* one block of output */

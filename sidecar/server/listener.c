@@ -122,7 +122,7 @@ static bool accept_one(struct server *s)
 }
 
 /* The one of a class that is silent for the longest time, if that is long enough. */
-static bool close_silent(struct server *s, struct deadline_class *class)
+static bool close_silent(struct server *s, struct deadline_class *class, int64_t silent_ms)
 {
     struct list *first = list_first(&class->waiting); /* in order of their start */
     struct deadline *d;
@@ -133,7 +133,7 @@ static bool close_silent(struct server *s, struct deadline_class *class)
         return false;
     d = container_of(first, struct deadline, node);
     c = container_of(d, struct conn, deadline);
-    if (loop_now_ms(s->loop) - (d->at_ms - class->duration_ms) < SERVER_YIELD_MS)
+    if (loop_now_ms(s->loop) - (d->at_ms - class->duration_ms) < silent_ms)
         return false;
     if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0 && !c->in.len)
         return false; /* it has just begun to speak */
@@ -142,12 +142,14 @@ static bool close_silent(struct server *s, struct deadline_class *class)
 }
 
 /* Full, and somebody waits. Else whoever opens all the connections there may be, and sends nothing
- * on them, would keep out a probe, and a pod whose probes fail is killed. */
+ * on them, would keep out a probe, and a pod whose probes fail is killed. A client that wants
+ * something has sent its head when we see it, or soon after. */
 static void listener_full(struct server *s)
 {
     s->stats.accept_paused_total++;
     listener_watch(s, false); /* until the end of this turn when one of them yields */
-    if (!close_silent(s, &s->idle_class) && !close_silent(s, &s->head_class))
+    if (!close_silent(s, &s->idle_class, SERVER_YIELD_MS) &&
+        !close_silent(s, &s->head_class, SERVER_YIELD_HEAD_MS))
         timer_start(&s->accept_timer, s->loop, loop_now_ms(s->loop) + SERVER_ACCEPT_RETRY_MS,
                     on_accept_timer, s);
 }

@@ -148,6 +148,15 @@ class Storm(harness.Case):
             self.assertNotIn("Too many open files", side.text())
         harness.eventually(lambda: side.send("hello").status == 200, "it serves again")
 
+    def test_probes_get_through_a_crowd_of_silent_connections(self):
+        side = self.sidecar(None, command=harness.example_agent()).wait_ready()
+        with contextlib.ExitStack() as crowd:
+            for _ in range(200):
+                crowd.enter_context(socket.create_connection(("127.0.0.1", side.admin)))
+            begin = time.monotonic()
+            self.assertTrue(side.is_probe("livez"))
+            self.assertLess(time.monotonic() - begin, 5, "and not when the crowd's heads are overdue, after 10 s")
+
     @unittest.skipUnless(os.geteuid() == 0, "only root can give a directory away")
     def test_a_state_directory_of_somebody_else_is_said(self):
         own, theirs = self.sub_dir(), self.sub_dir()
