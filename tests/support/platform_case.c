@@ -156,6 +156,7 @@ static void control_plane(void *arg, const struct fake_request *rq, struct fake_
     w->last[k] = *rq;
     (void)snprintf(w->last_body[k], sizeof(w->last_body[k]), "%s", rq->body);
     (void)snprintf(w->last_bearer[k], sizeof(w->last_bearer[k]), "%s", bearer);
+    w->stopped_beats += k == HEARTBEAT && strstr(rq->body, "\"current_task\":\"stopped\"");
     if (fake_field(rq, "origin")) {
         w->with_origin++;
         if (w->refuses_origin) {
@@ -488,10 +489,16 @@ void case_open_with_token(void)
     pc->cfg.platform.token_is_explicit = true;
 }
 
+bool case_beat_is_under_way(void)
+{
+    return call_is_busy(&pc->p->heart.a.call);
+}
+
 static bool is_up(void)
 {
     return pc->registered > 0 && pc->p->secrets.is_known && pc->p->heart.accepted &&
-           pc->p->status.state == WORKSPACE_ACTIVE && pc->p->reg.step == REGISTER_REST;
+           pc->p->status.state == WORKSPACE_ACTIVE && pc->p->reg.step == REGISTER_REST &&
+           !case_beat_is_under_way();
 }
 
 void case_start(void)

@@ -34,7 +34,8 @@ struct world {
     struct override over[KIND_COUNT];
     unsigned count[KIND_COUNT]; /* requests seen */
     unsigned with_origin;
-    char order[256]; /* first letters: "RHCSWPA" */
+    unsigned stopped_beats; /* heartbeats that said "stopped" */
+    char order[256];        /* first letters: "RHCSWPA" */
     struct fake_request last[KIND_COUNT];
     char last_body[KIND_COUNT][4096];
     char last_bearer[KIND_COUNT][64];
@@ -67,7 +68,8 @@ void case_new(void);  /* after the test has changed pc->cfg */
 void case_close(void);
 void case_open_with_token(void); /* case_open() with "the-token", live and given by the operator */
 void case_start(void);           /* case_new(), then until registered, with secrets and a beat */
-void case_mark(void);            /* count from here: */
+bool case_beat_is_under_way(void);
+void case_mark(void); /* count from here, also what is under way and not yet seen: */
 unsigned case_since(enum kind k);
 /* Run the loop until cond is true; fails the test after ten seconds. */
 void case_until(bool (*cond)(void), const char *what);

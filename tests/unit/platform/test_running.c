@@ -97,6 +97,11 @@ static void break_db(struct world *w)
     w->db_down = true;
 }
 
+static bool no_beat_under_way(void)
+{
+    return !case_beat_is_under_way();
+}
+
 static void mend_db(struct world *w)
 {
     w->db_down = false;
@@ -146,6 +151,7 @@ Test(platform, removed_is_seen_behind_the_401)
     case_set(remove_it);
     UNTIL(is_removed);
     cr_assert(strstr(pc->why, "410"), "%s", pc->why);
+    UNTIL(no_beat_under_way);
     case_mark();
     case_run_ms(150);
     cr_assert_eq(case_since(HEARTBEAT), 0);
@@ -372,9 +378,17 @@ static bool is_finished(void)
     return pc->finished > 0;
 }
 
+static unsigned stopped_beats(void)
+{
+    fake_lock(pc->fake);
+    unsigned n = pc->world.stopped_beats;
+    fake_unlock(pc->fake);
+    return n;
+}
+
+/* An ordinary beat may be under way; only the last one says "stopped". */
 static void finish(int64_t budget_ms)
 {
-    case_mark();
     (void)snprintf(pc->beat.current_task, sizeof(pc->beat.current_task), "stopped");
     platform_finish(pc->p, budget_ms, on_finished, NULL);
     cr_assert_eq(pc->finished, 0);
@@ -385,8 +399,7 @@ Test(platform, the_last_beat_says_stopped_and_then_all_is_quiet)
 {
     case_start();
     finish(2000);
-    cr_assert_eq(case_since(HEARTBEAT), 1);
-    cr_assert(strstr(pc->world.last_body[HEARTBEAT], "\"current_task\":\"stopped\""));
+    cr_assert_eq(stopped_beats(), 1);
     case_mark();
     case_run_ms(150);
     for (int k = REGISTER; k < KIND_COUNT; k++)
@@ -405,7 +418,7 @@ Test(platform, no_last_beat_when_another_instance_has_beaten)
     case_start();
     case_set(other_beats);
     finish(2000);
-    cr_assert_eq(case_since(HEARTBEAT), 0);
+    cr_assert_eq(stopped_beats(), 0);
 }
 
 static void other_url(struct world *w)
@@ -422,7 +435,7 @@ Test(platform, no_last_beat_when_another_url_is_registered)
     case_start();
     case_set(other_url);
     finish(2000);
-    cr_assert_eq(case_since(HEARTBEAT), 0);
+    cr_assert_eq(stopped_beats(), 0);
 }
 
 Test(platform, the_end_is_bounded_by_its_budget)
@@ -446,7 +459,7 @@ Test(platform, the_end_without_ever_a_token_is_immediate)
     case_new();
     platform_start(pc->p);
     finish(5000);
-    cr_assert_eq(case_since(HEARTBEAT), 0);
+    cr_assert_eq(case_count(HEARTBEAT), 0);
 }
 
 Test(platform, an_hour_of_outage_ends_nothing_and_heals)
