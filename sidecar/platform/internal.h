@@ -150,6 +150,7 @@ struct state_watch {
     bool again;         /* asked for while one was under way */
     bool is_first_done; /* the phase was set */
     bool is_confirming; /* the row was not found once already */
+    unsigned lost_age;  /* the bearer that AUTH_LOST was said of (transport.h) */
     int64_t paused_since_ms;
     struct token_waiter waiter;
 };

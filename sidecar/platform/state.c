@@ -237,6 +237,7 @@ static void still_refused(struct platform *p, const struct reply *r)
     char path[PATH_MAX];
 
     activity_bad(&p->state.a, r);
+    p->state.lost_age = r->token_age;
     if (p->status.state == WORKSPACE_AUTH_LOST) {
         conclude(p, WORKSPACE_AUTH_LOST, p->status.state_why);
         return;

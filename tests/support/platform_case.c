@@ -218,6 +218,8 @@ static void on_spawn(void *arg)
     pc->spawned++;
 }
 
+static unsigned marked[KIND_COUNT];
+
 static void on_registered(void *arg)
 {
     (void)arg;
@@ -228,6 +230,7 @@ static void on_state(void *arg, enum workspace_state s, const char *why)
 {
     (void)arg;
     pc->state_log[pc->states++ % 32] = s;
+    pc->rows_at_state = case_since(ROW);
     (void)snprintf(pc->why, sizeof(pc->why), "%s", why);
 }
 
@@ -464,8 +467,6 @@ void case_action(enum kind k, int times, enum fake_action action)
     pc->world.over[k].answer.status = 200;
     fake_unlock(pc->fake);
 }
-
-static unsigned marked[KIND_COUNT];
 
 void case_mark(void)
 {

@@ -57,6 +57,7 @@ struct pcase {
     char card[1024];
     unsigned spawned, registered, refused, max_iterations, states, secret_calls, finished;
     unsigned first_secrets;
+    unsigned rows_at_state; /* case_since(ROW) when the state changed last */
     enum workspace_state state_log[32];
     char why[512];
 };

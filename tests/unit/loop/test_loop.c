@@ -182,7 +182,6 @@ Test(loop, deadlines_expire_in_the_order_of_their_start)
         deadline_start(&class, &w[i].deadline);
     deadline_stop(&class, &w[0].deadline); /* the class's timer was armed for this one */
     deadline_stop(&class, &w[0].deadline);
-    run_ms(5);
     deadline_start(&class, &w[1].deadline); /* again, from now: last */
     w[2].stops = &w[3];
     run_ms(60);
