@@ -7,7 +7,7 @@ WERROR  ?= OFF
 PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 60
 MAKEFLAGS += --no-print-directory
-sources = $(shell find sidecar devplatform tests -name '*.[ch]' | sort)
+sources = $(shell find sidecar devplatform tests bench -name '*.[ch]' | sort)
 
 # $(call configure,PRESET), $(call ctest,PRESET,MORE OPTIONS)
 configure = cmake --preset $(1) -DWERROR=$(WERROR) >/dev/null
@@ -20,7 +20,7 @@ define ctest
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
 
-.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz check install setup clean help
+.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz bench check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -74,6 +74,12 @@ fuzz: ## each libFuzzer target for FUZZ_SECONDS (60)
 		build/fuzz/tests/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 
+bench: ## the forward path beside HAProxy and nginx, in one run (BENCH="--repeats 15" for more)
+	@.ci/setup build bench
+	@$(call configure,release)
+	@$(call build,release) --target binaries bench_tools
+	@bench/forward.py $(BENCH)
+
 check: ## what CI runs
 	@.ci/run
 
@@ -82,9 +88,9 @@ install: ## what `make` built, into PREFIX (/usr/local), below DESTDIR if set
 	@[ -x build/release/molecule-sidecar ] || { echo "install: build first: make" >&2; exit 1; }
 	cmake --install build/release --prefix "$(PREFIX)"
 
-setup: ## install every package of .ci/packages that is missing
+setup: ## install what is missing of .ci/packages (but the group bench)
 	@.ci/setup
-	@echo "setup: everything in .ci/packages is installed"
+	@echo "setup: all that build, test, demo and lint need is installed"
 
 clean: ## remove build/
 	rm -rf build
