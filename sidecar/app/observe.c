@@ -58,6 +58,7 @@ static struct health_facts facts_of(const struct app *a)
         .agent_answers = a->agent_answers,
         .agent_reason = agent_side_reason(a),
         .state = life_state_name(a->life),
+        .state_reason = ps && a->life == LIFE_HELD ? ps->state_why : "",
         .is_running = a->life == LIFE_RUNNING,
         .platform_is_enabled = ps != NULL,
         .is_registered = ps && ps->is_registered,

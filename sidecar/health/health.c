@@ -52,7 +52,10 @@ static const char *check_agent(const struct health_facts *f)
 
 static const char *check_state(const struct health_facts *f)
 {
-    return f->is_running ? NULL : f->state;
+    if (f->is_running) {
+        return NULL;
+    }
+    return f->state_reason && f->state_reason[0] ? f->state_reason : f->state;
 }
 
 static const char *check_registration(const struct health_facts *f)

@@ -24,6 +24,7 @@ struct health_facts {
     bool agent_answers;
     const char *agent_reason; /* why not; "" */
     const char *state;        /* lifecycle word */
+    const char *state_reason; /* why it is held; "" */
     bool is_running;          /* not starting, held, draining, stopping */
     bool platform_is_enabled;
     bool is_registered;

@@ -318,7 +318,7 @@ Test(client, a_plain_server_behind_https_is_a_failed_handshake)
 
     (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u/", fake_port(fake));
     next.action = FAKE_CLOSE;
-    rq.timeout_ms = 1000;
+    rq.timeout_ms = 10000;
     call(&rq);
     cr_assert_eq(got.outcome, CLIENT_NOT_SENT, "%s", got.error);
     cr_assert(strstr(got.error, "TLS"), "%s", got.error);

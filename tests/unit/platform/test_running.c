@@ -368,7 +368,9 @@ Test(platform, an_empty_403_is_tried_once_without_origin_and_remembered)
     pc->world.refuses_origin = true;
     case_start();
     cr_assert_eq(pc->p->transport.origin_mode, ORIGIN_REFUSED);
+    UNTIL(three_beats); /* what was under way has arrived */
     unsigned before = pc->world.with_origin;
+    case_mark();
     UNTIL(three_beats);
     cr_assert_eq(pc->world.with_origin, before);
 }
