@@ -68,6 +68,7 @@ void agent_connect_error(const struct endpoint *agent, int errnum, char *ret, si
 {
     const char *path = endpoint_unix_path(agent);
     char why[320] = "";
+    struct stat st;
 
     if (errnum == EAGAIN) {
         (void)snprintf(why, sizeof(why), "its backlog is full: the agent does not accept");
@@ -75,6 +76,10 @@ void agent_connect_error(const struct endpoint *agent, int errnum, char *ret, si
         explain_missing(path, why, sizeof(why));
     } else if (path && (errnum == EACCES || errnum == EPERM)) {
         explain_denied(path, why, sizeof(why));
+    } else if (path && errnum == ECONNREFUSED && lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        (void)snprintf(why, sizeof(why),
+                       "there is something else than a socket, which was left untouched: remove "
+                       "it, or choose another path in agent.address");
     } else if (errnum == ECONNREFUSED) {
         (void)snprintf(why, sizeof(why), "nobody listens there%s",
                        path ? " (a socket left behind by a process that ended)" : "");

@@ -69,6 +69,9 @@ const char *agent_side_reason(const struct app *a)
     if (a->supervisor && supervisor_status(a->supervisor)->state == CHILD_BACKOFF) {
         return "the agent ended and will be started again";
     }
+    if (a->supervisor && !a->may_spawn) {
+        return "its start waits for the first secrets (secrets.start_wait)";
+    }
     if (a->supervisor && supervisor_status(a->supervisor)->pid == 0) {
         return "the agent's process does not run";
     }

@@ -324,8 +324,9 @@ void ending_say(struct app *a, int status)
     const struct log_field fields[] = {LOG_STR("word", word), LOG_STR("by", by),
                                        LOG_INT("status", status)};
 
-    log_event(LOG_INFO, "app", fields, 3, "ended: %s%s", e->is_set ? e->why : "no reason was given",
-              killed);
+    /* whatever log.level is: who finds the container dead looks for this line */
+    log_event(status == EXIT_OK ? LOG_INFO : LOG_ERROR, "app", fields, 3, "ended: %s%s",
+              e->is_set ? e->why : "no reason was given", killed);
     log_finish(LOG_FINISH_MS);
     (void)snprintf(text, sizeof(text), "%s: %s%s (by=%s, exit status %d)\n", word, e->why, killed,
                    by, status);

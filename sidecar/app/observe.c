@@ -351,6 +351,9 @@ static void add_platform_metrics(const struct app *a, struct str *out)
 
     metrics_gauge(out, "molecule_sidecar_registered", "1 while registered with the platform.",
                   s->is_registered);
+    metrics_counter(out, "molecule_sidecar_registrations_total",
+                    "Registrations the platform took; calls of `register` count card updates too.",
+                    s->registrations_total);
     metrics_family(out, "molecule_sidecar_platform_calls_total", "counter",
                    "Calls to the platform that worked.");
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {

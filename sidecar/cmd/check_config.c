@@ -39,7 +39,13 @@ static int print_effective(const struct config *cfg)
     if (budget_compute(cfg, &budget, &err) < 0) {
         return cmd_fail(EXIT_USAGE, "%s", err.msg);
     }
-    config_print_effective(cfg, &out);
+    struct config shown = *cfg; /* borrows what cfg owns */
+
+    shown.stop.drain_delay = budget.drain_delay;
+    shown.stop.drain_timeout = budget.drain_timeout;
+    shown.stop.agent_grace = budget.agent_grace;
+    shown.stop.reserve = budget.reserve;
+    config_print_effective(&shown, &out);
     (void)fputs(str_z(&out), stdout);
     return EXIT_OK;
 }

@@ -18,7 +18,7 @@ static const char stop_help[] = "Usage: molecule-sidecar stop [flags]\n\n"
                                 "would. See `plan` for the timeline.\n";
 
 static int order(int argc, char **argv, const struct cmd_option *options, size_t option_count,
-                 const char *help, const char *path, const bool *waits)
+                 const char *help, const char *path, const char *done, const bool *waits)
 {
     struct config *cfg = NULL;
     struct cmd_args args;
@@ -46,8 +46,13 @@ static int order(int argc, char **argv, const struct cmd_option *options, size_t
                             *waits ? TALK_DRAIN_TIMEOUT_MS : TALK_TIMEOUT_MS, &answer, &err) < 0) {
         status = cmd_fail(EXIT_NO, "%s", err.msg);
     } else {
-        (void)fputs(str_z(&answer.body), stdout);
         status = answer.status / 100 == 2 ? EXIT_OK : EXIT_NO;
+        if (status == EXIT_OK) {
+            (void)printf("%s\n", *waits ? "drained: no work is in flight" : done);
+        } else {
+            (void)cmd_fail(0, "the sidecar refused: HTTP %d %s", answer.status,
+                           str_z(&answer.body));
+        }
     }
     str_release(&answer.body);
     config_free(cfg);
@@ -59,12 +64,14 @@ int cmd_drain(int argc, char **argv)
     bool waits = false;
     const struct cmd_option options[] = {{"--wait", &waits, NULL}};
 
-    return order(argc, argv, options, 1, drain_help, "/v1/drain", &waits);
+    return order(argc, argv, options, 1, drain_help, "/v1/drain",
+                 "draining: not ready, no new requests", &waits);
 }
 
 int cmd_stop(int argc, char **argv)
 {
     const bool never = false;
 
-    return order(argc, argv, NULL, 0, stop_help, "/v1/stop", &never);
+    return order(argc, argv, NULL, 0, stop_help, "/v1/stop",
+                 "stopping, in order; `molecule-sidecar plan` shows the timeline", &never);
 }

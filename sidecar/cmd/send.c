@@ -37,6 +37,7 @@ struct sending {
     bool is_v1;
     bool failed;
     bool said_something;
+    const char *url;
     const char *where; /* it goes, for the sentence when nobody answers; NULL: the URL says it */
     struct str line;   /* of the stream, until its end of line */
 };
@@ -142,12 +143,16 @@ static void on_done(void *arg, const struct client_answer *a)
 
     if (a->outcome != CLIENT_OK) {
         s->failed = true;
-        (void)cmd_fail(0, "%s%s", s->where ? s->where : "", a->error);
+        if (a->status != 0) {
+            (void)cmd_fail(0, "the answer broke off; the agent's log may say why: %s", a->error);
+        } else {
+            (void)cmd_fail(0, "%s%s", s->where ? s->where : "", a->error);
+        }
         return;
     }
     if (a->status / 100 != 2) {
         s->failed = true;
-        (void)cmd_fail(0, "the answer is HTTP %d", a->status);
+        (void)cmd_fail(0, "the answer of %s is HTTP %d", s->url, a->status);
     }
     if (!s->streams) {
         CLEANUP(str_release) struct str body = {0};
@@ -225,6 +230,7 @@ static int send_to(struct sending *s, const char *base, const char *unix_path, c
                                         .connect_timeout_ms = SEND_CONNECT_TIMEOUT_MS,
                                         .timeout_ms = TALK_TIMEOUT_MS};
 
+    s->url = base;
     if (client_run(&card, on_card, s, &err) < 0) {
         return cmd_fail(EXIT_NO, "%s", err.msg);
     }

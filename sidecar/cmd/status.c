@@ -53,10 +53,25 @@ static bool yes(json_object *o, const char *section, const char *key)
     return v && json_object_get_boolean(v);
 }
 
-/* Milliseconds as a person reads them: whole seconds from one second on. */
+enum { SECOND_MS = 1000, MINUTE_S = 60, HOUR_S = 60 * 60, DAY_S = 24 * HOUR_S };
+
+/* Milliseconds as a person reads them: 350ms, 7s, 10m1s, 5h12m, 3d4h. */
 static const char *ago(int64_t ms, char buf[FORMAT_MAX])
 {
-    return format_duration(ms >= 1000 ? ms / 1000 * 1000 : ms, buf);
+    long long s = ms / SECOND_MS;
+
+    if (s < 1) {
+        (void)snprintf(buf, FORMAT_MAX, "%lldms", (long long)ms);
+    } else if (s < MINUTE_S) {
+        (void)snprintf(buf, FORMAT_MAX, "%llds", s);
+    } else if (s < HOUR_S) {
+        (void)snprintf(buf, FORMAT_MAX, "%lldm%llds", s / MINUTE_S, s % MINUTE_S);
+    } else if (s < DAY_S) {
+        (void)snprintf(buf, FORMAT_MAX, "%lldh%lldm", s / HOUR_S, s % HOUR_S / MINUTE_S);
+    } else {
+        (void)snprintf(buf, FORMAT_MAX, "%lldd%lldh", s / DAY_S, s % DAY_S / HOUR_S);
+    }
+    return buf;
 }
 
 static void print_agent(FILE *to, json_object *o)
@@ -104,8 +119,12 @@ static void print_platform(FILE *to, json_object *o)
                   yes(o, "platform", "registered") ? "registered" : "not registered",
                   text(o, "platform", "url"), text(o, "platform", "delivery"),
                   text(o, "platform", "workspace_state"));
-    (void)fprintf(to, "           token from %s, begins %s\n", text(o, "platform", "token_source"),
-                  text(o, "platform", "token_prefix"));
+    if (text(o, "platform", "token_source")[0] == '\0') {
+        (void)fprintf(to, "           no token yet\n");
+    } else {
+        (void)fprintf(to, "           token from %s, begins %s...\n",
+                      text(o, "platform", "token_source"), text(o, "platform", "token_prefix"));
+    }
     for (size_t i = 0; i < sizeof(activities) / sizeof(activities[0]); i++) {
         print_activity(to, o, activities[i]);
     }

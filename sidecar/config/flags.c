@@ -46,8 +46,8 @@ static void refuse_unknown(struct loader *l, struct slice flag)
     const char *near = schema_nearest_flag(flag, buf);
 
     (void)report_error(l->report, "unknown flag %s%s%s%s", value_shown(flag).z,
-                       near ? "; did you mean " : "; --help lists them all", near ? near : "",
-                       near ? "?" : "");
+                       near ? "; did you mean " : "; molecule-sidecar run --help lists them all",
+                       near ? near : "", near ? "?" : "");
 }
 
 static void refuse_secret(struct loader *l, size_t row, const char *place)

@@ -91,9 +91,13 @@ const struct config_row config_rows[] = {
     {AT(platform, poll_interval), .type = TYPE_DURATION, .fallback = "5s", .min = 100 * MS,
      .max = 10 * MINUTE,
      ENV({"MOLECULE_POLL_INTERVAL", ENV_SECONDS}, {"MOLECULE_POLL_INTERVAL_MS", ENV_MS}),
-     .help = "Time between two fetches of messages with delivery poll"},
+     .help =
+         "Time between two fetches of messages with delivery poll; of no effect in this version, "
+         "which does not fetch them"},
     {AT(platform, events), .type = TYPE_BOOL, .fallback = "true",
-     .help = "Listen to the platform's event stream, to fetch messages sooner than poll_interval"},
+     .help =
+         "Listen to the platform's event stream, to fetch messages sooner than poll_interval; of "
+         "no effect in this version"},
     {AT(platform, required), .type = TYPE_BOOL, .fallback = "false",
      .help = "Count as ready only after the first registration"},
     {AT(platform, on_paused), .type = TYPE_ENUM, WORDS("hold", "forward", "exit"),
@@ -164,7 +168,8 @@ const struct config_row config_rows[] = {
          "strip: rewrite addresses and drop signatures that no longer hold; pass: do not rewrite"},
     {AT(card, url), .type = TYPE_URL, .flags = ROW_URL_QUERY, .fallback = "",
      ENV({"AGENT_CARD_URL", ENV_TEXT}),
-     .help = "Where the card can be fetched from, if not from us"},
+     .help = "Known from the platform's container guide and of no effect: the card is served here, "
+             "and registered with platform.reported_url"},
     {RESERVED(card, format), LATER("writing cards ourselves", NULL), .type = TYPE_ENUM,
      WORDS("by-version", "1.0", "0.3", "hybrid"), .fallback = "by-version",
      .help = "Format of the card when we are the A2A server"},

@@ -174,6 +174,19 @@ static void answer_problem(struct exchange *x, int status, const char *type, con
     exchange_answer(x, status, "application/problem+json", &field, allow ? 1 : 0, str_slice(&json));
 }
 
+static void answer_not_found(struct exchange *x, const struct doorway *d)
+{
+    CLEANUP(str_release) struct str detail = {0};
+
+    str_addz(&detail, "no such path here; there are");
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        if (routes[i].doors & (1 << d->door)) {
+            str_addf(&detail, " %s", routes[i].path);
+        }
+    }
+    answer_problem(x, 404, "not-found", str_z(&detail), NULL);
+}
+
 static bool method_fits(const char *method, const struct http_request *rq)
 {
     return slice_eq(rq->method_text, slice_of(method)) ||
@@ -218,8 +231,7 @@ static void on_request(void *ctx, struct exchange *x)
                        other_method);
         return;
     }
-    answer_problem(x, 404, "not-found", "no such path here; see docs/ARCHITECTURE.md for the list",
-                   NULL);
+    answer_not_found(x, d);
 }
 
 static void on_end(struct exchange *x, bool complete)

@@ -82,6 +82,7 @@ static void say_when_the_agent_starts(struct platform *p)
 void activity_bad(struct activity *a, const struct reply *r)
 {
     struct activity_status *s = a->status;
+    bool has_other_cause = s->failures > 0 && s->last_status != r->status;
 
     note_rate(a->p);
     s->failed_total++;
@@ -89,7 +90,7 @@ void activity_bad(struct activity *a, const struct reply *r)
     s->last_status = r->status;
     (void)snprintf(s->last_error, sizeof(s->last_error), "%.*s", (int)sizeof(s->last_error) - 1,
                    r->error);
-    if (s->failures % FAILURE_LOG_EVERY == 1)
+    if (s->failures % FAILURE_LOG_EVERY == 1 || has_other_cause)
         log_warning("platform", "%s failed%s: %s%s", a->name, s->failures > 1 ? " again" : "",
                     r->error, r->status == 0 ? " (platform.url); trying on" : "");
     else

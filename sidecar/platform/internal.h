@@ -36,6 +36,7 @@ enum {
 /* Milliseconds that no key sets. Tests shorten them before platform_start(). */
 struct platform_times {
     int64_t backoff_base, backoff_cap; /* P section 4.4 */
+    int64_t hurry;                     /* at most, once the platform answers again */
     int64_t refused_cap;               /* auth lost, P sections 4.4 and 5.2 */
     int64_t confirm_gap;               /* between two "not found" that make a removal */
     int64_t shrink_gap;                /* before a shrunken map of secrets is pulled again */

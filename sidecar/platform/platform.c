@@ -18,6 +18,7 @@
 static const struct platform_times default_times = {
     .backoff_base = 1000,
     .backoff_cap = 30 * 1000,
+    .hurry = 1000,
     .refused_cap = 60 * 1000,
     .confirm_gap = 5000,
     .shrink_gap = 2000,

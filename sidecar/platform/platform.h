@@ -30,6 +30,11 @@
 
 struct platform;
 
+enum {
+    TOKEN_PREFIX_CHARS = 8,     /* of a token that logs and status may show */
+    SECRETS_LEFT_OUT_MAX = 256, /* bytes of the list of secrets the agent does not get */
+};
+
 /* What we believe the workspace is, as far as the platform has told (P section 5). */
 enum workspace_state {
     WORKSPACE_UNKNOWN = 0, /* nothing heard yet */
@@ -57,6 +62,10 @@ struct secret {
 struct secrets {
     struct secret *v; /* sorted by name */
     size_t n;
+    /* those the agent cannot be given: names that are ours, change how programs run or are none;
+     * values with U+0000. "A, B"; printable, may be cut */
+    char left_out[SECRETS_LEFT_OUT_MAX];
+    size_t left_out_count;
     bool is_known; /* pulled at least once */
 };
 
@@ -93,8 +102,10 @@ struct platform_status {
     bool is_registered;
     bool has_token;
     char token_source[160]; /* "environment", "file /...", "minted"; never the token */
-    char token_prefix[9];   /* first 8 characters */
-    const char *delivery;   /* "push" "poll" "off": in effect */
+    /* its first characters, a quarter of them at most; "" when it is too short for that */
+    char token_prefix[TOKEN_PREFIX_CHARS + 1];
+    uint64_t registrations_total; /* accepted ones; `reg` counts update-card too */
+    const char *delivery;         /* "push" "poll" "off": in effect */
     struct activity_status reg, heartbeat, state_poll, secrets;
     int64_t rate_limit, rate_remaining; /* -1 = unknown */
     size_t secret_count;

@@ -6,6 +6,7 @@
  */
 #include "platform/internal.h"
 
+#include "base/clock.h"
 #include "base/json_scan.h"
 #include "log/log.h"
 
@@ -155,6 +156,7 @@ static void on_registered(struct platform *p, const struct reply *r)
 
     activity_good(&p->reg.a, r);
     p->status.is_registered = true;
+    p->status.registrations_total++;
     check_mode(p, r);
     inbound_named(p, r->json, true); /* the row was looked at a moment ago */
     if (reply_text(r->json, "auth_token", token, sizeof(token)) &&
@@ -366,6 +368,17 @@ static void do_deny(struct platform *p)
     platform_refused(p, why);
 }
 
+/* The platform answers again: what failed for want of a connection need not wait for its back-off.
+ */
+static void do_hurry(struct platform *p)
+{
+    int64_t soon_ms = loop_now_ms(p->loop) + random_between(0, p->times.hurry);
+
+    if (p->reg.a.status->last_status == 0 && p->reg.a.status->failures > 0 &&
+        soon_ms < p->reg.a.due_ms)
+        activity_at(&p->reg.a, soon_ms, on_retry);
+}
+
 static void do_resume(struct platform *p)
 {
     if (is_denied(p))
@@ -389,7 +402,7 @@ static register_action *const table[REGISTER_STEP_COUNT][REGISTER_EVENT_COUNT] =
     [REGISTER_LOOKING]  = { do_nothing, do_nothing, do_nothing, do_bar,     do_send, NEVER,     do_wait, NEVER,   do_nothing, NEVER,   do_nothing },
     [REGISTER_SENDING]  = { do_nothing, do_nothing, do_nothing, do_nothing, NEVER,   do_settle, do_wait, do_deny, do_nothing, NEVER,   do_nothing },
     [REGISTER_CARD]     = { do_nothing, do_nothing, do_nothing, do_nothing, NEVER,   do_settle, do_wait, do_deny, do_nothing, NEVER,   do_nothing },
-    [REGISTER_WAITING]  = { do_nothing, do_nothing, do_nothing, do_bar,     NEVER,   NEVER,     NEVER,   NEVER,   do_nothing, do_next, do_next    },
+    [REGISTER_WAITING]  = { do_nothing, do_nothing, do_hurry,   do_bar,     NEVER,   NEVER,     NEVER,   NEVER,   do_nothing, do_next, do_next    },
     [REGISTER_BARRED]   = { do_nothing, do_nothing, do_resume,  do_nothing, NEVER,   NEVER,     NEVER,   NEVER,   do_look,    NEVER,   do_nothing },
     [REGISTER_REFUSED]  = { do_nothing, do_nothing, do_nothing, do_nothing, NEVER,   NEVER,     NEVER,   NEVER,   do_nothing, NEVER,   do_next    },
 };

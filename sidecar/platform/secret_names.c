@@ -43,11 +43,12 @@ static const char *const denied_names[] = {
     "CLASSPATH",
     "PHPRC",
     "PHP_INI_SCAN_DIR",
-    "DOTNET_STARTUP_HOOKS",
     "GIT_ASKPASS",
     "GIT_EDITOR",
     "GIT_EXEC_PATH",
+    "GIT_DIR",
     "GIT_EXTERNAL_DIFF",
+    "GIT_TEMPLATE_DIR",
     "GIT_PAGER",
     "GIT_PROXY_COMMAND",
     "GIT_SSH",
@@ -61,6 +62,12 @@ static const char *const denied_names[] = {
     "REQUESTS_CA_BUNDLE",
     "AWS_CA_BUNDLE",
     "JAVA_TOOL_OPTIONS",
+    "JRUBY_OPTS",
+    "MAVEN_OPTS",
+    "GRADLE_OPTS",
+    "JULIA_LOAD_PATH",
+    "SSH_ASKPASS",
+    "XDG_CONFIG_HOME",
     "_JAVA_OPTIONS",
     "JDK_JAVA_OPTIONS",
     "GCONV_PATH",
@@ -94,9 +101,10 @@ static const char *const denied_names[] = {
 };
 
 /* LD_PRELOAD and its kin; our own variables; what Kubernetes tells. */
-static const char *const denied_prefixes[] = {"LD_",        "DYLD_",     "MOLECULE_", "KUBERNETES_",
-                                              "BASH_FUNC_", "PYTHON",    "PERL5",     "LUA_",
-                                              "CORECLR_",   "GIT_CONFIG"};
+static const char *const denied_prefixes[] = {
+    "LD_",   "DYLD_", "MOLECULE_", "KUBERNETES_", "BASH_FUNC_",  "PYTHON",
+    "PERL5", "LUA_",  "CORECLR_",  "COR_",        "DOTNET_",     "BUN_",
+    "DENO_", "ERL_",  "R_PROFILE", "npm_config_", "NPM_CONFIG_", "GIT_CONFIG"};
 
 bool secret_name_is_exportable(const char *name)
 {

@@ -60,6 +60,17 @@ static int decode(struct slice token, char **ret)
     return 0;
 }
 
+static void leave_out(struct secrets *s, const char *name)
+{
+    struct str list = {0};
+
+    str_addf(&list, "%s%s", s->left_out, s->left_out_count ? ", " : "");
+    str_add_printable(&list, slice_of(name), SECRETS_LEFT_OUT_MAX);
+    (void)snprintf(s->left_out, sizeof(s->left_out), "%s", str_z(&list));
+    s->left_out_count++;
+    str_release(&list);
+}
+
 /* One member. A value that is no string, or cannot be one here, is left out and said. */
 static int add_member(struct secrets *s, const struct json_iter *it)
 {
@@ -72,10 +83,12 @@ static int add_member(struct secrets *s, const struct json_iter *it)
         rc = decode(it->value, &new.value);
     if (rc < 0) {
         if (rc != -ENOMEM && new.name)
-            log_warning("platform", "secret %s is left out: its value holds U+0000", new.name);
+            leave_out(s, new.name);
         secret_release(&new);
         return rc == -ENOMEM ? rc : 0;
     }
+    if (!secret_name_is_exportable(new.name))
+        leave_out(s, new.name);
     for (size_t i = 0; i < s->n; i++) {
         if (strcmp(s->v[i].name, new.name) == 0) { /* twice: the last one counts, as in Go */
             secret_release(&s->v[i]);
@@ -115,7 +128,7 @@ int secrets_parse(struct slice json, struct secrets *ret)
 
 static bool is_equal(const struct secrets *a, const struct secrets *b)
 {
-    if (a->n != b->n)
+    if (a->n != b->n || strcmp(a->left_out, b->left_out) != 0)
         return false;
     for (size_t i = 0; i < a->n; i++) {
         if (strcmp(a->v[i].name, b->v[i].name) != 0 || strcmp(a->v[i].value, b->v[i].value) != 0)
@@ -157,6 +170,12 @@ static void take(struct platform *p, struct secrets *new)
         p->secrets = *new;
         p->status.secret_count = p->secrets.n;
         log_info("platform", "%zu secrets%s", p->secrets.n, is_first ? "" : ", changed");
+        if (p->secrets.left_out_count > 0)
+            log_warning("platform",
+                        "%zu of the workspace's secrets do not reach the agent: %s; such a name is "
+                        "none in an environment, is ours, or changes how programs are found or run "
+                        "(or the value holds U+0000): choose other names",
+                        p->secrets.left_out_count, p->secrets.left_out);
         plan_refresh(p);
         if (p->cb.on_secrets)
             p->cb.on_secrets(p->arg, &p->secrets, is_first);

@@ -143,6 +143,14 @@ void tokens_release(struct platform *p)
 /* ---- choosing ----------------------------------------------------------------------------------
  */
 
+/* Enough to tell two tokens apart, never enough to guess one: a short one shows nothing. */
+static int prefix_chars(size_t token_chars)
+{
+    size_t quarter = token_chars / 4;
+
+    return quarter < 4 ? 0 : quarter > TOKEN_PREFIX_CHARS ? TOKEN_PREFIX_CHARS : (int)quarter;
+}
+
 static void describe(struct platform *p, bool is_explicit)
 {
     const struct tokens *t = &p->tokens;
@@ -153,7 +161,8 @@ static void describe(struct platform *p, bool is_explicit)
     s->token_source[0] = s->token_prefix[0] = '\0';
     if (!s->has_token)
         return;
-    (void)snprintf(s->token_prefix, sizeof(s->token_prefix), "%.8s", str_z(&p->transport.bearer));
+    (void)snprintf(s->token_prefix, sizeof(s->token_prefix), "%.*s",
+                   prefix_chars(p->transport.bearer.len), str_z(&p->transport.bearer));
     if (is_explicit && file[0])
         (void)snprintf(s->token_source, sizeof(s->token_source), "file %.150s", file);
     else if (is_explicit)

@@ -3,21 +3,36 @@
  */
 #include "proxy/card.h"
 
+#include "base/cleanup.h"
+
 #include <openssl/sha.h>
 #include <string.h>
 
 #include "base/banned.h"
 
-enum { ETAG_DIGEST_BYTES = 16 }; /* of SHA-256's 32: enough to tell two cards apart */
+enum {
+    ETAG_DIGEST_BYTES = 16, /* of SHA-256's 32: enough to tell two cards apart */
+    CARD_NAME_ID_CHARS = 8, /* of the workspace's id, in the name nobody has chosen */
+};
+
+/* card.name, or the name that the platform's own SDK would give. */
+static void add_name(const struct config *cfg, struct str *out)
+{
+    CLEANUP(str_release) struct str name = {0};
+
+    if (*cfg->card.name)
+        str_addz(&name, cfg->card.name);
+    else if (*cfg->workspace.id)
+        str_addf(&name, "remote-agent-%.*s", CARD_NAME_ID_CHARS, cfg->workspace.id);
+    else
+        str_addz(&name, "agent");
+    str_add_json(out, str_slice(&name));
+}
 
 void card_minimal(const struct config *cfg, struct slice url, struct str *out)
 {
-    const char *name = cfg->card.name;
-
-    if (!*name)
-        name = *cfg->workspace.id ? cfg->workspace.id : "agent";
     str_addz(out, "{\"name\":");
-    str_add_json(out, slice_of(name));
+    add_name(cfg, out);
     str_addz(out, ",\"description\":");
     str_add_json(out, slice_of(cfg->card.description));
     str_addz(out, ",\"version\":\"0.1.0\"");

@@ -323,6 +323,7 @@ void case_new(void)
         "%s", err.msg);
     pc->p->times = (struct platform_times){.backoff_base = 10,
                                            .backoff_cap = 40,
+                                           .hurry = 10,
                                            .refused_cap = 60,
                                            .confirm_gap = 60,
                                            .shrink_gap = 40,

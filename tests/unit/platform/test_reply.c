@@ -164,6 +164,7 @@ Test(platform_reply, secrets_are_a_flat_sorted_map_of_strings)
                                &s),
                  0);
     cr_assert_eq(s.n, 2);
+    cr_assert_str_eq(s.left_out, "bad");
     cr_assert_str_eq(s.v[0].name, "A");
     cr_assert_str_eq(s.v[0].value, "x\ny");
     cr_assert_str_eq(s.v[1].value, "3");
@@ -199,6 +200,10 @@ Test(platform_reply, only_harmless_names_reach_the_environment)
                                       "PYTHONBREAKPOINT",
                                       "LUA_INIT",
                                       "GIT_SSH_COMMAND",
+                                      "BUN_INSPECT",
+                                      "DENO_DIR",
+                                      "npm_config_registry",
+                                      "DOTNET_STARTUP_HOOKS",
                                       "NODE_TLS_REJECT_UNAUTHORIZED",
                                       "WORKSPACE_ID"};
 
@@ -206,6 +211,18 @@ Test(platform_reply, only_harmless_names_reach_the_environment)
         cr_assert(secret_name_is_exportable(good[i]), "%s", good[i]);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         cr_assert_not(secret_name_is_exportable(bad[i]), "%s", bad[i]);
+}
+
+Test(platform_reply, names_the_agent_does_not_get_are_listed)
+{
+    struct secrets s;
+
+    cr_assert_eq(secrets_parse(SLICE("{\"PATH\":\"x\",\"GOOD\":\"y\",\"a\\nb\":\"z\"}"), &s), 0);
+    cr_assert_eq(s.n, 3);
+    cr_assert_eq(s.left_out_count, 2);
+    cr_assert_eq(strncmp(s.left_out, "PATH, a", 7), 0, "%s", s.left_out);
+    cr_assert_null(strchr(s.left_out, '\n'), "printable");
+    secrets_release(&s);
 }
 
 Test(platform_reply, a_map_of_too_many_secrets_is_refused)

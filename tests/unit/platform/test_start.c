@@ -139,7 +139,7 @@ Test(platform_start, without_a_token_it_bootstraps_and_saves_what_was_minted)
     cr_assert_eq(stat(pc->state_dir, &st), 0);
     cr_assert_eq(st.st_mode & 07777, 0700);
     cr_assert_str_eq(pc->p->status.token_source, "minted");
-    cr_assert_str_eq(pc->p->status.token_prefix, "minted-t");
+    cr_assert_str_eq(pc->p->status.token_prefix, "", "too short to show any of it");
     UNTIL(is_spawned);
     UNTIL(has_secrets);
     UNTIL(has_beaten_twice);
@@ -206,6 +206,18 @@ Test(platform_start, nul_in_the_card_is_left_out)
     UNTIL(is_registered);
     cr_assert(strstr(pc->world.last_body[REGISTER], "{\"n\":\"ab\\\\u0000\"}"), "%s",
               pc->world.last_body[REGISTER]);
+}
+
+Test(platform_start, a_platform_that_answers_again_is_registered_with_before_the_back_off_ends)
+{
+    (void)snprintf(pc->world.token, sizeof(pc->world.token), "the-token");
+    give_token("the-token");
+    case_new();
+    pc->p->times.backoff_base = pc->p->times.backoff_cap = 600 * 1000;
+    case_action(REGISTER, 1, FAKE_RESET);
+    platform_start(pc->p);
+    UNTIL(is_registered); /* in ten seconds, not ten minutes */
+    cr_assert_eq(case_count(REGISTER), 2);
 }
 
 Test(platform_start, a_401_at_bootstrap_is_told_once_and_not_tried_again)
@@ -374,12 +386,12 @@ Test(platform_start, a_token_file_that_others_can_read_is_not_used)
 Test(platform_start, a_wrong_token_is_auth_lost_and_the_agent_runs)
 {
     (void)snprintf(pc->world.token, sizeof(pc->world.token), "right");
-    give_token("wrong-token");
+    give_token("wrong-token-of-somebody-else-12345");
     start();
     UNTIL(is_auth_lost);
     UNTIL(is_spawned);
-    cr_assert(strstr(pc->why, "wrong-to..."), "%s", pc->why);
-    cr_assert_null(strstr(pc->why, "wrong-token"));
+    cr_assert(strstr(pc->why, "token wrong-to... from"), "%s", pc->why);
+    cr_assert_null(strstr(pc->why, "wrong-tok"));
     cr_assert_eq(case_count(REGISTER), 0);
 }
 

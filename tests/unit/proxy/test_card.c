@@ -318,6 +318,18 @@ Test(proxy_card, the_minimal_card_is_valid)
               json_string_eq(value, "https://me/a"));
 }
 
+Test(proxy_card, a_card_without_a_name_has_the_one_of_the_platforms_sdk)
+{
+    char none[] = "", id[] = "123e4567-e89b-42d3-a456-426614174000";
+    struct config cfg = {.workspace = {.id = id}, .card = {.name = none, .description = none}};
+    CLEANUP(str_release) struct str out = {0};
+    struct slice value;
+
+    card_minimal(&cfg, (struct slice){0}, &out);
+    cr_assert(json_member(str_slice(&out), "name", &value, NULL));
+    cr_assert(json_string_eq(value, "remote-agent-123e4567"), "%s", str_z(&out));
+}
+
 Test(proxy_card, tags_follow_the_bytes_and_compare_weakly)
 {
     char a[CARD_ETAG_BYTES], b[CARD_ETAG_BYTES];
