@@ -248,10 +248,10 @@ int head_version(struct slice s, int *ret_major, int *ret_minor)
             numbers[i] = numbers[i] * 10 + (s.p[at++] - '0');
         if (at == from)
             return -EINVAL;
+        if (numbers[0] == 1 && at - from != 1)
+            return -EINVAL; /* "01.1", "1.10": a version that only a lenient reader knows */
         if (i == 0 && (at == s.n || s.p[at++] != '.'))
             return -EINVAL;
-        if (i == 1 && numbers[0] == 1 && at - from != 1)
-            return -EINVAL; /* "1.10", "1.01" */
     }
     if (at != s.n)
         return -EINVAL;

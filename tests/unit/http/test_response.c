@@ -72,6 +72,7 @@ Test(http_response, status_lines)
         BAD("two blanks", "HTTP/1.1  200 x\r\n" END),
         BAD("HTTP/2", "HTTP/2 200\r\n" END),
         BAD("HTTP/2.0", "HTTP/2.0 200 OK\r\n" END),
+        BAD("HTTP/01.1", "HTTP/01.1 200 OK\r\n" END),
         BAD("not HTTP", "hello\r\n" END),
         BAD("101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n" END),
         BAD("bare LF", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
