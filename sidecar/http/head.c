@@ -127,6 +127,7 @@ struct field_table {
     struct http_field *fields;
     size_t count;
     struct head_facts *facts;
+    bool is_request; /* whose reader is the agent, which may be a CGI-style program */
     bool is_full;
     bool is_bad;
 };
@@ -177,7 +178,8 @@ static int table_add(void *arg, struct slice name, struct slice value)
     f->name = name;
     f->value = is_trimmed(value) ? value : slice_trim(value);
     f->id = field_id(name);
-    f->is_hop = field_is_hop(f->id) || (f->id == FIELD_OTHER && field_is_underscore_twin(name));
+    f->is_hop = field_is_hop(f->id) ||
+                (t->is_request && f->id == FIELD_OTHER && field_is_underscore_twin(name));
     note_field(t->facts, f);
     return 0;
 }
@@ -185,13 +187,13 @@ static int table_add(void *arg, struct slice name, struct slice value)
 int head_fields(struct slice lines, int status, struct http_field *fields, size_t *ret_count,
                 struct head_facts *facts, struct http_refusal *why)
 {
-    struct field_table t = {.fields = fields, .facts = facts};
+    struct field_table t = {.fields = fields, .facts = facts, .is_request = status == 400};
     const char *text = NULL;
 
     *facts = (struct head_facts){0};
     if (fields_llhttp(lines, table_add, &t, &text) != 0) {
         if (t.is_full)
-            return head_refuse(why, status == 400 ? 431 : status,
+            return head_refuse(why, t.is_request ? 431 : status,
                                "the head has too many header lines");
         return head_refuse(why, status,
                            t.is_bad ? "a header name holds a character that is not allowed" : text);

@@ -90,8 +90,8 @@ struct http_field {
     struct slice value; /* without the blanks around it */
     enum http_field_id id;
     /* not to be forwarded: hop-by-hop by RFC 9110 section 7.6.1 or named by Connection (which
-     * cannot name what A section 10.3 protects); an underscore twin of a known name; Expect in a
-     * request, which the server answers; a Content-Length that means nothing in this answer */
+     * cannot name what A section 10.3 protects); in a request an underscore twin of a known name,
+     * and Expect, which the server answers; a Content-Length that means nothing in this answer */
     bool is_hop;
 };
 

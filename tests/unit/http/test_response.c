@@ -154,6 +154,15 @@ Test(http_response, drops_a_length_beside_a_coding)
     cr_expect(!r->fields[0].is_hop);
 }
 
+Test(http_response, names_with_underscores_are_the_agents_own)
+{
+    struct http_response *r = parse(OK "Content_Type: x\r\nA2A_Version: y\r\nTE: z\r\n\r\n");
+
+    cr_expect(!r->fields[0].is_hop);
+    cr_expect(!r->fields[1].is_hop);
+    cr_expect(r->fields[2].is_hop);
+}
+
 Test(http_response, knows_event_streams)
 {
     cr_expect(parse(OK "Content-Type: text/event-stream\r\n\r\n")->is_event_stream);
