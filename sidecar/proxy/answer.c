@@ -15,6 +15,8 @@
 
 #include "base/banned.h"
 
+static const char head_too_large[] = "the head of the agent's answer is too large";
+
 /* ---- the end of an answer ---- */
 
 static void answer_complete(struct pump *u, bool has_extra)
@@ -132,7 +134,7 @@ static void relay_head(struct pump *u, const struct http_response *r)
     if (u->proxy->is_last || !u->is_whole)
         exchange_set_last(x);
     if (exchange_head_end(x, framing_for_client(r), r->content_length) != 0) {
-        pump_fail(u, FAILURE_BAD_RESPONSE, "the head of the agent's answer is too large");
+        pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
         return;
     }
     if (r->is_event_stream && r->framing != HTTP_BODY_NONE)
@@ -182,6 +184,10 @@ static size_t take_heads(struct pump *u, const char *bytes, size_t n)
         if (head == 0)
             break;
         u->scanned = 0;
+        if (head > (size_t)u->proxy->cfg->listen.max_head) {
+            pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
+            break;
+        }
         if (http_response_parse(bytes + used, head, u->to_head, r, &why) != 0) {
             answer_bad(u, &why);
             break;
@@ -276,7 +282,7 @@ static void keep_piece(struct pump *u, struct slice piece)
     if (buf_borrow(&u->in, &u->proxy->blocks) != 0)
         pump_fail(u, FAILURE_OVERLOADED, NULL);
     else if (buf_put(&u->in, piece.p, piece.n) < piece.n)
-        pump_fail(u, FAILURE_BAD_RESPONSE, "the head of the agent's answer is too large");
+        pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
 }
 
 /* More of it. The block goes with the head's end. */
@@ -292,7 +298,7 @@ static void take_pieces(struct pump *u, char *bytes, size_t n)
     buf_consume(&u->in, used);
     if (u->state == PUMP_SENT) {
         if (u->in.len >= (size_t)p->cfg->listen.max_head)
-            pump_fail(u, FAILURE_BAD_RESPONSE, "the head of the agent's answer is too large");
+            pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
         return;
     }
     block = u->in; /* u may be done before its bytes are */
