@@ -31,6 +31,7 @@ class Answer:
     def __init__(self, steps, at="whole"):
         self.steps = [steps] if isinstance(steps, (bytes, str)) else list(steps)
         self.at = at
+        self.going = None  # the agent's, when it was scripted
 
 
 class Link:
@@ -46,6 +47,13 @@ class Link:
     def send(self, data):
         with contextlib.suppress(OSError):
             self.s.sendall(data)
+
+    def unread(self):
+        """Bytes that the sidecar has sent and we have not taken."""
+        waiting = array.array("i", [0])
+        if not self.is_over:
+            fcntl.ioctl(self.s, termios.FIONREAD, waiting)
+        return waiting[0]
 
     def hang_up(self):
         """For the test; our thread closes it when it sees that."""
@@ -72,7 +80,10 @@ class Agent:
 
     def script(self, *answers):
         with self.news:
-            self.answers += [a if isinstance(a, Answer) else Answer(a) for a in answers]
+            answers = [a if isinstance(a, Answer) else Answer(a) for a in answers]
+            for a in answers:
+                a.going = self.going
+            self.answers += answers
 
     def go(self):
         self.going.release()
@@ -112,17 +123,22 @@ class Agent:
         with self.news:
             self.links = [x for x in self.links if not x.is_over]
             self.requests, self.answers = [], []
-            while self.going.acquire(blocking=False):
-                pass
+            self._let_go()
 
     def stop(self):
         with self.news:
             self.is_ending = True
+            self._let_go()
             self.listener.shutdown(socket.SHUT_RDWR)
             for link in self.links:
                 link.hang_up()
 
     # ---- inside
+
+    def _let_go(self):
+        """Answers that wait for a go() that will not come."""
+        self.going.release(1000)
+        self.going = threading.Semaphore(0)
 
     def _partials(self):
         return [x.raw[x.taken:] for x in self.links if x.taken != len(x.raw)]
@@ -130,13 +146,7 @@ class Agent:
     def _is_quiet(self):
         if select.select([self.listener], [], [], 0)[0]:
             return False
-        for link in self.links:
-            waiting = array.array("i", [0])
-            if not link.is_over:
-                fcntl.ioctl(link.s, termios.FIONREAD, waiting)
-            if waiting[0]:
-                return False
-        return True
+        return not any(link.unread() for link in self.links)
 
     def _accept(self):
         with contextlib.suppress(OSError, ValueError):
@@ -194,7 +204,7 @@ class Agent:
             if step is READ:
                 wire.wait_read(link.s)
             elif step is GO:
-                self.going.acquire()
+                answer.going.acquire()
             elif step is SHUT:
                 link.s.shutdown(socket.SHUT_WR)
             elif step is CLOSE:

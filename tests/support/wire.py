@@ -191,6 +191,16 @@ class Client:
                 return m
             interims.append(m)
 
+    def cut_answer(self):
+        """What there is of an answer when the connection has ended; None when not even its head came."""
+        while self._more():
+            pass
+        found = take(self.data, True, ended=True)
+        self.data = b""
+        if found and self.ended == "reset" and found[0].framing == "close":
+            found[0].is_whole = False
+        return found and found[0]
+
     def end(self):
         """Until the other side ends it; "closed" or "reset". Nothing may come before that."""
         while self._more():
