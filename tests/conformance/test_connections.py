@@ -1,4 +1,5 @@
 """Both connections: how long they last, in which order answers come, and that no failure of one side looks like success on the other."""
+import contextlib
 import socket
 import unittest
 
@@ -128,7 +129,8 @@ class Connections(conformance.Suite):
             self.agent.go()
             a = c.answer()
             self.assertEqual((a.status, a.body), (413, b"no"))
-            c.s.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # reset already, when more was sent than a lingering close reads
+                c.s.shutdown(socket.SHUT_RDWR)
             sender.result()
         self.is_served()
 

@@ -69,6 +69,7 @@ class Agent:
     def __init__(self, path):
         self.news = threading.Condition()  # guards all that follows; held while bytes are taken and looked at, not while answering
         self.requests, self.links, self.answers = [], [], []
+        self.answering = 0
         self.going = threading.Semaphore(0)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
@@ -114,6 +115,10 @@ class Agent:
         self.wait(Agent._is_quiet, "silence")
         self.wait(lambda a: all(x.is_over or x.taken == len(x.raw) for x in a.links), "the end of a connection with half a request")
 
+    def wait_said(self):
+        """Until all that is to be sent has been sent."""
+        self.wait(lambda a: not a.answering, "the end of an answer")
+
     def partials(self):
         with self.news:
             return self._partials()
@@ -149,7 +154,7 @@ class Agent:
         return not any(link.unread() for link in self.links)
 
     def _accept(self):
-        with contextlib.suppress(OSError, ValueError):
+        with self.listener, contextlib.suppress(OSError, ValueError):
             while True:
                 select.select([self.listener], [], [])
                 with self.news:
@@ -166,9 +171,14 @@ class Agent:
                     link.raw += more
                     link.is_over |= not more
                     todo = self._look(link)
+                    self.answering += len(todo)
                     self.news.notify_all()
                 for answer in todo:
-                    self._answer(link, answer)
+                    with contextlib.suppress(OSError):
+                        self._answer(link, answer)
+                    with self.news:
+                        self.answering -= 1
+                        self.news.notify_all()
         with self.news:
             link.close()
             self.news.notify_all()

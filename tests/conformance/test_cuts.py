@@ -1,0 +1,81 @@
+"""The same bytes cut anywhere mean the same: rows of the other tables, cut at every offset and sent one byte at a time.
+
+The client's side is a Unix socket here, like the agent's: there the kernel tells when bytes have been read by the program at the
+other end (wire.wait_read), so that each piece is a read of its own and nothing is left to timing.
+"""
+import dataclasses
+import unittest
+
+import conformance
+import test_connections
+import test_expect
+import test_request_framing
+import test_request_head
+import test_responses
+from conformance import AFTER
+from fake_agent import READ, Answer
+
+REQUESTS = [r for table in (test_request_head.ROWS, test_request_framing.ROWS, test_expect.ROWS, test_connections.KEPT) for r in table if r.cut]
+ANSWERS = [r for r in test_responses.ROWS if r.cut]
+LONGEST = 160  # bytes of a row that is cut everywhere
+
+
+def by_byte(data):
+    return tuple(range(1, len(data)))
+
+
+def pieces(data, cuts):
+    """Steps of the agent: the sidecar has read each piece before the next is sent."""
+    steps = []
+    for begin, end in zip((0, *cuts), (*cuts, len(data))):
+        steps += [data[begin:end], READ]
+    return steps
+
+
+class Cuts(conformance.Suite):
+    UNIX = True
+    FLAGS = ("--listen-max-body", "64KiB", "--log-level", "warning")
+
+    def test_the_tables_have_both_kinds(self):
+        self.assertGreater(sum(r.gets[0] == 200 for r in REQUESTS), 12)
+        self.assertGreater(sum(r.gets[0] >= 400 for r in REQUESTS), 12)
+        self.assertGreater(len(ANSWERS), 12)
+        for row in REQUESTS:
+            self.assertLess(len(row.send), LONGEST, row.rule)
+
+    def test_requests_cut_at_every_offset(self):
+        rows = [dataclasses.replace(r, begun=True) for r in REQUESTS]  # where a body is cut, the agent gets its beginning
+        self.check(rows, lambda row: [(i,) for i in range(1, len(row.send))])
+
+    def test_requests_byte_by_byte(self):
+        self.check([dataclasses.replace(r, begun=True) for r in REQUESTS], lambda row: [by_byte(row.send)])
+
+    def test_answers_cut_at_every_offset(self):
+        self.check_answers_in_pieces(lambda data: [(i,) for i in range(1, len(data))])
+
+    def test_answers_byte_by_byte(self):
+        self.check_answers_in_pieces(lambda data: [by_byte(data)])
+
+    def check_answers_in_pieces(self, cuts):
+        for row in ANSWERS:
+            (steps,) = row.answers
+            data = b"".join(s for s in steps if isinstance(s, bytes))
+            self.assertLess(len(data), LONGEST, row.rule)
+            rest = [s for s in steps if not isinstance(s, bytes) and s is not READ]
+            # How much of an answer that fails has left depends on where it is cut; that it does not look whole does not.
+            row = dataclasses.replace(row, body=None if row.is_cut else row.body)
+            for where in cuts(data):
+                with self.subTest(row.rule, answer=data, at=where if len(where) == 1 else "every byte"):
+                    self.look(dataclasses.replace(row, answers=(Answer(pieces(data, where) + rest),)))
+
+    def test_what_is_asked_next_is_not_touched(self):
+        """Two requests, cut around the place where the second begins."""
+        first = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+        for i in range(len(first) - 6, len(first) + 20):
+            with self.subTest(i), self.client() as c:
+                c.send(first + AFTER, (i,))
+                self.assertEqual([c.answer().body, c.answer().body], [b"ok", b"ok"])
+
+
+if __name__ == "__main__":
+    unittest.main()
