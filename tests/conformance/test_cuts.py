@@ -34,7 +34,8 @@ def pieces(data, cuts):
 
 class Cuts(conformance.Suite):
     UNIX = True
-    FLAGS = ("--listen-max-body", "64KiB", "--log-level", "warning")
+    # A head that comes in 160 reads takes its time on a busy machine, which is not what is looked at here.
+    FLAGS = ("--listen-max-body", "64KiB", "--listen-head-timeout", "10m", "--log-level", "warning")
 
     def test_the_tables_have_both_kinds(self):
         self.assertGreater(sum(r.gets[0] == 200 for r in REQUESTS), 12)

@@ -73,9 +73,12 @@ NO_BODY = [
     row("204: nothing", lines(b"HTTP/1.1 204 x"), 204, body=b"", lacks=(b"Content-Length", b"Transfer-Encoding"), reused=True, cut=True),
     row("204: a length is dropped, the connection is not trusted", lines(b"HTTP/1.1 204 x", b"Content-Length: 5") + b"hello", 204, body=b"",
         lacks=(b"Content-Length",), reused=False, cut=True),
+    row("204: before any of the five bytes has come", lines(b"HTTP/1.1 204 x", b"Content-Length: 5"), 204, body=b"", lacks=(b"Content-Length",),
+        reused=False),
     row("204: and when the five bytes are late", (lines(b"HTTP/1.1 204 x", b"Content-Length: 5"), READ, b"hello"), 204, body=b"",
         lacks=(b"Content-Length",), reused=False),
-    row("204: a coding is dropped", lines(b"HTTP/1.1 204 x", TE) + b"0\r\n\r\n", 204, body=b"", lacks=(b"Transfer-Encoding",), reused=False),
+    row("204: a coding is dropped", lines(b"HTTP/1.1 204 x", TE), 204, body=b"", lacks=(b"Transfer-Encoding",), reused=False),
+    row("204: a coding is dropped, and what it announced", lines(b"HTTP/1.1 204 x", TE) + b"0\r\n\r\n", 204, body=b"", lacks=(b"Transfer-Encoding",), reused=False),
     row("204: a length of 0 is harmless", lines(b"HTTP/1.1 204 x", b"Content-Length: 0"), 204, body=b"", lacks=(b"Content-Length",), reused=True),
 ]
 
@@ -210,6 +213,7 @@ class Responses(conformance.Suite):
                 self.assertIn(b'"reason":"%s"' % reason, a.body)
 
     def test_bytes_on_a_kept_connection_end_it(self):
+        """Already for the request that comes right behind them, and not only when its 2 s are over."""
         for what in ("bytes", "the end"):
             with self.subTest(what), self.client() as c:
                 self.agent.forget()
@@ -217,10 +221,10 @@ class Responses(conformance.Suite):
                 self.assertEqual(c.answer().body, b"ok")
                 link = self.agent.wait_requests(1)[0].link
                 link.send(LEAK) if what == "bytes" else link.hang_up()
-                self.agent.wait_over(link)
                 c.send(conformance.AFTER)
                 self.assertEqual(c.answer().body, b"ok")
                 self.assertIsNot(self.agent.wait_requests(2)[1].link, link)
+                self.agent.wait_over(link)
 
 
 if __name__ == "__main__":
