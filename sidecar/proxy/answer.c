@@ -32,6 +32,7 @@ static void answer_complete(struct pump *u, bool has_extra)
         upstream_close(u->up); /* an early answer: what is left of the request is nobody's */
     u->up = NULL;
     pump_out_release(u);
+    hold_leave_place(u); /* a client that reads slowly keeps nobody else waiting */
     if (u->card)
         card_on_complete(u);
     else

@@ -1,9 +1,11 @@
 /*
- * Requests that wait for an agent that is not there: it starts, restarts, or accepts nothing. They
- * wait in order of arrival, bounded in number (forward.hold_max) and time (forward.hold_timeout).
+ * Requests that wait: for an agent that is not there (it starts, restarts, or accepts nothing), or
+ * for a place among the forward.max_in_flight that it may have at once. They wait in one list,
+ * bounded in number (forward.hold_max) and time (forward.hold_timeout), and go by turns (turns.h).
  *
  * While the gate is shut they wait for it. While it is open and nobody listens (the moment between
  * the agent's death and somebody noticing), we look again by ourselves, each time a little later.
+ * While all places are taken, each request that ends lets the next one go in the same turn.
  */
 #include "base/cleanup.h"
 #include "proxy/state.h"
@@ -19,43 +21,87 @@ static bool may_look(const struct proxy *p)
     return p->gate == PROXY_OPEN || p->gate == PROXY_DRAINING;
 }
 
+/* ---- places: forward.max_in_flight of them, 0 = without end ---- */
+
+static bool has_place(const struct proxy *p)
+{
+    return p->cfg->forward.max_in_flight == 0 || p->places < (size_t)p->cfg->forward.max_in_flight;
+}
+
+void hold_take_place(struct pump *u)
+{
+    if (u->has_place)
+        return;
+    u->has_place = true;
+    u->proxy->places++;
+}
+
+static bool give_place(struct pump *u)
+{
+    bool had_place = u->has_place;
+
+    u->has_place = false;
+    u->proxy->places -= had_place;
+    return had_place;
+}
+
+/* With a limit nobody overtakes those who wait for their turn. */
+bool hold_may_pass(const struct proxy *p)
+{
+    return p->cfg->forward.max_in_flight == 0 || (has_place(p) && list_is_empty(&p->held));
+}
+
+/* ---- out of the list ---- */
+
 /* Its deadline goes on: the clock starts once, however often it looks. */
 static void take_out(struct pump *u)
 {
     if (!u->is_held)
         return;
     list_remove(&u->node);
+    turns_remove(&u->proxy->turns, &u->turn);
     u->is_held = false;
     if (u->state == PUMP_HELD)
         u->state = PUMP_QUEUED;
     u->proxy->stats.held--;
 }
 
-/* All of them go, in order; those who find nobody come back. */
-static void release_all(struct proxy *p)
+/* Whose turn it is, with a place; NULL: nobody may go. */
+static struct pump *take_next(struct proxy *p)
 {
-    struct list *first;
+    struct turn *first = may_look(p) && has_place(p) ? turns_take(&p->turns) : NULL;
+    struct pump *u;
 
-    while ((first = list_first(&p->held))) {
-        struct pump *u = container_of(first, struct pump, node);
+    if (!first)
+        return NULL;
+    u = container_of(first, struct pump, turn);
+    take_out(u);
+    hold_take_place(u);
+    return u;
+}
 
-        take_out(u);
-        pump_queue(u);
-    }
+/* One place, one request: while nobody listens, all of them looking each time one ends would be a
+ * lot of looking. */
+void hold_leave_place(struct pump *u)
+{
+    struct pump *next;
+
+    if (!give_place(u) || u->proxy->cfg->forward.max_in_flight == 0)
+        return;
+    next = take_next(u->proxy);
+    if (next)
+        pump_queue(next);
 }
 
 /* One of them looks; when it gets through, the others follow (pump_connected). */
 static void on_retry(struct timer *t)
 {
     struct proxy *p = t->arg;
-    struct list *first = list_first(&p->held);
-    struct pump *u;
+    struct pump *u = take_next(p);
 
-    if (!first || !may_look(p))
+    if (!u)
         return;
     p->retry_ms = p->retry_ms * 2 > HOLD_RETRY_MAX_MS ? HOLD_RETRY_MAX_MS : p->retry_ms * 2;
-    u = container_of(first, struct pump, node);
-    take_out(u);
     pump_dispatch(u, true);
     retry_arm(p);
 }
@@ -70,6 +116,8 @@ static void retry_arm(struct proxy *p)
     }
 }
 
+/* ---- into it ---- */
+
 /* In order of arrival, also when it has been here before. */
 static void insert(struct proxy *p, struct pump *u)
 {
@@ -81,23 +129,40 @@ static void insert(struct proxy *p, struct pump *u)
     list_insert_before(at->next, &u->node);
 }
 
+/* Is there room for one more? A peer with many in the list gives up its newest one for another with
+ * few: who comes late, and once, is not refused because somebody else came a hundred times. */
+static bool make_room(struct proxy *p, const struct pump *u)
+{
+    struct turn *yields;
+
+    if (p->gate == PROXY_LOST || p->gate == PROXY_PAUSED || p->cfg->forward.hold_timeout <= 0)
+        return false;
+    if (p->stats.held < (size_t)p->cfg->forward.hold_max || u->hold.armed)
+        return true; /* who was here has its room */
+    yields = turns_who_yields(&p->turns, exchange_peer_sa(u->x));
+    if (!yields)
+        return false;
+    pump_fail(container_of(yields, struct pump, turn), FAILURE_OVERLOADED, NULL);
+    return true;
+}
+
 bool hold_put(struct pump *u, int code)
 {
     struct proxy *p = u->proxy;
+    bool is_new = !u->hold.armed;
 
     u->hold_code = code;
     if (u->is_held)
         return true;
-    if (p->gate == PROXY_LOST || p->gate == PROXY_PAUSED || p->cfg->forward.hold_timeout <= 0 ||
-        p->stats.held >= (size_t)p->cfg->forward.hold_max)
+    if (!make_room(p, u) ||
+        turns_add(&p->turns, &u->turn, exchange_peer_sa(u->x), exchange_id(u->x), !is_new) != 0)
         return false;
+    (void)give_place(u); /* and nobody takes it: he would find what this one found */
     list_remove(&u->node);
     insert(p, u);
     u->state = PUMP_HELD;
     u->is_held = true;
     p->stats.held++;
-    bool is_new = !u->hold.armed;
-
     if (is_new) {
         deadline_start(&p->hold_class, &u->hold);
         p->stats.held_total++;
@@ -114,11 +179,15 @@ void hold_leave(struct pump *u)
     take_out(u);
 }
 
+/* Those who find nobody come back. */
 void hold_open(struct proxy *p)
 {
+    struct pump *u;
+
     timer_stop(&p->retry);
     p->retry_ms = HOLD_RETRY_MIN_MS;
-    release_all(p);
+    while ((u = take_next(p)))
+        pump_queue(u);
 }
 
 void hold_fail(struct proxy *p, enum failure f)
@@ -130,6 +199,22 @@ void hold_fail(struct proxy *p, enum failure f)
     retry_arm(p);
 }
 
+/* ---- too long in it ---- */
+
+static void explain_absence(const struct pump *u, struct err *ret)
+{
+    const struct proxy *p = u->proxy;
+    const char *why;
+
+    if (u->hold_code) {
+        upstream_explain(&p->cfg->agent.address, u->hold_code, ret);
+        return;
+    }
+    why = p->cb.agent_reason ? p->cb.agent_reason(p->cb_arg) : "";
+    (void)err_set(ret, -ETIMEDOUT, "the agent has not become ready within forward.hold_timeout%s%s",
+                  why[0] ? ": " : "", why);
+}
+
 void hold_on_deadline(struct deadline *d, void *arg)
 {
     struct pump *u = container_of(d, struct pump, hold);
@@ -137,12 +222,12 @@ void hold_on_deadline(struct deadline *d, void *arg)
     struct err err = {0};
 
     p->stats.hold_timeouts_total++;
-    if (u->hold_code) {
-        upstream_explain(&p->cfg->agent.address, u->hold_code, &err);
-    } else {
-        const char *why = p->cb.agent_reason ? p->cb.agent_reason(p->cb_arg) : "";
-        err_set(&err, -ETIMEDOUT, "the agent has not become ready within forward.hold_timeout%s%s",
-                why[0] ? ": " : "", why);
+    if (u->is_held && may_look(p) && !has_place(p)) {
+        pump_fail(u, FAILURE_OVERLOADED,
+                  "no place among the forward.max_in_flight requests became free within "
+                  "forward.hold_timeout");
+        return;
     }
+    explain_absence(u, &err);
     pump_fail(u, FAILURE_UNAVAILABLE, err.msg);
 }

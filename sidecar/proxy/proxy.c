@@ -98,6 +98,7 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     p->failure_logged_ms = INT64_MIN / 2;
     list_init(&p->queue);
     list_init(&p->held);
+    turns_init(&p->turns);
     list_init(&p->flight);
     list_init(&p->spare);
     init_classes(p);
@@ -315,6 +316,19 @@ void proxy_fail_in_flight(struct proxy *p)
 
 /* ---- a request's first steps ---- */
 
+static void send_now(struct pump *u)
+{
+    hold_take_place(u);
+    pump_queue(u);
+}
+
+/* It could neither go nor wait. */
+static enum failure why_not_held(const struct proxy *p)
+{
+    return p->gate == PROXY_OPEN || p->cfg->forward.hold_timeout > 0 ? FAILURE_OVERLOADED
+                                                                     : FAILURE_UNAVAILABLE;
+}
+
 /* The card's and errors' questions are answered by now; this one is for the agent. */
 static void forward(struct proxy *p, struct exchange *x, const struct route *route)
 {
@@ -334,25 +348,19 @@ static void forward(struct proxy *p, struct exchange *x, const struct route *rou
         pump_fail(u, FAILURE_HEAD_TOO_LARGE, NULL);
     else if (code)
         pump_fail(u, FAILURE_OVERLOADED, NULL);
-    else if (p->gate == PROXY_OPEN)
-        pump_queue(u);
+    else if (p->gate == PROXY_OPEN && hold_may_pass(p))
+        send_now(u);
     else if (!hold_put(u, 0))
-        pump_fail(u, p->cfg->forward.hold_timeout > 0 ? FAILURE_OVERLOADED : FAILURE_UNAVAILABLE,
-                  NULL);
+        pump_fail(u, why_not_held(p), NULL);
 }
 
 /* Who may not, or cannot now. True: it was answered. */
 static bool turn_away(struct proxy *p, struct exchange *x)
 {
-    size_t max = (size_t)p->cfg->forward.max_in_flight;
-
     switch (p->gate) {
     case PROXY_WAIT:
     case PROXY_OPEN:
-        if (max == 0 || p->stats.in_flight < max)
-            return false;
-        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED);
-        return true;
+        return false;
     case PROXY_PAUSED:
         proxy_refuse(p, x, FAILURE_PAUSED, OUTCOME_PAUSED);
         return true;

@@ -3,8 +3,8 @@
  * come back, byte for byte.
  *
  *   route (route.h, pure)   the card, the platform's own calls, or upstream
- *   hold (hold.c)           while the agent starts or restarts, requests wait, bounded in number
- *                           and time
+ *   hold (hold.c, turns.h)  while the agent starts or restarts, or has forward.max_in_flight
+ *                           requests already, more wait, bounded in number and time, and go fairly
  *   upstream (upstream.h)   a kept or fresh connection to the agent
  *   pump (pump.c, send.c, answer.c)   bytes both ways through bounded buffers; deadlines;
  *                           keep-alive comments on silent event streams

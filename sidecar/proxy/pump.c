@@ -221,6 +221,7 @@ static void pump_let_go(struct pump *u)
     u->is_blocked = false;
     pump_out_release(u);
     buf_return(&u->in, &p->blocks);
+    hold_leave_place(u);
 }
 
 void pump_reset(struct pump *u)

@@ -1,10 +1,10 @@
 /*
  * What the files of proxy/ share: the proxy and one request on its way. Private to proxy/.
  *
- *            gate WAIT, or nobody there
+ *            gate WAIT, nobody there, or no place (forward.max_in_flight)
  *   (new) ------------------------------> HELD
- *     |                                    |  gate opens, or it is time to look again
- *     |  gate OPEN                         v
+ *     |                                    |  its turn: the gate opens, a place is free, or it is
+ *     |  gate OPEN, place free             v  time to look again
  *     +--------------------------------> QUEUED --- end of turn ---> CONNECTING
  *                                                                        |
  *            answered or aborted   RELAYING <--- head of the answer --- SENT
@@ -24,6 +24,7 @@
 #include "proxy/route.h"
 #include "proxy/sources.h"
 #include "proxy/sse.h"
+#include "proxy/turns.h"
 #include "proxy/upstream.h"
 
 enum {
@@ -111,6 +112,8 @@ struct pump {
     struct deadline hold; /* proxy->hold_class; runs from the first wait on */
     int hold_code;        /* why it waits: -errno of connecting, 0 = the gate */
     bool is_held;         /* in proxy->held */
+    struct turn turn;     /* in proxy->turns while held */
+    bool has_place;       /* one of forward.max_in_flight; from the queue on */
     struct deadline wait; /* connect_class, response_class, card_class or comment_class */
     struct deadline_class *wait_class;
     struct deadline stall; /* proxy->stall_class */
@@ -136,6 +139,8 @@ struct proxy {
     struct buf_pool blocks;
     struct list queue;  /* to be looked at at the end of this turn */
     struct list held;   /* in order of arrival */
+    struct turns turns; /* the same ones: whose turn it is */
+    size_t places;      /* taken, of forward.max_in_flight */
     struct list flight; /* in order of start */
     struct list spare;
     size_t spare_count;
@@ -196,10 +201,15 @@ void answer_read(struct pump *u);    /* the connection is readable */
 void answer_comment(struct pump *u); /* the stream was silent for forward.keepalive_interval */
 
 /* ---- hold.c ---- */
+/* May a new one go past those who wait? Then it takes a place (hold_take_place). */
+bool hold_may_pass(const struct proxy *p);
+void hold_take_place(struct pump *u);
+/* The agent is done with it: whose turn it is goes in this turn. Harmless without a place. */
+void hold_leave_place(struct pump *u);
 /* False: there is no room, or holding is off; the caller answers. */
-bool hold_put(struct pump *u, int code); /* code: -errno of connecting, 0 = the gate */
+bool hold_put(struct pump *u, int code); /* code: -errno of connecting, 0 = gate or no place */
 void hold_leave(struct pump *u);         /* harmless when not held */
-void hold_open(struct proxy *p);         /* the gate is open: all of them may go */
+void hold_open(struct proxy *p);         /* the agent is there: all may go that have a place */
 void hold_fail(struct proxy *p, enum failure f);
 void hold_on_deadline(struct deadline *d, void *arg); /* deadline_fn */
 
