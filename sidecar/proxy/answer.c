@@ -39,10 +39,23 @@ static void answer_complete(struct pump *u, bool has_extra)
         exchange_finish(u->x);
 }
 
+/*
+ * Was the request read? On a Unix socket that can be known: a reset means that bytes of it were
+ * still waiting to be read, or that the connection was never accepted; the end of file means that
+ * all we sent was read (design section 8). On TCP neither is sure.
+ */
 static const char *lost_sentence(const struct pump *u, int code)
 {
+    bool is_all_sent = u->is_whole && !u->is_write_over && u->out_sent == u->out.len;
+
     if (u->in.len > 0)
         return "the agent's answer ended inside its head";
+    if (!is_all_sent)
+        return "the agent ended the connection before the whole request had reached it, without an "
+               "answer";
+    if (!upstream_is_unix(u->up))
+        return "the agent ended the connection without an answer; the message may have been "
+               "handled";
     if (code == 0)
         return "the agent read the request and ended the connection without an answer; the message "
                "may have been handled";

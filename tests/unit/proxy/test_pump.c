@@ -336,6 +336,40 @@ Test(proxy_pump, what_is_no_answer_is_a_502)
     expect_error("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", false, 502, "AGENT_BAD_RESPONSE");
 }
 
+/* What the agent did before it ended decides what a caller is told (design section 8). */
+static void expect_lost(const char *sent, const char *read_until, const char *sentence)
+{
+    struct px f;
+    struct raw client, agent;
+    struct slice body;
+
+    px_start(&f, OFF, NULL);
+    px_client(&f, &client);
+    raw_sendz(&client, sent);
+    if (read_until) {
+        px_accept(&f, &agent);
+        cr_assert(raw_until(&agent, read_until));
+        raw_close(&agent);
+    } else {
+        px_wait_stat(&f, in_flight, 1); /* in the backlog of a listener that dies */
+        px_unlisten(&f);
+    }
+    cr_assert_eq(raw_answer(&client, &body), 502, "%s", client.p);
+    cr_assert(memmem(body.p, body.n, "AGENT_CONNECTION_LOST", 21), "%s", client.p);
+    cr_assert(memmem(body.p, body.n, sentence, strlen(sentence)), "%s", client.p);
+    raw_close(&client);
+    px_stop(&f);
+}
+
+Test(proxy_pump, a_lost_request_is_told_how_far_it_came)
+{
+    expect_lost(ask, "\"params\":1}", "the message may have been handled");
+    expect_lost(ask, NULL, "before it had read the whole request");
+    expect_lost("POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+                "Content-Length: 99\r\n\r\n{\"id\":7",
+                "{\"id\":7", "before the whole request had reached it");
+}
+
 Test(proxy_pump, a_head_without_end_is_a_502)
 {
     struct px f;
