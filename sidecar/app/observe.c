@@ -298,6 +298,9 @@ static void add_requests(const struct app *a, struct str *out)
     metrics_gauge(out, "molecule_sidecar_streams", "Open event streams.", (double)s->streams);
     metrics_counter(out, "molecule_sidecar_hold_timeouts_total",
                     "Held requests that were answered 503.", s->hold_timeouts_total);
+    metrics_counter(out, "molecule_sidecar_requests_shed_total",
+                    "Requests whose connection was closed instead of a 503 (forward.shed).",
+                    s->shed_total);
     metrics_counter(out, "molecule_sidecar_upstream_connects_total",
                     "Connections made to the agent.", s->upstream_connects_total);
     metrics_counter(out, "molecule_sidecar_upstream_reused_total",

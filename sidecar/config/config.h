@@ -124,6 +124,7 @@ struct config_forward {
     int64_t response_timeout, keepalive_interval;
     char *strip_prefix;
     bool via;
+    enum forward_shed shed;
 };
 
 struct config_stop {

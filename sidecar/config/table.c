@@ -252,9 +252,9 @@ const struct config_row config_rows[] = {
     {AT(forward, max_in_flight), .type = TYPE_INT, .fallback = "0", .fallback_words = "no limit",
      .min = 0, .max = 100000, .unit = "requests",
      .help = "Requests at the agent at the same time; more wait for their turn"},
-    {RESERVED(forward, shed), LATER("closing the connection instead of 503", NULL),
-     .type = TYPE_ENUM, WORDS("status", "close"), .fallback = "status",
-     .help = "How requests are refused while draining"},
+    {AT(forward, shed), .type = TYPE_ENUM, WORDS("status", "close"), .fallback = "status",
+     .help = "How requests are refused that never reached the agent: 503, or the connection is "
+             "closed without an answer, after which the platform sends the message again"},
     {RESERVED(forward, trace), LATER("beginning traces", NULL), .type = TYPE_ENUM,
      WORDS("pass", "make"), .fallback = "pass",
      .help = "Pass trace headers, or begin a trace where there is none"},

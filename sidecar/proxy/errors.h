@@ -35,6 +35,15 @@ struct failure_answer {
     const char *sentence; /* for people, when there is nothing better to say */
     int retry_after_s;    /* 0 = no Retry-After */
     bool closes;          /* Connection: close */
+    /*
+     * forward.shed: close answers with the end of the connection instead, and this is its note;
+     * NULL: never. Only what the agent has not seen and may see later: after EOF or a reset the
+     * platform queues the message and sends it again, a 503 goes to the caller and is the end of it
+     * (P section 17.3). PAUSED is not among them: the platform itself ordered the pause, it sends
+     * nothing meanwhile, and whoever else calls can do more with the reason than with a closed
+     * connection.
+     */
+    const char *shed_note;
 };
 const struct failure_answer *failure_answer(enum failure f);
 

@@ -260,6 +260,20 @@ void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence
         exchange_abort(x);
 }
 
+void proxy_shed_answer(struct proxy *p, struct exchange *x, enum failure f, const char *sentence,
+                       bool is_json_rpc, struct slice id)
+{
+    const char *note = failure_answer(f)->shed_note;
+
+    if (p->cfg->forward.shed != SHED_CLOSE || !note) {
+        proxy_error_answer(x, f, sentence, is_json_rpc, id);
+        return;
+    }
+    p->stats.shed_total++;
+    exchange_note(x, note);
+    exchange_hang_up(x);
+}
+
 void proxy_refuse(struct proxy *p, struct exchange *x, enum failure f, enum outcome outcome)
 {
     proxy_count(p, outcome);
@@ -337,7 +351,7 @@ static void forward(struct proxy *p, struct exchange *x, const struct route *rou
     int code = u ? pump_prepare(u, rq, route) : -ENOMEM;
 
     if (!u) {
-        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED);
+        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED); /* no memory: ours to say */
         return;
     }
     if (p->is_last)
@@ -354,6 +368,14 @@ static void forward(struct proxy *p, struct exchange *x, const struct route *rou
         pump_fail(u, why_not_held(p), NULL);
 }
 
+/* One that was for the agent. */
+static void refuse_forward(struct proxy *p, struct exchange *x, enum failure f,
+                           enum outcome outcome)
+{
+    proxy_count(p, outcome);
+    proxy_shed_answer(p, x, f, NULL, error_is_json_rpc(exchange_request(x)), (struct slice){0});
+}
+
 /* Who may not, or cannot now. True: it was answered. */
 static bool turn_away(struct proxy *p, struct exchange *x)
 {
@@ -362,13 +384,13 @@ static bool turn_away(struct proxy *p, struct exchange *x)
     case PROXY_OPEN:
         return false;
     case PROXY_PAUSED:
-        proxy_refuse(p, x, FAILURE_PAUSED, OUTCOME_PAUSED);
+        refuse_forward(p, x, FAILURE_PAUSED, OUTCOME_PAUSED);
         return true;
     case PROXY_DRAINING:
-        proxy_refuse(p, x, FAILURE_DRAINING, OUTCOME_DRAINING);
+        refuse_forward(p, x, FAILURE_DRAINING, OUTCOME_DRAINING);
         return true;
     case PROXY_LOST:
-        proxy_refuse(p, x, FAILURE_UNAVAILABLE, OUTCOME_AGENT_UNAVAILABLE);
+        refuse_forward(p, x, FAILURE_UNAVAILABLE, OUTCOME_AGENT_UNAVAILABLE);
         return true;
     }
     return false;

@@ -67,6 +67,8 @@ struct proxy_stats {
         outcome_bad_response, outcome_timeout,
         /* one per finished request */
         outcome_paused, outcome_draining, outcome_overloaded, outcome_refused, outcome_local;
+    /* of those: closed without an answer, see forward.shed */
+    uint64_t shed_total;
     uint64_t upstream_connects_total, upstream_reused_total, keepalive_comments_total;
     /* requests and agent-side failures (5xx, timeouts, lost), rolling 60 s */
     struct window agent_window;

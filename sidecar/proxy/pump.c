@@ -262,6 +262,7 @@ static enum outcome outcome_of(enum failure f)
 void pump_fail(struct pump *u, enum failure f, const char *sentence)
 {
     struct slice id = u->id;
+    bool agent_saw_nothing = u->state < PUMP_SENT;
 
     if (u->state == PUMP_DONE)
         return;
@@ -282,8 +283,11 @@ void pump_fail(struct pump *u, enum failure f, const char *sentence)
     if (u->is_json_rpc && u->peek_n > 0)
         id = error_find_id((struct slice){u->out.p + u->peek_at, u->peek_n});
     u->state = PUMP_DONE;
-    proxy_error_answer(u->x, f, sentence, u->is_json_rpc,
-                       id); /* before the block with the id goes */
+    /* before the block with the id goes */
+    if (agent_saw_nothing)
+        proxy_shed_answer(u->proxy, u->x, f, sentence, u->is_json_rpc, id);
+    else
+        proxy_error_answer(u->x, f, sentence, u->is_json_rpc, id);
     pump_let_go(u);
 }
 

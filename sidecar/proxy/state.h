@@ -165,7 +165,13 @@ void proxy_work_changed(struct proxy *p); /* tells app/ */
 /* One of our own error answers (A section 5.5); nothing may have been answered yet. */
 void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence, bool is_json_rpc,
                         struct slice id);
-/* The same for a request that has no pump, counted. */
+/*
+ * For a request of which the agent has seen nothing: the same, or with forward.shed no answer at
+ * all.
+ */
+void proxy_shed_answer(struct proxy *p, struct exchange *x, enum failure f, const char *sentence,
+                       bool is_json_rpc, struct slice id);
+/* proxy_error_answer() for a request that has no pump, counted. */
 void proxy_refuse(struct proxy *p, struct exchange *x, enum failure f, enum outcome outcome);
 
 /* ---- pump.c ---- */

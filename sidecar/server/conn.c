@@ -182,6 +182,11 @@ static bool conn_serve(struct conn *c)
 {
     struct exchange *x = &c->x;
 
+    if (x->is_aborted && x->is_hung_up) {
+        conn_fail_exchange(c);
+        conn_linger(c);
+        return true;
+    }
     if (x->is_aborted) {
         conn_reset(c);
         return false;

@@ -85,6 +85,7 @@ struct exchange {
     bool has_body; /* body bytes of the answer go out (not HEAD, 204, 304) */
     bool is_finished;
     bool is_aborted;
+    bool is_hung_up;    /* aborted, but politely: exchange_hang_up() */
     bool wants_drained; /* exchange_body() said false */
     bool is_stream;
     bool is_last;

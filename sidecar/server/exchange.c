@@ -399,6 +399,12 @@ void exchange_abort(struct exchange *x)
     conn_kick(x->conn);
 }
 
+void exchange_hang_up(struct exchange *x)
+{
+    x->is_hung_up = !x->head_begun;
+    exchange_abort(x);
+}
+
 /* ---- a whole answer ---- */
 
 void exchange_answer(struct exchange *x, int status, const char *content_type,

@@ -187,6 +187,12 @@ void exchange_finish(struct exchange *x); /* the clean end */
  * before the promised length was given is the same.
  */
 void exchange_abort(struct exchange *x);
+/*
+ * No answer at all: our side of the connection ends in order (FIN), what the client still sends is
+ * read and dropped for a while, earlier answers on the connection arrive. To the client: the server
+ * took the connection and closed it without a byte. After a head was begun: exchange_abort().
+ */
+void exchange_hang_up(struct exchange *x);
 /* an answer has begun: only finish or abort are left */
 bool exchange_head_sent(const struct exchange *x);
 /* a read-EOF of the client now means it is gone (A section 10.6) */
