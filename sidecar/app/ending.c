@@ -77,6 +77,7 @@ static bool nothing_to_serve(void *arg)
     return proxy_stats(a->proxy)->in_flight == 0 && (!a->probe || agent_side_is_gone_now(a));
 }
 
+/* Streams of finished tasks are among them for as long as it takes to end them cleanly. */
 static bool has_work(void *arg)
 {
     const struct app *a = arg;
@@ -109,18 +110,41 @@ static void drain_begins(void *arg)
     }
 }
 
+/* What is waited for: how many, and the one that has been here longest. */
+static void say_work(const struct app *a, enum log_level level, const char *what)
+{
+    struct proxy_work work;
+    char since[FORMAT_MAX];
+
+    proxy_work(a->proxy, &work);
+    if (work.count == 0) {
+        return;
+    }
+    log_event(
+        level, "app", NULL, 0,
+        "drain: %s %zu request%s (%zu in flight, of them %zu streams; %zu held); the longest, "
+        "for %s: %s",
+        what, work.count, work.count == 1 ? "" : "s", work.in_flight, work.streams, work.held,
+        format_duration(loop_now_ms(a->loop) - work.longest_since_ms, since), work.longest);
+}
+
+static void drain_late(void *arg)
+{
+    const struct app *a = arg;
+
+    log_warning("app", "drain: time is up (stop.drain_timeout)");
+    say_work(a, LOG_WARNING, "not waiting any longer for");
+}
+
 static void refuse_begins(void *arg)
 {
     struct app *a = arg;
-    const struct proxy_stats *ps = proxy_stats(a->proxy);
 
     agent_side_gate(a);
     if (a->a2a) {
         server_close_idle(a->a2a);
     }
-    if (ps->in_flight + ps->held > 0) {
-        log_info("app", "drain: waiting for %zu in flight, %zu held", ps->in_flight, ps->held);
-    }
+    say_work(a, LOG_INFO, "waiting for");
 }
 
 static void parked(void *arg)
@@ -225,6 +249,7 @@ static const struct stopping_ops stopping_ops = {
     .drain_begins = drain_begins,
     .refuse_begins = refuse_begins,
     .has_work = has_work,
+    .drain_late = drain_late,
     .nothing_to_serve = nothing_to_serve,
     .parked = parked,
     .resumed = resumed,

@@ -19,9 +19,7 @@
 
 int64_t observe_active_tasks(const struct app *a)
 {
-    const struct proxy_stats *ps = proxy_stats(a->proxy);
-
-    return (int64_t)(ps->in_flight + ps->held);
+    return (int64_t)proxy_work_count(a->proxy);
 }
 
 void observe_task_word(const struct app *a, char *ret, size_t cap)
@@ -165,14 +163,20 @@ static void add_forward(const struct app *a, struct json_writer *w)
 {
     const struct proxy_stats *s = proxy_stats(a->proxy);
     int64_t now = loop_now_ms(a->loop);
+    struct proxy_work work;
 
+    proxy_work(a->proxy, &work);
     json_open(w, "forward", '{');
     json_add_text(w, "listen", a->a2a ? server_address(a->a2a)->text : NULL);
     json_add_int(w, "in_flight", (int64_t)s->in_flight);
     json_add_int(w, "streams", (int64_t)s->streams);
     json_add_int(w, "held", (int64_t)s->held);
-    json_add_int(w, "oldest_ms", s->oldest_start_ms ? now - s->oldest_start_ms : 0);
+    json_add_int(w, "streams_finished", (int64_t)s->streams_finished);
     json_add_int(w, "forwarded", (int64_t)s->forwarded_total);
+    json_add_int(w, "shed", (int64_t)s->shed_total);
+    json_add_int(w, "waited_for", (int64_t)work.count);
+    json_add_text(w, "longest", work.longest);
+    json_add_int(w, "longest_ms", work.longest_since_ms ? now - work.longest_since_ms : 0);
     json_add_number(w, "error_rate_60s", window_failure_rate(&s->agent_window, now));
     json_add_text(w, "last_failure", s->last_failure);
     json_close(w, '}');
@@ -268,6 +272,7 @@ static void add_build_and_state(const struct app *a, struct str *out)
 static void add_requests(const struct app *a, struct str *out)
 {
     const struct proxy_stats *s = proxy_stats(a->proxy);
+    struct proxy_work work;
     const struct {
         const char *word;
         uint64_t n;
@@ -293,9 +298,25 @@ static void add_requests(const struct app *a, struct str *out)
     }
     metrics_gauge(out, "molecule_sidecar_requests_in_flight", "Requests with the agent now.",
                   (double)s->in_flight);
-    metrics_gauge(out, "molecule_sidecar_requests_held", "Requests that wait for the agent now.",
-                  (double)s->held);
+    metrics_gauge(out, "molecule_sidecar_requests_held",
+                  "Requests that wait for the agent or for their turn now.", (double)s->held);
+    proxy_work(a->proxy, &work);
+    metrics_gauge(
+        out, "molecule_sidecar_work",
+        "What a drain waits for: requests in flight and held, without streams of finished "
+        "tasks.",
+        (double)work.count);
+    metrics_gauge(out, "molecule_sidecar_work_longest_seconds",
+                  "How long the oldest of it has been here; 0 without any.",
+                  work.longest_since_ms
+                      ? (double)(loop_now_ms(a->loop) - work.longest_since_ms) / 1000.0
+                      : 0.0);
     metrics_gauge(out, "molecule_sidecar_streams", "Open event streams.", (double)s->streams);
+    metrics_gauge(out, "molecule_sidecar_streams_finished",
+                  "Of those: streams whose task is finished.", (double)s->streams_finished);
+    metrics_counter(out, "molecule_sidecar_streams_ended_total",
+                    "Streams of finished tasks that were ended by a drain.",
+                    s->streams_ended_total);
     metrics_counter(out, "molecule_sidecar_hold_timeouts_total",
                     "Held requests that were answered 503.", s->hold_timeouts_total);
     metrics_counter(out, "molecule_sidecar_requests_shed_total",

@@ -39,7 +39,7 @@ static void on_phase_deadline(struct timer *t)
         enter(s, PHASE_DRAIN);
         break;
     case PHASE_DRAIN:
-        log_warning("app", "drain: time is up with work unfinished (stop.drain_timeout)");
+        s->ops->drain_late(s->arg);
         enter(s, s->is_final ? PHASE_AGENT : PHASE_PARKED);
         break;
     case PHASE_FINISH:

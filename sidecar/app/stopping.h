@@ -35,6 +35,7 @@ struct stopping_ops {                  /* all required */
     void (*drain_begins)(void *arg);
     void (*refuse_begins)(void *arg);
     bool (*has_work)(void *arg);         /* something unfinished that may still finish */
+    void (*drain_late)(void *arg);       /* time is up with work unfinished: say so */
     bool (*nothing_to_serve)(void *arg); /* the agent is gone: delay and drain have no sense */
     void (*parked)(void *arg);           /* a drain without TERM is done */
     void (*resumed)(void *arg);          /* it was not the end */

@@ -130,6 +130,19 @@ static void print_platform(FILE *to, json_object *o)
     }
 }
 
+/* What a drain would wait for, or waits for. */
+static void print_work(FILE *to, json_object *o)
+{
+    int64_t count = number(o, "forward", "waited_for");
+    char since[FORMAT_MAX];
+
+    if (count > 0) {
+        (void)fprintf(to, "           %lld waited for, the longest for %s: %s\n", (long long)count,
+                      ago(number(o, "forward", "longest_ms"), since),
+                      text(o, "forward", "longest"));
+    }
+}
+
 static void print_words(FILE *to, json_object *o)
 {
     char t[FORMAT_MAX];
@@ -143,11 +156,11 @@ static void print_words(FILE *to, json_object *o)
     print_platform(to, o);
     (void)fprintf(
         to,
-        "requests   %lld in flight (%lld streams), %lld held, %lld forwarded, oldest %s; listening "
-        "on %s\n",
+        "requests   %lld in flight (%lld streams), %lld held, %lld forwarded; listening on %s\n",
         (long long)number(o, "forward", "in_flight"), (long long)number(o, "forward", "streams"),
         (long long)number(o, "forward", "held"), (long long)number(o, "forward", "forwarded"),
-        ago(number(o, "forward", "oldest_ms"), t), text(o, "forward", "listen"));
+        text(o, "forward", "listen"));
+    print_work(to, o);
     if (strcmp(text(o, "forward", "last_failure"), "-") != 0) {
         (void)fprintf(to, "           last failure: %s\n", text(o, "forward", "last_failure"));
     }

@@ -84,46 +84,6 @@ static void answer_bad(struct pump *u, const struct http_refusal *why)
 
 /* ---- the head ---- */
 
-static bool value_has(const struct http_response *r, enum http_field_id id, struct slice word)
-{
-    for (size_t i = 0; i < r->field_count; i++) {
-        struct slice rest = r->fields[i].value;
-        struct slice item;
-
-        if (r->fields[i].id != id)
-            continue;
-        while (slice_next(&rest, ',', &item)) {
-            if (slice_eq_nocase(item, word))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* The conditions of A section 4.4 that the head decides; (v) holds because we frame streams. */
-static bool may_comment(const struct http_response *r)
-{
-    const struct http_field *coding = http_response_field(r, FIELD_CONTENT_ENCODING);
-
-    if (r->status != 200 || r->framing == HTTP_BODY_NONE)
-        return false;
-    if (coding && !slice_eq_nocase(coding->value, SLICE("identity")))
-        return false;
-    return !value_has(r, FIELD_CACHE_CONTROL, SLICE("no-transform"));
-}
-
-static void begin_stream(struct pump *u, const struct http_response *r)
-{
-    struct proxy *p = u->proxy;
-
-    u->is_stream = true;
-    p->stats.streams++;
-    sse_begin(&u->sse);
-    exchange_set_stream(u->x, true);
-    u->may_comment = may_comment(r);
-    pump_wait(u, u->may_comment ? &p->comment_class : NULL);
-}
-
 /* How the client sees the end of the body. */
 static enum http_framing framing_for_client(const struct http_response *r)
 {
@@ -152,7 +112,7 @@ static void relay_head(struct pump *u, const struct http_response *r)
         return;
     }
     if (r->is_event_stream && r->framing != HTTP_BODY_NONE)
-        begin_stream(u, r);
+        stream_begin(u, r);
 }
 
 static void answer_begin(struct pump *u, const struct http_response *r)
@@ -237,7 +197,7 @@ static void deliver(struct pump *u, struct slice content)
         return;
     }
     if (u->is_stream)
-        sse_feed(&u->sse, content);
+        stream_follow(u, content);
     if (u->wait_class)
         pump_wait(u, u->wait_class); /* from now */
     while (content.n > 0) {
@@ -282,6 +242,7 @@ static void take_body(struct pump *u, char *bytes, size_t n)
         rest.n -= (size_t)used;
     }
     deliver(u, (struct slice){content, have});
+    stream_tell(u);
     if (u->state != PUMP_RELAYING || !u->up)
         return;
     if (used < 0)

@@ -28,6 +28,11 @@ static bool has_place(const struct proxy *p)
     return p->cfg->forward.max_in_flight == 0 || p->places < (size_t)p->cfg->forward.max_in_flight;
 }
 
+bool hold_is_for_place(const struct proxy *p)
+{
+    return may_look(p) && !has_place(p);
+}
+
 void hold_take_place(struct pump *u)
 {
     if (u->has_place)
@@ -222,7 +227,7 @@ void hold_on_deadline(struct deadline *d, void *arg)
     struct err err = {0};
 
     p->stats.hold_timeouts_total++;
-    if (u->is_held && may_look(p) && !has_place(p)) {
+    if (u->is_held && hold_is_for_place(p)) {
         pump_fail(u, FAILURE_OVERLOADED,
                   "no place among the forward.max_in_flight requests became free within "
                   "forward.hold_timeout");

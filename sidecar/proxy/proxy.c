@@ -65,6 +65,7 @@ static void init_classes(struct proxy *p)
     deadline_class_init(&p->card_class, l, PUMP_CARD_MS, pump_on_wait, p);
     deadline_class_init(&p->comment_class, l, f->keepalive_interval, pump_on_wait, p);
     deadline_class_init(&p->stall_class, l, PUMP_STALL_MS, pump_on_stall, p);
+    deadline_class_init(&p->finish_class, l, STREAM_FINISH_MS, stream_on_finish, p);
 }
 
 static void init_routes(struct proxy *p)
@@ -103,8 +104,9 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     list_init(&p->spare);
     init_classes(p);
     upstream_pool_init(&p->pool, l, &cfg->agent.address, &upstream_events);
-    /* one block per request, a second one while the agent's head comes in pieces */
-    buf_pool_init(&p->blocks, (size_t)cfg->listen.max_head + PUMP_BLOCK_EXTRA, 2 * connections + 2,
+    /* one block per request, a second one while the agent's head or an event comes in pieces, and
+     * one more for the turn in which the one becomes the other */
+    buf_pool_init(&p->blocks, (size_t)cfg->listen.max_head + PUMP_BLOCK_EXTRA, 2 * connections + 3,
                   PUMP_BLOCKS_KEPT);
     init_routes(p);
     code = load_sources(&p->trusted, "listen.trusted_proxies", &cfg->listen.trusted_proxies, err);
@@ -142,6 +144,7 @@ void proxy_free(struct proxy *p)
     deadline_class_release(&p->card_class);
     deadline_class_release(&p->comment_class);
     deadline_class_release(&p->stall_class);
+    deadline_class_release(&p->finish_class);
     str_release(&p->reported_path);
     str_release(&p->configured_card);
     str_release(&p->agent_card);
@@ -226,11 +229,9 @@ const struct proxy_stats *proxy_stats(const struct proxy *p)
 {
     struct proxy *mine =
         (struct proxy *)(uintptr_t)p; /* derived numbers are filled in when asked */
-    struct list *oldest = list_first(&mine->flight);
 
     mine->stats.upstream_connects_total = p->pool.connects_total;
     mine->stats.upstream_reused_total = p->pool.reused_total;
-    mine->stats.oldest_start_ms = oldest ? container_of(oldest, struct pump, flight)->start_ms : 0;
     return &p->stats;
 }
 
@@ -300,8 +301,10 @@ void proxy_set_gate(struct proxy *p, enum proxy_gate gate)
     case PROXY_LOST:
         hold_fail(p, FAILURE_UNAVAILABLE);
         break;
-    case PROXY_WAIT:
     case PROXY_DRAINING:
+        stream_end_finished(p);
+        break;
+    case PROXY_WAIT:
         break;
     }
 }

@@ -35,7 +35,11 @@ enum proxy_gate {
     PROXY_WAIT = 0,
     PROXY_OPEN,   /* forward */
     PROXY_PAUSED, /* 503 PAUSED with Retry-After at once */
-    /* 503 DRAINING and Connection: close at once; what is held already goes on waiting */
+    /*
+     * 503 DRAINING and Connection: close at once; what is held already goes on waiting. Streams
+     * whose task is finished are ended cleanly, between two events: at once, or
+     * STREAM_FINISH_MS after the event that says so when the agent does not.
+     */
     PROXY_DRAINING,
     /*
      * the agent is gone for good: 503 AGENT_UNAVAILABLE at once; held requests are answered so too
@@ -61,7 +65,9 @@ struct proxy_stats {
     /* requests that wait for or exchange bytes with the agent now (not held ones) */
     size_t in_flight;
     size_t streams; /* of those: open event streams */
-    size_t held;    /* waiting for the agent now */
+    /* of those: their task is finished, so that nobody works for them any more */
+    size_t streams_finished;
+    size_t held; /* waiting for the agent now */
     uint64_t forwarded_total, held_total, hold_timeouts_total;
     uint64_t outcome_ok, outcome_client_gone, outcome_agent_unavailable, outcome_connection_lost,
         outcome_bad_response, outcome_timeout,
@@ -69,12 +75,13 @@ struct proxy_stats {
         outcome_paused, outcome_draining, outcome_overloaded, outcome_refused, outcome_local;
     /* of those: closed without an answer, see forward.shed */
     uint64_t shed_total;
+    /* streams of finished tasks that we ended because of a drain */
+    uint64_t streams_ended_total;
     uint64_t upstream_connects_total, upstream_reused_total, keepalive_comments_total;
     /* requests and agent-side failures (5xx, timeouts, lost), rolling 60 s */
     struct window agent_window;
     char last_failure[256];  /* a sentence, printable, no secrets; "" = none */
     int64_t last_failure_ms; /* loop time */
-    int64_t oldest_start_ms; /* loop time of the oldest request in flight; 0 = none */
 };
 
 int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callbacks *cb, void *arg,
@@ -84,10 +91,7 @@ extern const struct handler proxy_handler;
 
 void proxy_set_gate(struct proxy *p, enum proxy_gate gate);
 enum proxy_gate proxy_gate(const struct proxy *p);
-/*
- * draining: answers carry Connection: close. Streams all count as work: without reading their
- * bodies nobody can tell a subscription to a finished task from a running one.
- */
+/* draining: answers carry Connection: close */
 void proxy_set_last(struct proxy *p, bool on);
 /* the agent ended: idle connections to it are closed */
 void proxy_drop_upstreams(struct proxy *p);
@@ -105,5 +109,21 @@ void proxy_set_card(struct proxy *p, struct slice card);
 int proxy_card_for_platform(const struct proxy *p, struct str *out, struct err *err);
 
 const struct proxy_stats *proxy_stats(const struct proxy *p);
+
+/*
+ * Work: requests that somebody waits for. All in flight and held, but not the streams of finished
+ * tasks.
+ */
+enum { PROXY_WORK_WORDS = 256 };
+struct proxy_work {
+    size_t count;
+    size_t in_flight, streams, held; /* of those; streams are in flight as well */
+    int64_t longest_since_ms;        /* loop time of the longest waiter's arrival; 0 = none */
+    /* "POST /a2a from 10.0.0.1: event stream, task working"; printable; "" = none */
+    char longest[PROXY_WORK_WORDS];
+};
+size_t proxy_work_count(const struct proxy *p);
+/* For people: looks at every request. */
+void proxy_work(const struct proxy *p, struct proxy_work *ret);
 
 #endif

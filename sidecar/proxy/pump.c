@@ -35,6 +35,7 @@ struct pump *pump_new(struct proxy *p, struct exchange *x)
     list_init(&u->flight);
     u->proxy = p;
     u->x = x;
+    u->arrived_ms = loop_now_ms(p->loop);
     exchange_set_user(x, u);
     return u;
 }
@@ -163,7 +164,6 @@ void pump_connected(void *user, int code)
     if (!list_is_empty(&p->held) && (p->gate == PROXY_OPEN || p->gate == PROXY_DRAINING))
         hold_open(p); /* somebody is there: the others need not wait for the clock */
     if (!u->card && list_is_empty(&u->flight)) {
-        u->start_ms = loop_now_ms(p->loop);
         list_append(&p->flight, &u->flight);
         p->stats.forwarded_total++;
         p->stats.in_flight++;
@@ -218,6 +218,8 @@ static void pump_let_go(struct pump *u)
     u->up = NULL;
     pump_wait(u, NULL);
     deadline_stop(&p->stall_class, &u->stall);
+    deadline_stop(&p->finish_class, &u->finish);
+    stream_watch_end(&u->watch);
     u->is_blocked = false;
     pump_out_release(u);
     buf_return(&u->in, &p->blocks);
@@ -291,6 +293,13 @@ void pump_fail(struct pump *u, enum failure f, const char *sentence)
     pump_let_go(u);
 }
 
+void pump_finish(struct pump *u)
+{
+    u->state = PUMP_DONE;
+    pump_let_go(u);
+    exchange_finish(u->x);
+}
+
 void pump_abort(struct pump *u)
 {
     u->state = PUMP_DONE;
@@ -318,8 +327,7 @@ void pump_end(struct pump *u, bool complete)
     bool was_in_flight = !list_is_empty(&u->flight);
 
     pump_let_go(u);
-    if (u->is_stream)
-        p->stats.streams--;
+    stream_over(u);
     if (was_in_flight || is_agents_fault(u))
         window_add(&p->stats.agent_window, loop_now_ms(p->loop), is_agents_fault(u));
     if (u->status >= 500) {

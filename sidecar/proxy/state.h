@@ -24,6 +24,7 @@
 #include "proxy/route.h"
 #include "proxy/sources.h"
 #include "proxy/sse.h"
+#include "proxy/stream_watch.h"
 #include "proxy/turns.h"
 #include "proxy/upstream.h"
 
@@ -41,6 +42,7 @@ enum {
     PUMP_CARD_MS = 2000,          /* a card fetch; probes ask with a timeout of 5 s */
     HOLD_RETRY_MIN_MS = 10,       /* between two looks for an agent that is not there */
     HOLD_RETRY_MAX_MS = 200,
+    STREAM_FINISH_MS = 2000, /* an agent's time to end a finished stream itself, while draining */
     FAILURE_LOG_MS = 60 * 1000, /* the same sentence is logged once in this time */
     FAILURE_LOG_BURST = 5,      /* different ones: so many in a second, the rest is counted only */
 };
@@ -101,11 +103,14 @@ struct pump {
     size_t scanned; /* of it */
     struct http_body body;
     struct sse sse;
+    struct stream_watch watch;
     unsigned interim_count;
     int status;
     bool to_head;     /* the request was a HEAD */
     bool is_reusable; /* the connection, after this answer */
     bool is_stream;
+    bool is_followed;  /* a stream that can be read: no content coding */
+    bool task_is_news; /* tell app/ when it is safe to */
     bool may_comment;
     bool is_paused; /* the client takes no more for now */
 
@@ -116,8 +121,9 @@ struct pump {
     bool has_place;       /* one of forward.max_in_flight; from the queue on */
     struct deadline wait; /* connect_class, response_class, card_class or comment_class */
     struct deadline_class *wait_class;
-    struct deadline stall; /* proxy->stall_class */
-    int64_t start_ms;
+    struct deadline stall;  /* proxy->stall_class */
+    struct deadline finish; /* proxy->finish_class */
+    int64_t arrived_ms;
     struct card_fetch *card; /* owned by local.c; NULL for everything but cards */
 };
 
@@ -149,7 +155,7 @@ struct proxy {
     int64_t retry_ms; /* the current pause between two looks */
 
     struct deadline_class hold_class, connect_class, response_class, card_class, comment_class,
-        stall_class;
+        stall_class, finish_class;
     struct proxy_stats stats;
     int64_t failure_logged_ms; /* of the last line, and how many in that second */
     unsigned failure_log_count;
@@ -206,7 +212,20 @@ void pump_write_over(struct pump *u);
 void answer_read(struct pump *u);    /* the connection is readable */
 void answer_comment(struct pump *u); /* the stream was silent for forward.keepalive_interval */
 
+/* The clean end: the client has all it needs, whatever the agent would still say. */
+void pump_finish(struct pump *u);
+
+/* ---- streams.c: what event streams say about their tasks, and what follows ---- */
+void stream_begin(struct pump *u, const struct http_response *r);
+void stream_follow(struct pump *u, struct slice content); /* as it passes */
+void stream_tell(struct pump *u); /* after stream_follow(); it may end the request */
+void stream_over(struct pump *u); /* counted off */
+/* Draining begins: those of finished tasks end. */
+void stream_end_finished(struct proxy *p);
+void stream_on_finish(struct deadline *d, void *arg); /* deadline_fn */
+
 /* ---- hold.c ---- */
+bool hold_is_for_place(const struct proxy *p); /* what they wait for, else the agent */
 /* May a new one go past those who wait? Then it takes a place (hold_take_place). */
 bool hold_may_pass(const struct proxy *p);
 void hold_take_place(struct pump *u);

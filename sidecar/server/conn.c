@@ -159,7 +159,7 @@ static void conn_finish(struct conn *c)
 
     c->state = CONN_IDLE;
     conn_end_exchange(c, true);
-    if (!is_last && read_all)
+    if (!is_last && read_all && !(c->server->closes_idle && conn_is_idle(c)))
         conn_await_request(c);
     else if (asked_to_close && read_all && !c->in.len)
         conn_close(c); /* both sides are done: no need to wait for each other */

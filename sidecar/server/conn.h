@@ -139,6 +139,7 @@ struct server {
     dev_t path_dev;
     ino_t path_ino;
     bool is_last;
+    bool closes_idle; /* a connection whose answer is out does not wait for another request */
     struct buf_pool in_pool;
     struct buf_pool out_pool;
     char *scratch; /* in_pool.block_bytes */
@@ -152,6 +153,9 @@ struct server {
     struct list free_conns;
     struct server_stats stats;
 };
+
+/* ---- server.c ---- */
+bool conn_is_idle(struct conn *c); /* no request, not even in the kernel's buffer */
 
 /* ---- listener.c: accepting ---- */
 int listener_start(struct server *s, struct err *err);

@@ -86,6 +86,16 @@ bool exchange_peer_is_loopback(const struct exchange *x)
     return endpoint_is_loopback_sa((const struct sockaddr *)&x->conn->peer);
 }
 
+const char *exchange_method(const struct exchange *x)
+{
+    return x->method;
+}
+
+const char *exchange_path(const struct exchange *x)
+{
+    return x->path;
+}
+
 int exchange_minor(const struct exchange *x)
 {
     return x->minor;

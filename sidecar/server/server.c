@@ -92,6 +92,7 @@ const struct server_stats *server_stats(const struct server *s)
 void server_set_last(struct server *s, bool on)
 {
     s->is_last = on;
+    s->closes_idle = false;
 }
 
 void server_stop_accepting(struct server *s)
@@ -101,7 +102,7 @@ void server_stop_accepting(struct server *s)
 
 /* A request that is already in the kernel's buffer, or half here, is not idle: it gets its answer.
  */
-static bool conn_is_idle(struct conn *c)
+bool conn_is_idle(struct conn *c)
 {
     char byte;
 
@@ -112,6 +113,7 @@ static bool conn_is_idle(struct conn *c)
 
 void server_close_idle(struct server *s)
 {
+    s->closes_idle = true;
     LIST_FOREACH(node, &s->conns)
     {
         struct conn *c = container_of(node, struct conn, node);

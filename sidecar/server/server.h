@@ -114,7 +114,11 @@ const struct server_stats *server_stats(const struct server *s);
 /* on: every answer carries Connection: close (draining) */
 void server_set_last(struct server *s, bool on);
 void server_stop_accepting(struct server *s); /* closes the listener */
-void server_close_idle(struct server *s);     /* closes connections without an exchange */
+/*
+ * Closes connections without an exchange, and from now on, until server_set_last(), those whose
+ * exchange ends, also when its head said nothing of it.
+ */
+void server_close_idle(struct server *s);
 /*
  * Closes everything at once: on_end(x, false) for what is open; removes a Unix socket it made. Not
  * from a callback of its handler.
@@ -132,6 +136,9 @@ const char *exchange_peer(const struct exchange *x); /* "127.0.0.1", "unix" */
 const struct sockaddr_storage *exchange_peer_sa(const struct exchange *x);
 bool exchange_peer_is_loopback(const struct exchange *x);
 int exchange_minor(const struct exchange *x); /* of the client's HTTP/1.x */
+/* For people, as in the access line: without the query, cut; "" when there are no access lines. */
+const char *exchange_method(const struct exchange *x);
+const char *exchange_path(const struct exchange *x);
 bool exchange_is_head(const struct exchange *x);
 
 /*

@@ -42,6 +42,10 @@ static bool has_work(void *arg)
 {
     return ((struct scene *)arg)->has_work;
 }
+static void drain_late(void *arg)
+{
+    say(arg, "L");
+}
 static bool nothing_to_serve(void *arg)
 {
     return ((struct scene *)arg)->nothing_to_serve;
@@ -97,9 +101,10 @@ static void over(void *arg)
     loop_stop(c->loop);
 }
 
-static const struct stopping_ops ops = {drain_delay,      drain_begins,  refuse_begins, has_work,
-                                        nothing_to_serve, parked,        resumed,       agent_stop,
-                                        agent_kill,       agent_is_gone, finish,        over};
+static const struct stopping_ops ops = {drain_delay, drain_begins,     refuse_begins, has_work,
+                                        drain_late,  nothing_to_serve, parked,        resumed,
+                                        agent_stop,  agent_kill,       agent_is_gone, finish,
+                                        over};
 
 static void on_guard(struct timer *t)
 {
@@ -169,7 +174,7 @@ Test(stopping, work_holds_the_drain_until_its_time_is_up)
     stopping_stop(&c.s);
     cr_assert_str_eq(c.said, "DR");
     loop_run(c.loop);
-    cr_assert_str_eq(c.said, "DRTFO");
+    cr_assert_str_eq(c.said, "DRLTFO");
     scene_close(&c);
 }
 

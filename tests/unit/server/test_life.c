@@ -358,6 +358,7 @@ Test(server_life, idle_ones_are_closed_and_busy_ones_finish)
     fixture_order(&f, ORDER_CLOSE_IDLE);
     cr_expect(raw_until_closed(&r) && r.eof);
     cr_expect(raw_until(&busy, "0\r\n\r\n"));
+    cr_expect(raw_until_closed(&busy) && busy.eof, "nor does it become an idle one");
     raw_close(&busy);
 }
 
