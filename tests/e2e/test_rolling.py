@@ -102,7 +102,7 @@ class Rolling(harness.Case):
                 self.assertRegex(text, "before (it had read the whole request|the whole request had reached it)")
                 self.assertNotIn("read", words, f"an agent has read {number}, but: {text}")
         lost = sum(status != 200 for status, _ in outcomes.values())
-        self.assertLessEqual(lost, KILLS * CLIENTS, "what was not with the agent when it was killed waits for the next one")
+        self.assertLessEqual(lost, KILLS * CLIENTS * 2, "what was not with the agent when it was killed waits for the next one")
 
     def test_killed_under_load(self):
         self.roll([signal.SIGKILL, signal.SIGTERM])
