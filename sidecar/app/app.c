@@ -291,6 +291,9 @@ static void control_stop(void *arg, const char *who)
 /* One line on who may call (design section 13). */
 static const char *who_may_call(const struct config *cfg)
 {
+    if (*cfg->listen.bearer_tokens_file) {
+        return "callers must present a token of listen.bearer_tokens_file";
+    }
     if (cfg->listen.inbound_auth == INBOUND_AUTH_REQUIRE) {
         return "callers must present the platform's inbound secret";
     }

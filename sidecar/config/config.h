@@ -105,6 +105,7 @@ struct config_listen {
     int64_t max_connections, max_head, max_body;
     int64_t head_timeout, idle_timeout;
     enum inbound_auth inbound_auth;
+    char *bearer_tokens_file; /* "" = callers need no token */
 };
 
 struct config_admin {

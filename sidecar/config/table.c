@@ -199,15 +199,15 @@ const struct config_row config_rows[] = {
      .fallback = "auto",
      .help = "What the platform's inbound secret is for: to mark its requests, to refuse others, "
              "nothing"},
+    {AT(listen, bearer_tokens_file), .type = TYPE_PATH, .fallback = "",
+     .fallback_words = "callers need no token",
+     .help = "File with the bearer tokens that may call, one per line; read again when it changes"},
     {RESERVED(listen, tls_cert), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the listener's certificate"},
     {RESERVED(listen, tls_key), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the listener's key"},
     {RESERVED(listen, tls_client_ca), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the authorities of client certificates"},
-    {RESERVED(listen, bearer_tokens_file),
-     LATER("checking bearer tokens on the listener", "let the agent or a proxy in front do it"),
-     .type = TYPE_PATH, .fallback = "", .help = "File with the bearer tokens that may call"},
 
     /* admin */
     {AT(admin, address), .type = TYPE_ENDPOINT, .flags = ROW_COMPUTED,

@@ -36,6 +36,14 @@ static int load_sources(struct sources *to, const char *key, const struct string
     return code;
 }
 
+static int load_bearer(struct proxy *p, struct err *err)
+{
+    const char *path = p->cfg->listen.bearer_tokens_file;
+    int code = *path ? bearer_new(path, loop_now_ms(p->loop), &p->bearer, err) : 0;
+
+    return code ? err_wrap(err, "listen.bearer_tokens_file") : 0;
+}
+
 /* The operator's card: a file, or made of card.name and its neighbours. */
 static int load_card(struct proxy *p, struct err *err)
 {
@@ -110,6 +118,8 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     if (!code)
         code = load_sources(&p->allowed, "listen.allow_sources", &cfg->listen.allow_sources, err);
     if (!code)
+        code = load_bearer(p, err);
+    if (!code)
         code = load_card(p, err);
     if (code) {
         proxy_free(p);
@@ -141,6 +151,7 @@ void proxy_free(struct proxy *p)
     deadline_class_release(&p->card_class);
     deadline_class_release(&p->comment_class);
     deadline_class_release(&p->stall_class);
+    bearer_free(p->bearer);
     str_release(&p->reported_path);
     str_release(&p->configured_card);
     str_release(&p->agent_card);

@@ -50,6 +50,7 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
         .is_card = u->card != NULL,
         .peer = exchange_peer(x),
         .strip_prefix = p->routes.strip_prefix,
+        .bearer = p->bearer,
     };
     struct http_writer w;
     int code;

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "http/body.h"
 #include "http/response.h"
+#include "proxy/bearer.h"
 #include "proxy/card_url.h"
 #include "proxy/errors.h"
 #include "proxy/proxy.h"
@@ -128,6 +129,7 @@ struct proxy {
 
     struct route_rules routes;
     struct sources trusted, allowed;
+    struct bearer *bearer;    /* NULL: callers need no token */
     struct str reported_path; /* routes.registered_path points here */
     struct str configured_card;
     struct str agent_card; /* the last good one, as the agent sent it */
@@ -216,5 +218,10 @@ void card_on_complete(struct pump *u);
 void card_on_failure(struct pump *u, enum failure f, const char *sentence);
 void card_free(struct pump *u);
 bool card_preflight(struct proxy *p, struct exchange *x);
+/*
+ * A browser asks, for any path, whether a page of one of listen.cors_origins may call. It asks
+ * without credentials, so it cannot be asked for any (Fetch standard, section 4.8).
+ */
+bool card_is_preflight(const struct proxy *p, struct exchange *x);
 
 #endif

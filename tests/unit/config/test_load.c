@@ -111,9 +111,9 @@ static const char *other_value(const struct config_row *row)
  * together). */
 static bool is_special(const struct config_row *row)
 {
-    static const char *const special[] = {"platform.token_file",    "platform.client_cert",
-                                          "platform.client_key",    "card.file",
-                                          "listen.trusted_proxies", "listen.allow_sources"};
+    static const char *const special[] = {
+        "platform.token_file",    "platform.client_cert", "platform.client_key",      "card.file",
+        "listen.trusted_proxies", "listen.allow_sources", "listen.bearer_tokens_file"};
     char key[CONFIG_KEY_MAX];
 
     (void)schema_dotted(row, key);
