@@ -172,6 +172,7 @@ static void add_forward(const struct app *a, struct json_writer *w)
     json_add_int(w, "held", (int64_t)s->held);
     json_add_int(w, "oldest_ms", s->oldest_start_ms ? now - s->oldest_start_ms : 0);
     json_add_int(w, "forwarded", (int64_t)s->forwarded_total);
+    json_add_int(w, "deduped", (int64_t)s->deduped_total);
     json_add_number(w, "error_rate_60s", window_failure_rate(&s->agent_window, now));
     json_add_text(w, "last_failure", s->last_failure);
     json_close(w, '}');
@@ -290,6 +291,8 @@ static void add_requests(const struct app *a, struct str *out)
         add_labelled(out, "molecule_sidecar_requests_total", "outcome", outcomes[i].word,
                      outcomes[i].n);
     }
+    metrics_counter(out, "molecule_sidecar_requests_deduped_total",
+                    "Repeated requests that got the first one's answer.", s->deduped_total);
     metrics_gauge(out, "molecule_sidecar_requests_in_flight", "Requests with the agent now.",
                   (double)s->in_flight);
     metrics_gauge(out, "molecule_sidecar_requests_held", "Requests that wait for the agent now.",

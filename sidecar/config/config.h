@@ -123,6 +123,7 @@ struct config_control {
 struct config_forward {
     int64_t hold_max, hold_timeout, max_in_flight;
     int64_t response_timeout, keepalive_interval;
+    int64_t dedupe_window; /* 0 = off */
     char *strip_prefix;
     bool via;
 };

@@ -243,6 +243,10 @@ const struct config_row config_rows[] = {
      .max = 1024, .help = "Prefix of the path that is cut off before the agent sees it"},
     {AT(forward, via), .type = TYPE_BOOL, .fallback = "true",
      .help = "Add a Via header to requests and answers"},
+    {AT(forward, dedupe_window), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF, .fallback = "0",
+     .fallback_words = "off", .min = 100 * MS, .max = DAY,
+     .help = "How long after an answer the same POST, byte for byte and from the same caller, gets "
+             "that answer again and is not the agent's work again; 0 = off"},
     {AT(forward, max_in_flight),
      LATER("our own limit on requests in flight", "bound them in the agent"), .type = TYPE_INT,
      .fallback = "0", .fallback_words = "no limit", .min = 0, .max = 100000, .unit = "requests",
@@ -253,9 +257,6 @@ const struct config_row config_rows[] = {
     {RESERVED(forward, trace), LATER("beginning traces", NULL), .type = TYPE_ENUM,
      WORDS("pass", "make"), .fallback = "pass",
      .help = "Pass trace headers, or begin a trace where there is none"},
-    {RESERVED(forward, dedupe_window), LATER("joining repeated requests", NULL),
-     .type = TYPE_DURATION, .fallback = "0", .fallback_words = "off", .min = 0, .max = DAY,
-     .help = "How long a repeated request is joined to the first"},
 
     /* stop */
     {AT(stop, grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,

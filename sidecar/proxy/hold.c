@@ -74,9 +74,8 @@ static void retry_arm(struct proxy *p)
 static void insert(struct proxy *p, struct pump *u)
 {
     struct list *at = p->held.prev;
-    uint64_t id = exchange_id(u->x);
 
-    while (at != &p->held && exchange_id(container_of(at, struct pump, node)->x) > id)
+    while (at != &p->held && container_of(at, struct pump, node)->order > u->order)
         at = at->prev;
     list_insert_before(at->next, &u->node);
 }

@@ -9,6 +9,7 @@
 #include "base/json_scan.h"
 #include "log/log.h"
 #include "proxy/card.h"
+#include "proxy/dedupe.h"
 #include "proxy/headers.h"
 #include "proxy/state.h"
 
@@ -91,7 +92,7 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
               struct proxy **ret, struct err *err)
 {
     struct proxy *p = calloc(1, sizeof(*p));
-    size_t connections = (size_t)cfg->listen.max_connections;
+    size_t requests = (size_t)cfg->listen.max_connections;
     int code;
 
     if (!p)
@@ -111,7 +112,9 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     init_classes(p);
     upstream_pool_init(&p->pool, l, &cfg->agent.address, &upstream_events);
     /* one block per request, a second one while the agent's head comes in pieces */
-    buf_pool_init(&p->blocks, (size_t)cfg->listen.max_head + PUMP_BLOCK_EXTRA, 2 * connections + 2,
+    if (cfg->forward.dedupe_window > 0)
+        requests += DEDUPE_ENTRIES_MAX; /* they may outlive their connections */
+    buf_pool_init(&p->blocks, (size_t)cfg->listen.max_head + PUMP_BLOCK_EXTRA, 2 * requests + 2,
                   PUMP_BLOCKS_KEPT);
     init_routes(p);
     code = load_sources(&p->trusted, "listen.trusted_proxies", &cfg->listen.trusted_proxies, err);
@@ -119,6 +122,8 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
         code = load_sources(&p->allowed, "listen.allow_sources", &cfg->listen.allow_sources, err);
     if (!code)
         code = load_bearer(p, err);
+    if (!code)
+        code = dedupe_new(p, err);
     if (!code)
         code = load_card(p, err);
     if (code) {
@@ -135,6 +140,8 @@ void proxy_free(struct proxy *p)
 
     if (!p)
         return;
+    p->cb = (struct proxy_callbacks){0}; /* whoever they lead to may be gone */
+    dedupe_free(p);
     assert(list_is_empty(&p->queue) && list_is_empty(&p->held) && list_is_empty(&p->flight));
     timer_stop(&p->retry);
     if (p->turn_end.queued)
@@ -326,19 +333,13 @@ void proxy_fail_in_flight(struct proxy *p)
 
 /* ---- a request's first steps ---- */
 
-/* The card's and errors' questions are answered by now; this one is for the agent. */
-static void forward(struct proxy *p, struct exchange *x, const struct route *route)
+void proxy_launch(struct pump *u, const struct http_request *rq, const struct route *route)
 {
-    const struct http_request *rq = exchange_request(x);
-    struct pump *u = pump_new(p, x);
-    int code = u ? pump_prepare(u, rq, route) : -ENOMEM;
+    struct proxy *p = u->proxy;
+    int code = pump_prepare(u, rq, route);
 
-    if (!u) {
-        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED);
-        return;
-    }
     if (p->is_last)
-        exchange_set_last(x);
+        exchange_set_last(u->x);
     if (code == -ELOOP)
         pump_fail(u, FAILURE_LOOP, NULL);
     else if (code == -E2BIG)
@@ -352,26 +353,34 @@ static void forward(struct proxy *p, struct exchange *x, const struct route *rou
                   NULL);
 }
 
-/* Who may not, or cannot now. True: it was answered. */
-static bool turn_away(struct proxy *p, struct exchange *x)
+/* The card's and errors' questions are answered by now; this one is for the agent. */
+static void forward(struct proxy *p, struct exchange *x, const struct route *route)
+{
+    struct pump *u = pump_new(p, x);
+
+    if (u)
+        proxy_launch(u, exchange_request(x), route);
+    else
+        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED);
+}
+
+bool proxy_turns_away(const struct proxy *p, enum failure *ret)
 {
     size_t max = (size_t)p->cfg->forward.max_in_flight;
 
     switch (p->gate) {
     case PROXY_WAIT:
     case PROXY_OPEN:
-        if (max == 0 || p->stats.in_flight < max)
-            return false;
-        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED);
-        return true;
+        *ret = FAILURE_OVERLOADED;
+        return max > 0 && p->stats.in_flight >= max;
     case PROXY_PAUSED:
-        proxy_refuse(p, x, FAILURE_PAUSED, OUTCOME_PAUSED);
+        *ret = FAILURE_PAUSED;
         return true;
     case PROXY_DRAINING:
-        proxy_refuse(p, x, FAILURE_DRAINING, OUTCOME_DRAINING);
+        *ret = FAILURE_DRAINING;
         return true;
     case PROXY_LOST:
-        proxy_refuse(p, x, FAILURE_UNAVAILABLE, OUTCOME_AGENT_UNAVAILABLE);
+        *ret = FAILURE_UNAVAILABLE;
         return true;
     }
     return false;
@@ -382,6 +391,7 @@ static void on_request(void *ctx, struct exchange *x)
     struct proxy *p = ctx;
     const struct http_request *rq = exchange_request(x);
     struct route route;
+    enum failure f;
 
     if (p->allowed.n > 0 && !sources_has(&p->allowed, exchange_peer_sa(x))) {
         proxy_refuse(p, x, FAILURE_FORBIDDEN, OUTCOME_REFUSED);
@@ -390,33 +400,42 @@ static void on_request(void *ctx, struct exchange *x)
     route = route_pick(&p->routes, rq->method, rq->target, rq->path);
     if (local_answer(p, x, &route))
         return;
-    if (turn_away(p, x))
+    if (p->dedupe && dedupe_take(p, x))
         return;
-    forward(p, x, &route);
+    if (proxy_turns_away(p, &f))
+        proxy_refuse(p, x, f, pump_outcome(f));
+    else
+        forward(p, x, &route);
 }
 
 static size_t on_body(struct exchange *x, struct slice bytes)
 {
     struct pump *u = exchange_user(x);
 
-    return u ? pump_body(u, bytes) : collect_on_body(x, bytes);
+    if (!u)
+        return collect_on_body(x, bytes);
+    return u->is_guest ? dedupe_on_body(u, bytes) : pump_body(u, bytes);
 }
 
 static void on_body_end(struct exchange *x)
 {
     struct pump *u = exchange_user(x);
 
-    if (u)
-        pump_body_end(u);
-    else
+    if (!u)
         collect_on_body_end(x);
+    else if (u->is_guest)
+        dedupe_on_body_end(u);
+    else
+        pump_body_end(u);
 }
 
 static void on_drained(struct exchange *x)
 {
     struct pump *u = exchange_user(x);
 
-    if (u)
+    if (u && u->is_guest)
+        guest_drained(u);
+    else if (u)
         pump_drained(u);
 }
 

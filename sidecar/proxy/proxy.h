@@ -3,6 +3,7 @@
  * come back, byte for byte.
  *
  *   route (route.h, pure)   the card, the platform's own calls, or upstream
+ *   dedupe (dedupe.h)       a repeat gets the first one's answer (forward.dedupe_window)
  *   hold (hold.c)           while the agent starts or restarts, requests wait, bounded in number
  *                           and time
  *   upstream (upstream.h)   a kept or fresh connection to the agent
@@ -68,6 +69,7 @@ struct proxy_stats {
         /* one per finished request */
         outcome_paused, outcome_draining, outcome_overloaded, outcome_refused, outcome_local;
     uint64_t upstream_connects_total, upstream_reused_total, keepalive_comments_total;
+    uint64_t deduped_total; /* repeats that got the first one's answer */
     /* requests and agent-side failures (5xx, timeouts, lost), rolling 60 s */
     struct window agent_window;
     char last_failure[256];  /* a sentence, printable, no secrets; "" = none */

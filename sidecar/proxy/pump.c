@@ -5,6 +5,7 @@
  */
 #include "base/cleanup.h"
 #include "log/log.h"
+#include "proxy/dedupe.h"
 #include "proxy/headers.h"
 #include "proxy/state.h"
 
@@ -16,7 +17,7 @@
 
 /* ---- made ---- */
 
-struct pump *pump_new(struct proxy *p, struct exchange *x)
+struct pump *pump_alloc(struct proxy *p)
 {
     struct list *first = list_first(&p->spare);
     struct pump *u;
@@ -34,7 +35,17 @@ struct pump *pump_new(struct proxy *p, struct exchange *x)
     list_init(&u->node);
     list_init(&u->flight);
     u->proxy = p;
+    return u;
+}
+
+struct pump *pump_new(struct proxy *p, struct exchange *x)
+{
+    struct pump *u = pump_alloc(p);
+
+    if (!u)
+        return NULL;
     u->x = x;
+    u->order = exchange_id(x);
     exchange_set_user(x, u);
     return u;
 }
@@ -233,7 +244,7 @@ void pump_reset(struct pump *u)
     u->was_retried = false;
 }
 
-static enum outcome outcome_of(enum failure f)
+enum outcome pump_outcome(enum failure f)
 {
     switch (f) {
     case FAILURE_UNAVAILABLE:
@@ -271,7 +282,11 @@ void pump_fail(struct pump *u, enum failure f, const char *sentence)
         card_on_failure(u, f, sentence);
         return;
     }
-    u->outcome = outcome_of(f);
+    u->outcome = pump_outcome(f);
+    if (u->share) {
+        share_on_failure(u, f, sentence);
+        return;
+    }
     if (exchange_head_sent(u->x)) {
         u->state = PUMP_DONE;
         pump_let_go(u);
@@ -291,12 +306,17 @@ void pump_abort(struct pump *u)
 {
     u->state = PUMP_DONE;
     pump_let_go(u);
-    exchange_abort(u->x);
+    if (u->share)
+        share_on_abort(u);
+    else
+        exchange_abort(u->x);
 }
 
 /* What counts against the agent in the error rate. */
 static bool is_agents_fault(const struct pump *u)
 {
+    if (u->is_guest)
+        return false; /* counted with its leader */
     switch (u->outcome) {
     case OUTCOME_AGENT_UNAVAILABLE:
     case OUTCOME_CONNECTION_LOST:
@@ -306,6 +326,19 @@ static bool is_agents_fault(const struct pump *u)
     default: /* the client's doing, or ours */
         return u->status >= 500;
     }
+}
+
+/* One count for each request of a client; a leader's are its guests'. */
+static void count_end(const struct pump *u, bool complete)
+{
+    if (!u->x)
+        return;
+    if (u->outcome != OUTCOME_NONE)
+        proxy_count(u->proxy, u->outcome);
+    else if (complete)
+        u->proxy->stats.outcome_ok++;
+    else
+        u->proxy->stats.outcome_client_gone++;
 }
 
 void pump_end(struct pump *u, bool complete)
@@ -324,15 +357,14 @@ void pump_end(struct pump *u, bool complete)
         (void)snprintf(sentence, sizeof(sentence), "the agent answered with status %d", u->status);
         proxy_note_failure(p, sentence);
     }
-    if (u->outcome == OUTCOME_NONE && complete)
-        p->stats.outcome_ok++;
-    else if (u->outcome == OUTCOME_NONE)
-        p->stats.outcome_client_gone++;
-    else
-        proxy_count(p, u->outcome);
+    count_end(u, complete);
     list_remove(&u->flight);
     card_free(u);
-    exchange_set_user(u->x, NULL);
+    gather_free(u);
+    if (u->share)
+        guest_leave(u);
+    if (u->x)
+        exchange_set_user(u->x, NULL);
     if (p->spare_count < PUMP_SPARE_MAX) {
         p->spare_count++;
         list_prepend(&p->spare, &u->node);

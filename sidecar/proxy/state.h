@@ -74,7 +74,8 @@ struct pump {
     struct list node;   /* in proxy->queue, proxy->held or proxy->spare */
     struct list flight; /* in proxy->flight from PUMP_SENT on */
     struct proxy *proxy;
-    struct exchange *x; /* the server's; lives until on_end */
+    struct exchange *x; /* the server's; lives until on_end; NULL: see share */
+    uint64_t order;     /* of arrival */
     struct upstream *up;
     enum pump_state state;
     enum outcome outcome;
@@ -117,6 +118,13 @@ struct pump {
     struct deadline stall; /* proxy->stall_class */
     int64_t start_ms;
     struct card_fetch *card; /* owned by local.c; NULL for everything but cards */
+
+    /* with forward.dedupe_window only; see dedupe.h */
+    struct gather *gather; /* owned: the request's body, gathered before it goes on */
+    struct share *share;   /* whose leader (then x is NULL) or guest this is */
+    bool is_guest;         /* has a client, and no way to the agent of its own */
+    struct list guest;     /* in share->guests */
+    uint64_t guest_at;     /* bytes of the share's answer that the client was given */
 };
 
 struct proxy {
@@ -129,6 +137,7 @@ struct proxy {
 
     struct route_rules routes;
     struct sources trusted, allowed;
+    struct dedupe *dedupe;    /* NULL: forward.dedupe_window is off */
     struct bearer *bearer;    /* NULL: callers need no token */
     struct str reported_path; /* routes.registered_path points here */
     struct str configured_card;
@@ -164,9 +173,15 @@ void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence
                         struct slice id);
 /* The same for a request that has no pump, counted. */
 void proxy_refuse(struct proxy *p, struct exchange *x, enum failure f, enum outcome outcome);
+/* May nobody, or no more, ask the agent now? */
+bool proxy_turns_away(const struct proxy *p, enum failure *ret);
+/* On its way to the agent: queued, held, or answered with why not. */
+void proxy_launch(struct pump *u, const struct http_request *rq, const struct route *route);
 
 /* ---- pump.c ---- */
 struct pump *pump_new(struct proxy *p, struct exchange *x);
+struct pump *pump_alloc(struct proxy *p); /* without an exchange */
+enum outcome pump_outcome(enum failure f);
 /* The head for the agent into u->out. 0, -ENOMEM, -ELOOP, -E2BIG. */
 int pump_prepare(struct pump *u, const struct http_request *rq, const struct route *route);
 void pump_queue(struct pump *u); /* send it at the end of this turn */

@@ -386,7 +386,7 @@ Test(config_load, lists_come_in_every_shape)
 Test(config_load, reserved_keys_may_say_their_default)
 {
     struct config_case k = {
-        .yaml = "forward:\n  max_in_flight: 0\n  dedupe_window: 0s\n  shed: status\n"
+        .yaml = "forward:\n  max_in_flight: 0\n  shed: status\n"
                 "inbox:\n  retry_max: 600s\n  peer_markers: yes\nsignals:\n  map: []\n"
                 "listen:\n  tls_cert: ''\n  tls_key:\n"};
 
