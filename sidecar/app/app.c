@@ -78,6 +78,7 @@ static int open_a2a(struct app *a, struct err *err)
     if (a->cfg->agent.protocol == AGENT_NONE) {
         return 0;
     }
+    proxy_set_store(a->proxy, a->store);
     server_config_defaults(&sc);
     sc.name = "a2a";
     sc.at = l->address;

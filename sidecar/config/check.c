@@ -387,6 +387,10 @@ static void check_odd(struct loader *l)
     if (c->stop.signal == SIGKILL || c->stop.signal == SIGSTOP)
         (void)report_error(l->report, "stop.signal (%s) must be a signal the agent can catch",
                            place_of(l, "stop", "signal"));
+    if (*c->forward.uploads_dir && *c->forward.uploads_dir != '/')
+        (void)report_error(l->report, "forward.uploads_dir is %s (%s): must be an absolute path",
+                           value_shown(slice_of(c->forward.uploads_dir)).z,
+                           place_of(l, "forward", "uploads_dir"));
     if (*c->state.dir && *c->state.dir != '/')
         (void)report_error(l->report, "state.dir is %s (%s): must be an absolute path",
                            value_shown(slice_of(c->state.dir)).z, place_of(l, "state", "dir"));

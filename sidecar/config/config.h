@@ -125,6 +125,7 @@ struct config_forward {
     int64_t response_timeout, keepalive_interval;
     int64_t dedupe_window; /* 0 = off */
     char *strip_prefix;
+    char *uploads_dir; /* absolute; "" = uploads are refused */
     bool via;
 };
 

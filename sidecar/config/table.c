@@ -247,6 +247,10 @@ const struct config_row config_rows[] = {
      .fallback_words = "off", .min = 100 * MS, .max = DAY,
      .help = "How long after an answer the same POST, byte for byte and from the same caller, gets "
              "that answer again and is not the agent's work again; 0 = off"},
+    {AT(forward, uploads_dir), .type = TYPE_PATH, .fallback = "",
+     .fallback_words = "uploads are refused",
+     .help = "Directory for files that the platform hands over, at most 25MiB each and 1GiB "
+             "together; the agent sees them there"},
     {AT(forward, max_in_flight),
      LATER("our own limit on requests in flight", "bound them in the agent"), .type = TYPE_INT,
      .fallback = "0", .fallback_words = "no limit", .min = 0, .max = 100000, .unit = "requests",

@@ -7,7 +7,7 @@
 #include "base/json_scan.h"
 #include "base/parse.h"
 #include "proxy/headers.h"
-#include "proxy/state.h"
+#include "proxy/uploads.h"
 
 #include "base/banned.h"
 
@@ -56,9 +56,7 @@ static void answer_uploads(struct proxy *p, struct exchange *x)
     if (!is_platform(p, x))
         proxy_refuse(p, x, FAILURE_UNAUTHORIZED, OUTCOME_REFUSED);
     else
-        say(p, x, 501, "uploads",
-            SLICE("{\"error\":\"this sidecar does not store uploaded files; send them as parts of "
-                  "a message\"}"));
+        upload_begin(p, x);
 }
 
 static void answer_file_read(struct proxy *p, struct exchange *x)

@@ -12,6 +12,7 @@
 #include "proxy/dedupe.h"
 #include "proxy/headers.h"
 #include "proxy/state.h"
+#include "proxy/uploads.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -163,6 +164,11 @@ void proxy_free(struct proxy *p)
     str_release(&p->configured_card);
     str_release(&p->agent_card);
     free(p);
+}
+
+void proxy_set_store(struct proxy *p, struct store *store)
+{
+    p->store = store;
 }
 
 /* ---- counted ---- */
@@ -414,6 +420,8 @@ static size_t on_body(struct exchange *x, struct slice bytes)
 
     if (!u)
         return collect_on_body(x, bytes);
+    if (u->upload)
+        return upload_on_body(u, bytes);
     return u->is_guest ? dedupe_on_body(u, bytes) : pump_body(u, bytes);
 }
 
@@ -423,6 +431,8 @@ static void on_body_end(struct exchange *x)
 
     if (!u)
         collect_on_body_end(x);
+    else if (u->upload)
+        upload_on_body_end(u);
     else if (u->is_guest)
         dedupe_on_body_end(u);
     else

@@ -24,6 +24,7 @@
 #include "config/config.h"
 #include "loop/loop.h"
 #include "server/server.h"
+#include "store/store.h"
 
 struct proxy;
 
@@ -79,7 +80,9 @@ struct proxy_stats {
 
 int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callbacks *cb, void *arg,
               struct proxy **ret, struct err *err);
-void proxy_free(struct proxy *p); /* after its servers were freed */
+void proxy_free(struct proxy *p); /* after its servers were freed, before the store is */
+/* For forward.uploads_dir; borrowed until proxy_free(). Without one uploads are refused. */
+void proxy_set_store(struct proxy *p, struct store *store);
 extern const struct handler proxy_handler;
 
 void proxy_set_gate(struct proxy *p, enum proxy_gate gate);

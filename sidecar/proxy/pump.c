@@ -8,6 +8,7 @@
 #include "proxy/dedupe.h"
 #include "proxy/headers.h"
 #include "proxy/state.h"
+#include "proxy/uploads.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -361,6 +362,8 @@ void pump_end(struct pump *u, bool complete)
     list_remove(&u->flight);
     card_free(u);
     gather_free(u);
+    if (u->upload)
+        upload_leave(u);
     if (u->share)
         guest_leave(u);
     if (u->x)

@@ -119,6 +119,8 @@ struct pump {
     int64_t start_ms;
     struct card_fetch *card; /* owned by local.c; NULL for everything but cards */
 
+    struct upload *upload; /* owned by uploads.c; NULL for everything but uploads */
+
     /* with forward.dedupe_window only; see dedupe.h */
     struct gather *gather; /* owned: the request's body, gathered before it goes on */
     struct share *share;   /* whose leader (then x is NULL) or guest this is */
@@ -137,6 +139,8 @@ struct proxy {
 
     struct route_rules routes;
     struct sources trusted, allowed;
+    struct store *store;      /* the storage thread; NULL: uploads are refused */
+    size_t uploads;           /* under way */
     struct dedupe *dedupe;    /* NULL: forward.dedupe_window is off */
     struct bearer *bearer;    /* NULL: callers need no token */
     struct str reported_path; /* routes.registered_path points here */

@@ -76,6 +76,33 @@ class Secret(harness.Case):
                 self.assertNotIn(harness.TOKEN, a.text, "and the agent never sees it")
 
 
+class Uploads(harness.Case):
+    def test_a_file_of_the_platform_is_there_for_the_agent(self):
+        platform = self.platform()
+        place = self.dir / "up" / "loads"
+        side = self.sidecar(platform, "--forward-uploads-dir", str(place), "--platform-heartbeat-interval", "200ms",
+                            "--platform-state-interval", "200ms", command=example_agent(), push=True).wait_ready()
+        path = side.state_dir / ".platform_inbound_secret"
+        secret = eventually(lambda: path.exists() and path.read_text().strip(), "the platform names its secret")
+        content = os.urandom(300000)
+        body = (b'--b\r\nContent-Disposition: form-data; name="files"; filename="photo.png"\r\nContent-Type: image/png\r\n\r\n'
+                + content + b"\r\n--b--\r\n")
+
+        def upload(token):
+            return post(side.port, "/internal/chat/uploads/ingest", body,
+                        headers={"Content-Type": "multipart/form-data; boundary=b", **bearer(token)})
+
+        a = eventually(lambda: (a := upload(secret)).status == 200 and a, "the secret is known")
+        (file,) = a.json["files"]
+        self.assertEqual((file["name"], file["mimeType"], file["size"]), ("photo.png", "image/png", len(content)))
+        scheme, _, stored = file["uri"].partition(":")
+        self.assertEqual((scheme, os.path.dirname(stored)), ("workspace", str(place)))
+        with open(stored, "rb") as f:
+            self.assertEqual(f.read(), content)
+        self.assertEqual(upload("somebody").status, 401)
+        self.assertEqual(len(list(place.iterdir())), 1)
+
+
 class Repeats(harness.Case):
     def setUp(self):
         super().setUp()
