@@ -78,6 +78,7 @@ static int open_a2a(struct app *a, struct err *err)
     if (a->cfg->agent.protocol == AGENT_NONE) {
         return 0;
     }
+    proxy_set_store(a->proxy, a->store);
     server_config_defaults(&sc);
     sc.name = "a2a";
     sc.at = l->address;
@@ -291,6 +292,9 @@ static void control_stop(void *arg, const char *who)
 /* One line on who may call (design section 13). */
 static const char *who_may_call(const struct config *cfg)
 {
+    if (*cfg->listen.bearer_tokens_file) {
+        return "callers must present a token of listen.bearer_tokens_file";
+    }
     if (cfg->listen.inbound_auth == INBOUND_AUTH_REQUIRE) {
         return "callers must present the platform's inbound secret";
     }

@@ -177,6 +177,7 @@ static void add_forward(const struct app *a, struct json_writer *w)
     json_add_int(w, "waited_for", (int64_t)work.count);
     json_add_text(w, "longest", work.longest);
     json_add_int(w, "longest_ms", work.longest_since_ms ? now - work.longest_since_ms : 0);
+    json_add_int(w, "deduped", (int64_t)s->deduped_total);
     json_add_number(w, "error_rate_60s", window_failure_rate(&s->agent_window, now));
     json_add_text(w, "last_failure", s->last_failure);
     json_close(w, '}');
@@ -296,6 +297,8 @@ static void add_requests(const struct app *a, struct str *out)
         add_labelled(out, "molecule_sidecar_requests_total", "outcome", outcomes[i].word,
                      outcomes[i].n);
     }
+    metrics_counter(out, "molecule_sidecar_requests_deduped_total",
+                    "Repeated requests that got the first one's answer.", s->deduped_total);
     metrics_gauge(out, "molecule_sidecar_requests_in_flight", "Requests with the agent now.",
                   (double)s->in_flight);
     metrics_gauge(out, "molecule_sidecar_requests_held",

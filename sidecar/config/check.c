@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "config/report.h"
+#include "config/tokens.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/banned.h"
@@ -307,6 +309,25 @@ static void check_card_file(struct loader *l)
     json_tokener_free(tokener);
 }
 
+/* Readable for others: said, not refused, because mounted secrets are like that by default. */
+static void check_tokens_file(struct loader *l)
+{
+    const char *path = l->c->listen.bearer_tokens_file;
+    const char *place = place_of(l, "listen", "bearer_tokens_file");
+    struct err err = {0};
+    struct stat st;
+
+    if (!*path)
+        return;
+    if (tokens_read(path, NULL, NULL, &err) != 0)
+        (void)report_error(l->report, "listen.bearer_tokens_file (%s): %s", place, err.msg);
+    else if (stat(path, &st) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)))
+        report_warning(l->report,
+                       "listen.bearer_tokens_file (%s): %s has mode %04o, so others may read the "
+                       "tokens: chmod 600 %s (a mounted secret: defaultMode 0400)",
+                       place, path, (unsigned)(st.st_mode & 07777), path);
+}
+
 static void check_files(struct loader *l)
 {
     const struct config *c = l->c;
@@ -325,6 +346,7 @@ static void check_files(struct loader *l)
                            value_shown(slice_of(c->agent.cwd)).z, place_of(l, "agent", "cwd"),
                            strerror(errno));
     check_card_file(l);
+    check_tokens_file(l);
 }
 
 /* "/agents/a/" and "/agents/a" cut the same prefix; the second form is the one that is kept. */
@@ -365,6 +387,10 @@ static void check_odd(struct loader *l)
     if (c->stop.signal == SIGKILL || c->stop.signal == SIGSTOP)
         (void)report_error(l->report, "stop.signal (%s) must be a signal the agent can catch",
                            place_of(l, "stop", "signal"));
+    if (*c->forward.uploads_dir && *c->forward.uploads_dir != '/')
+        (void)report_error(l->report, "forward.uploads_dir is %s (%s): must be an absolute path",
+                           value_shown(slice_of(c->forward.uploads_dir)).z,
+                           place_of(l, "forward", "uploads_dir"));
     if (*c->state.dir && *c->state.dir != '/')
         (void)report_error(l->report, "state.dir is %s (%s): must be an absolute path",
                            value_shown(slice_of(c->state.dir)).z, place_of(l, "state", "dir"));

@@ -105,6 +105,7 @@ struct config_listen {
     int64_t max_connections, max_head, max_body;
     int64_t head_timeout, idle_timeout;
     enum inbound_auth inbound_auth;
+    char *bearer_tokens_file; /* "" = callers need no token */
 };
 
 struct config_admin {
@@ -122,7 +123,9 @@ struct config_control {
 struct config_forward {
     int64_t hold_max, hold_timeout, max_in_flight;
     int64_t response_timeout, keepalive_interval;
+    int64_t dedupe_window; /* 0 = off */
     char *strip_prefix;
+    char *uploads_dir; /* absolute; "" = uploads are refused */
     bool via;
     enum forward_shed shed;
 };

@@ -204,15 +204,15 @@ const struct config_row config_rows[] = {
      .fallback = "auto",
      .help = "What the platform's inbound secret is for: to mark its requests, to refuse others, "
              "nothing"},
+    {AT(listen, bearer_tokens_file), .type = TYPE_PATH, .fallback = "",
+     .fallback_words = "callers need no token",
+     .help = "File with the bearer tokens that may call, one per line; read again when it changes"},
     {RESERVED(listen, tls_cert), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the listener's certificate"},
     {RESERVED(listen, tls_key), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the listener's key"},
     {RESERVED(listen, tls_client_ca), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
      .help = "PEM file with the authorities of client certificates"},
-    {RESERVED(listen, bearer_tokens_file),
-     LATER("checking bearer tokens on the listener", "let the agent or a proxy in front do it"),
-     .type = TYPE_PATH, .fallback = "", .help = "File with the bearer tokens that may call"},
 
     /* admin */
     {AT(admin, address), .type = TYPE_ENDPOINT, .flags = ROW_COMPUTED,
@@ -255,12 +255,17 @@ const struct config_row config_rows[] = {
     {AT(forward, shed), .type = TYPE_ENUM, WORDS("status", "close"), .fallback = "status",
      .help = "How requests are refused that never reached the agent: 503, or the connection is "
              "closed without an answer, after which the platform sends the message again"},
+    {AT(forward, dedupe_window), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF, .fallback = "0",
+     .fallback_words = "off", .min = 100 * MS, .max = DAY,
+     .help = "How long after an answer the same POST, byte for byte and from the same caller, gets "
+             "that answer again and is not the agent's work again; 0 = off"},
+    {AT(forward, uploads_dir), .type = TYPE_PATH, .fallback = "",
+     .fallback_words = "uploads are refused",
+     .help = "Directory for files that the platform hands over, at most 25MiB each and 1GiB "
+             "together; the agent sees them there"},
     {RESERVED(forward, trace), LATER("beginning traces", NULL), .type = TYPE_ENUM,
      WORDS("pass", "make"), .fallback = "pass",
      .help = "Pass trace headers, or begin a trace where there is none"},
-    {RESERVED(forward, dedupe_window), LATER("joining repeated requests", NULL),
-     .type = TYPE_DURATION, .fallback = "0", .fallback_words = "off", .min = 0, .max = DAY,
-     .help = "How long a repeated request is joined to the first"},
 
     /* stop */
     {AT(stop, grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,

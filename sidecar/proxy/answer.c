@@ -6,6 +6,7 @@
  */
 #include "base/cleanup.h"
 #include "log/log.h"
+#include "proxy/dedupe.h"
 #include "proxy/headers.h"
 #include "proxy/state.h"
 
@@ -35,6 +36,8 @@ static void answer_complete(struct pump *u, bool has_extra)
     hold_leave_place(u); /* a client that reads slowly keeps nobody else waiting */
     if (u->card)
         card_on_complete(u);
+    else if (u->share)
+        share_on_complete(u);
     else
         exchange_finish(u->x);
 }
@@ -94,7 +97,8 @@ static enum http_framing framing_for_client(const struct http_response *r)
     return r->framing;
 }
 
-static void relay_head(struct pump *u, const struct http_response *r)
+/* False: it could not be given, and that was said. */
+static bool give_head(struct pump *u, const struct http_response *r)
 {
     struct exchange *x = u->x;
 
@@ -109,9 +113,18 @@ static void relay_head(struct pump *u, const struct http_response *r)
         exchange_set_last(x);
     if (exchange_head_end(x, framing_for_client(r), r->content_length) != 0) {
         pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
-        return;
+        return false;
     }
-    if (r->is_event_stream && r->framing != HTTP_BODY_NONE)
+    return true;
+}
+
+static void relay_head(struct pump *u, const struct http_response *r)
+{
+    if (u->share)
+        share_on_head(u, r, framing_for_client(r));
+    else if (!give_head(u, r))
+        return;
+    if (r->is_event_stream && r->framing != HTTP_BODY_NONE && u->state == PUMP_RELAYING)
         stream_begin(u, r);
 }
 
@@ -137,7 +150,9 @@ static bool answer_interim(struct pump *u, const struct http_response *r)
         pump_fail(u, FAILURE_BAD_RESPONSE, "the agent sent too many 1xx answers");
         return false;
     }
-    if (!u->card)
+    if (u->share)
+        share_on_interim(u, r);
+    else if (!u->card)
         exchange_interim(u->x, r->status, r->fields, r->field_count);
     return true;
 }
@@ -200,6 +215,10 @@ static void deliver(struct pump *u, struct slice content)
         stream_follow(u, content);
     if (u->wait_class)
         pump_wait(u, u->wait_class); /* from now */
+    if (u->share) {
+        goes_on = share_on_body(u, content);
+        content.n = 0;
+    }
     while (content.n > 0) {
         size_t n = content.n < EXCHANGE_WRITE_MAX ? content.n : EXCHANGE_WRITE_MAX;
 
@@ -207,7 +226,7 @@ static void deliver(struct pump *u, struct slice content)
         content.p += n;
         content.n -= n;
     }
-    if (!goes_on && !u->body.done)
+    if (!goes_on && !u->body.done && u->up)
         answer_pause(u);
 }
 
@@ -351,7 +370,12 @@ void answer_comment(struct pump *u)
 {
     if (!u->is_paused && sse_is_boundary(&u->sse) && u->state == PUMP_RELAYING) {
         u->proxy->stats.keepalive_comments_total++;
-        if (!exchange_body(u->x, SLICE(SSE_KEEPALIVE)))
+        bool goes_on = u->share ? share_on_body(u, SLICE(SSE_KEEPALIVE))
+                                : exchange_body(u->x, SLICE(SSE_KEEPALIVE));
+
+        if (!u->up)
+            return;
+        if (!goes_on)
             answer_pause(u);
     }
     pump_wait(u, &u->proxy->comment_class);

@@ -211,19 +211,25 @@ static void answer_preflight(struct proxy *p, struct exchange *x, struct slice o
     exchange_answer(x, 204, NULL, fields, sizeof(fields) / sizeof(fields[0]), (struct slice){0});
 }
 
+bool card_is_preflight(const struct proxy *p, struct exchange *x)
+{
+    const struct http_request *rq = exchange_request(x);
+
+    return p->cfg->listen.cors_origins.n > 0 && rq->method == HTTP_OPTIONS &&
+           rq->framing != HTTP_BODY_CHUNKED &&
+           (rq->framing != HTTP_BODY_LENGTH || rq->content_length == 0) &&
+           http_request_value(rq, "access-control-request-method").n > 0 &&
+           origin_is_allowed(p, http_request_value(rq, "origin"));
+}
+
 bool card_preflight(struct proxy *p, struct exchange *x)
 {
     const struct http_request *rq = exchange_request(x);
-    struct slice origin;
 
-    if (p->cfg->listen.cors_origins.n == 0 || rq->method != HTTP_OPTIONS ||
-        route_pick(&p->routes, HTTP_GET, rq->target, rq->path).kind != ROUTE_CARD ||
-        http_request_value(rq, "access-control-request-method").n == 0)
+    if (!card_is_preflight(p, x) ||
+        route_pick(&p->routes, HTTP_GET, rq->target, rq->path).kind != ROUTE_CARD)
         return false;
-    origin = http_request_value(rq, "origin");
-    if (!origin_is_allowed(p, origin))
-        return false;
-    answer_preflight(p, x, origin);
+    answer_preflight(p, x, http_request_value(rq, "origin"));
     return true;
 }
 

@@ -35,9 +35,10 @@ static const struct failure_answer answers[FAILURE_COUNT] = {
          "the request's head leaves no room for the fields a forwarder must add", 0, true, NULL},
     [FAILURE_FORBIDDEN] = {403, "FORBIDDEN", "forbidden",
                            "your address is not one of listen.allow_sources", 0, true, NULL},
-    [FAILURE_UNAUTHORIZED] = {401, "UNAUTHORIZED", "unauthorized",
-                              "a bearer token equal to the platform's inbound secret is needed", 0,
-                              true, NULL},
+    [FAILURE_UNAUTHORIZED] =
+        {401, "UNAUTHORIZED", "unauthorized",
+         "a bearer token that is known here is needed: Authorization: Bearer <token>", 0, true,
+         NULL},
 };
 /* clang-format on */
 

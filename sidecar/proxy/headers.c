@@ -56,14 +56,22 @@ static bool is_identity(const struct http_field *f)
     return false;
 }
 
+bool headers_bearer(struct slice value, struct slice *ret_token)
+{
+    static const struct slice scheme = SLICE_INIT("bearer");
+
+    if (value.n <= scheme.n || !slice_eq_nocase((struct slice){value.p, scheme.n}, scheme) ||
+        (value.p[scheme.n] != ' ' && value.p[scheme.n] != '\t'))
+        return false;
+    *ret_token = slice_trim((struct slice){value.p + scheme.n, value.n - scheme.n});
+    return true;
+}
+
 static bool is_bearer(struct slice value, struct slice token)
 {
-    static const struct slice scheme = SLICE_INIT("bearer ");
+    struct slice given;
 
-    if (token.n == 0 || !name_begins(value, scheme))
-        return false;
-    value = slice_trim((struct slice){value.p + scheme.n, value.n - scheme.n});
-    return slice_eq_secret(value, token);
+    return token.n > 0 && headers_bearer(value, &given) && slice_eq_secret(given, token);
 }
 
 bool headers_has_bearer(const struct http_request *rq, struct slice token)
@@ -82,7 +90,11 @@ enum auth_verdict headers_auth(const struct http_request *rq, struct slice inbou
 
 static bool authorization_passes(struct slice value, const struct header_context *c)
 {
+    struct slice token;
+
     if (is_bearer(value, c->workspace_token))
+        return false;
+    if (c->bearer && headers_bearer(value, &token) && bearer_has(c->bearer, token))
         return false;
     return c->auth == INBOUND_AUTH_OFF || !is_bearer(value, c->inbound_secret);
 }

@@ -12,6 +12,7 @@
 #include "http/request.h"
 #include "http/response.h"
 #include "http/write.h"
+#include "proxy/bearer.h"
 #include "proxy/route.h"
 #include "proxy/sources.h"
 
@@ -29,6 +30,8 @@ enum auth_verdict {
  * Compared in constant time. An empty secret matches nothing. "Bearer" in any case, one blank.
  */
 enum auth_verdict headers_auth(const struct http_request *rq, struct slice inbound_secret);
+/* The token of "Bearer <token>", the scheme in any case. False: the value is something else. */
+bool headers_bearer(struct slice value, struct slice *ret_token);
 /* Is one of the Authorization fields this bearer? Constant time; empty matches nothing. */
 bool headers_has_bearer(const struct http_request *rq, struct slice token);
 
@@ -41,6 +44,7 @@ struct header_context {
     struct slice strip_prefix;    /* what route_pick cut off, for X-Forwarded-Prefix; "" = none */
     struct slice inbound_secret;  /* removed in mode auto and require; "" = none known */
     struct slice workspace_token; /* never goes to the agent; "" = none known */
+    const struct bearer *bearer;  /* its tokens do not either; NULL = none */
 };
 
 /*

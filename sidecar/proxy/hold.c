@@ -127,11 +127,15 @@ static void retry_arm(struct proxy *p)
 static void insert(struct proxy *p, struct pump *u)
 {
     struct list *at = p->held.prev;
-    uint64_t id = exchange_id(u->x);
 
-    while (at != &p->held && exchange_id(container_of(at, struct pump, node)->x) > id)
+    while (at != &p->held && container_of(at, struct pump, node)->order > u->order)
         at = at->prev;
     list_insert_before(at->next, &u->node);
+}
+
+static struct turn_peer peer_of(const struct pump *u)
+{
+    return u->x ? turn_peer_of(exchange_peer_sa(u->x)) : u->peer;
 }
 
 /* Is there room for one more? A peer with many in the list gives up its newest one for another with
@@ -144,7 +148,7 @@ static bool make_room(struct proxy *p, const struct pump *u)
         return false;
     if (p->stats.held < (size_t)p->cfg->forward.hold_max || u->hold.armed)
         return true; /* who was here has its room */
-    yields = turns_who_yields(&p->turns, exchange_peer_sa(u->x));
+    yields = turns_who_yields(&p->turns, peer_of(u));
     if (!yields)
         return false;
     pump_fail(container_of(yields, struct pump, turn), FAILURE_OVERLOADED, NULL);
@@ -159,8 +163,7 @@ bool hold_put(struct pump *u, int code)
     u->hold_code = code;
     if (u->is_held)
         return true;
-    if (!make_room(p, u) ||
-        turns_add(&p->turns, &u->turn, exchange_peer_sa(u->x), exchange_id(u->x), !is_new) != 0)
+    if (!make_room(p, u) || turns_add(&p->turns, &u->turn, peer_of(u), u->order, !is_new) != 0)
         return false;
     (void)give_place(u); /* and nobody takes it: he would find what this one found */
     list_remove(&u->node);

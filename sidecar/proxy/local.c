@@ -7,7 +7,7 @@
 #include "base/json_scan.h"
 #include "base/parse.h"
 #include "proxy/headers.h"
-#include "proxy/state.h"
+#include "proxy/uploads.h"
 
 #include "base/banned.h"
 
@@ -56,9 +56,7 @@ static void answer_uploads(struct proxy *p, struct exchange *x)
     if (!is_platform(p, x))
         proxy_refuse(p, x, FAILURE_UNAUTHORIZED, OUTCOME_REFUSED);
     else
-        say(p, x, 501, "uploads",
-            SLICE("{\"error\":\"this sidecar does not store uploaded files; send them as parts of "
-                  "a message\"}"));
+        upload_begin(p, x);
 }
 
 static void answer_file_read(struct proxy *p, struct exchange *x)
@@ -99,11 +97,29 @@ static bool is_notice(struct exchange *x)
     return slice_eq_nocase(value, SLICE("true"));
 }
 
+/* ---- who may ask ---- */
+
+/* A static token, or the platform's secret where listen.inbound_auth knows it. */
+static bool is_known(const struct proxy *p, struct exchange *x)
+{
+    if (p->bearer && bearer_admits(p->bearer, exchange_request(x)))
+        return true;
+    return p->cfg->listen.inbound_auth != INBOUND_AUTH_OFF && is_platform(p, x);
+}
+
+static bool may_ask(const struct proxy *p, struct exchange *x)
+{
+    if (!p->bearer && p->cfg->listen.inbound_auth != INBOUND_AUTH_REQUIRE)
+        return true;
+    return is_known(p, x) || (p->bearer && card_is_preflight(p, x));
+}
+
 bool local_answer(struct proxy *p, struct exchange *x, const struct route *route)
 {
+    if (p->bearer)
+        bearer_look(p->bearer, loop_now_ms(p->loop));
     switch (route->kind) {
-    case ROUTE_CARD:
-    case ROUTE_CARD_ELSEWHERE:
+    case ROUTE_CARD: /* everybody's, under exactly these names (A section 9) */
         card_begin(p, x, route);
         return true;
     case ROUTE_TRANSCRIPT:
@@ -115,14 +131,19 @@ bool local_answer(struct proxy *p, struct exchange *x, const struct route *route
     case ROUTE_FILE_READ:
         answer_file_read(p, x);
         return true;
+    case ROUTE_CARD_ELSEWHERE: /* a path that only ends like one may be anything to the agent */
     case ROUTE_UPSTREAM:
     case ROUTE_RESTART_PENDING:
         break;
     }
     if (card_preflight(p, x))
         return true;
-    if (p->cfg->listen.inbound_auth == INBOUND_AUTH_REQUIRE && !is_platform(p, x)) {
+    if (!may_ask(p, x)) {
         proxy_refuse(p, x, FAILURE_UNAUTHORIZED, OUTCOME_REFUSED);
+        return true;
+    }
+    if (route->kind == ROUTE_CARD_ELSEWHERE) {
+        card_begin(p, x, route);
         return true;
     }
     if (route->kind == ROUTE_RESTART_PENDING && is_notice(x)) {

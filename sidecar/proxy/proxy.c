@@ -9,8 +9,10 @@
 #include "base/json_scan.h"
 #include "log/log.h"
 #include "proxy/card.h"
+#include "proxy/dedupe.h"
 #include "proxy/headers.h"
 #include "proxy/state.h"
+#include "proxy/uploads.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -34,6 +36,14 @@ static int load_sources(struct sources *to, const char *key, const struct string
     for (size_t i = 0; i < list->n && code == 0; i++)
         code = sources_add(to, key, slice_of(list->v[i]), err);
     return code;
+}
+
+static int load_bearer(struct proxy *p, struct err *err)
+{
+    const char *path = p->cfg->listen.bearer_tokens_file;
+    int code = *path ? bearer_new(path, loop_now_ms(p->loop), &p->bearer, err) : 0;
+
+    return code ? err_wrap(err, "listen.bearer_tokens_file") : 0;
 }
 
 /* The operator's card: a file, or made of card.name and its neighbours. */
@@ -84,7 +94,7 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
               struct proxy **ret, struct err *err)
 {
     struct proxy *p = calloc(1, sizeof(*p));
-    size_t connections = (size_t)cfg->listen.max_connections;
+    size_t requests = (size_t)cfg->listen.max_connections;
     int code;
 
     if (!p)
@@ -106,12 +116,18 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     upstream_pool_init(&p->pool, l, &cfg->agent.address, &upstream_events);
     /* one block per request, a second one while the agent's head or an event comes in pieces, and
      * one more for the turn in which the one becomes the other */
-    buf_pool_init(&p->blocks, (size_t)cfg->listen.max_head + PUMP_BLOCK_EXTRA, 2 * connections + 3,
+    if (cfg->forward.dedupe_window > 0)
+        requests += DEDUPE_ENTRIES_MAX; /* they may outlive their connections */
+    buf_pool_init(&p->blocks, (size_t)cfg->listen.max_head + PUMP_BLOCK_EXTRA, 2 * requests + 3,
                   PUMP_BLOCKS_KEPT);
     init_routes(p);
     code = load_sources(&p->trusted, "listen.trusted_proxies", &cfg->listen.trusted_proxies, err);
     if (!code)
         code = load_sources(&p->allowed, "listen.allow_sources", &cfg->listen.allow_sources, err);
+    if (!code)
+        code = load_bearer(p, err);
+    if (!code)
+        code = dedupe_new(p, err);
     if (!code)
         code = load_card(p, err);
     if (code) {
@@ -128,6 +144,8 @@ void proxy_free(struct proxy *p)
 
     if (!p)
         return;
+    p->cb = (struct proxy_callbacks){0}; /* whoever they lead to may be gone */
+    dedupe_free(p);
     assert(list_is_empty(&p->queue) && list_is_empty(&p->held) && list_is_empty(&p->flight));
     timer_stop(&p->retry);
     if (p->turn_end.queued)
@@ -145,10 +163,16 @@ void proxy_free(struct proxy *p)
     deadline_class_release(&p->comment_class);
     deadline_class_release(&p->stall_class);
     deadline_class_release(&p->finish_class);
+    bearer_free(p->bearer);
     str_release(&p->reported_path);
     str_release(&p->configured_card);
     str_release(&p->agent_card);
     free(p);
+}
+
+void proxy_set_store(struct proxy *p, struct store *store)
+{
+    p->store = store;
 }
 
 /* ---- counted ---- */
@@ -346,19 +370,13 @@ static enum failure why_not_held(const struct proxy *p)
                                                                      : FAILURE_UNAVAILABLE;
 }
 
-/* The card's and errors' questions are answered by now; this one is for the agent. */
-static void forward(struct proxy *p, struct exchange *x, const struct route *route)
+void proxy_launch(struct pump *u, const struct http_request *rq, const struct route *route)
 {
-    const struct http_request *rq = exchange_request(x);
-    struct pump *u = pump_new(p, x);
-    int code = u ? pump_prepare(u, rq, route) : -ENOMEM;
+    struct proxy *p = u->proxy;
+    int code = pump_prepare(u, rq, route);
 
-    if (!u) {
-        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED); /* no memory: ours to say */
-        return;
-    }
     if (p->is_last)
-        exchange_set_last(x);
+        exchange_set_last(u->x);
     if (code == -ELOOP)
         pump_fail(u, FAILURE_LOOP, NULL);
     else if (code == -E2BIG)
@@ -372,28 +390,37 @@ static void forward(struct proxy *p, struct exchange *x, const struct route *rou
 }
 
 /* One that was for the agent. */
-static void refuse_forward(struct proxy *p, struct exchange *x, enum failure f,
-                           enum outcome outcome)
+static void refuse_forward(struct proxy *p, struct exchange *x, enum failure f)
 {
-    proxy_count(p, outcome);
+    proxy_count(p, pump_outcome(f));
     proxy_shed_answer(p, x, f, NULL, error_is_json_rpc(exchange_request(x)), (struct slice){0});
 }
 
-/* Who may not, or cannot now. True: it was answered. */
-static bool turn_away(struct proxy *p, struct exchange *x)
+/* The card's and errors' questions are answered by now; this one is for the agent. */
+static void forward(struct proxy *p, struct exchange *x, const struct route *route)
+{
+    struct pump *u = pump_new(p, x);
+
+    if (u)
+        proxy_launch(u, exchange_request(x), route);
+    else
+        proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED); /* no memory: ours to say */
+}
+
+bool proxy_turns_away(const struct proxy *p, enum failure *ret)
 {
     switch (p->gate) {
     case PROXY_WAIT:
     case PROXY_OPEN:
         return false;
     case PROXY_PAUSED:
-        refuse_forward(p, x, FAILURE_PAUSED, OUTCOME_PAUSED);
+        *ret = FAILURE_PAUSED;
         return true;
     case PROXY_DRAINING:
-        refuse_forward(p, x, FAILURE_DRAINING, OUTCOME_DRAINING);
+        *ret = FAILURE_DRAINING;
         return true;
     case PROXY_LOST:
-        refuse_forward(p, x, FAILURE_UNAVAILABLE, OUTCOME_AGENT_UNAVAILABLE);
+        *ret = FAILURE_UNAVAILABLE;
         return true;
     }
     return false;
@@ -404,6 +431,7 @@ static void on_request(void *ctx, struct exchange *x)
     struct proxy *p = ctx;
     const struct http_request *rq = exchange_request(x);
     struct route route;
+    enum failure f;
 
     if (p->allowed.n > 0 && !sources_has(&p->allowed, exchange_peer_sa(x))) {
         proxy_refuse(p, x, FAILURE_FORBIDDEN, OUTCOME_REFUSED);
@@ -412,33 +440,46 @@ static void on_request(void *ctx, struct exchange *x)
     route = route_pick(&p->routes, rq->method, rq->target, rq->path);
     if (local_answer(p, x, &route))
         return;
-    if (turn_away(p, x))
+    if (p->dedupe && dedupe_take(p, x))
         return;
-    forward(p, x, &route);
+    if (proxy_turns_away(p, &f))
+        refuse_forward(p, x, f);
+    else
+        forward(p, x, &route);
 }
 
 static size_t on_body(struct exchange *x, struct slice bytes)
 {
     struct pump *u = exchange_user(x);
 
-    return u ? pump_body(u, bytes) : collect_on_body(x, bytes);
+    if (!u)
+        return collect_on_body(x, bytes);
+    if (u->upload)
+        return upload_on_body(u, bytes);
+    return u->is_guest ? dedupe_on_body(u, bytes) : pump_body(u, bytes);
 }
 
 static void on_body_end(struct exchange *x)
 {
     struct pump *u = exchange_user(x);
 
-    if (u)
-        pump_body_end(u);
-    else
+    if (!u)
         collect_on_body_end(x);
+    else if (u->upload)
+        upload_on_body_end(u);
+    else if (u->is_guest)
+        dedupe_on_body_end(u);
+    else
+        pump_body_end(u);
 }
 
 static void on_drained(struct exchange *x)
 {
     struct pump *u = exchange_user(x);
 
-    if (u)
+    if (u && u->is_guest)
+        guest_drained(u);
+    else if (u)
         pump_drained(u);
 }
 

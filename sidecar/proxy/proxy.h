@@ -3,6 +3,7 @@
  * come back, byte for byte.
  *
  *   route (route.h, pure)   the card, the platform's own calls, or upstream
+ *   dedupe (dedupe.h)       a repeat gets the first one's answer (forward.dedupe_window)
  *   hold (hold.c, turns.h)  while the agent starts or restarts, or has forward.max_in_flight
  *                           requests already, more wait, bounded in number and time, and go fairly
  *   upstream (upstream.h)   a kept or fresh connection to the agent
@@ -23,6 +24,7 @@
 #include "config/config.h"
 #include "loop/loop.h"
 #include "server/server.h"
+#include "store/store.h"
 
 struct proxy;
 
@@ -78,6 +80,7 @@ struct proxy_stats {
     /* streams of finished tasks that we ended because of a drain */
     uint64_t streams_ended_total;
     uint64_t upstream_connects_total, upstream_reused_total, keepalive_comments_total;
+    uint64_t deduped_total; /* repeats that got the first one's answer */
     /* requests and agent-side failures (5xx, timeouts, lost), rolling 60 s */
     struct window agent_window;
     char last_failure[256];  /* a sentence, printable, no secrets; "" = none */
@@ -86,7 +89,9 @@ struct proxy_stats {
 
 int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callbacks *cb, void *arg,
               struct proxy **ret, struct err *err);
-void proxy_free(struct proxy *p); /* after its servers were freed */
+void proxy_free(struct proxy *p); /* after its servers were freed, before the store is */
+/* For forward.uploads_dir; borrowed until proxy_free(). Without one uploads are refused. */
+void proxy_set_store(struct proxy *p, struct store *store);
 extern const struct handler proxy_handler;
 
 void proxy_set_gate(struct proxy *p, enum proxy_gate gate);

@@ -5,8 +5,10 @@
  */
 #include "base/cleanup.h"
 #include "log/log.h"
+#include "proxy/dedupe.h"
 #include "proxy/headers.h"
 #include "proxy/state.h"
+#include "proxy/uploads.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +18,7 @@
 
 /* ---- made ---- */
 
-struct pump *pump_new(struct proxy *p, struct exchange *x)
+struct pump *pump_alloc(struct proxy *p)
 {
     struct list *first = list_first(&p->spare);
     struct pump *u;
@@ -34,8 +36,18 @@ struct pump *pump_new(struct proxy *p, struct exchange *x)
     list_init(&u->node);
     list_init(&u->flight);
     u->proxy = p;
+    return u;
+}
+
+struct pump *pump_new(struct proxy *p, struct exchange *x)
+{
+    struct pump *u = pump_alloc(p);
+
+    if (!u)
+        return NULL;
     u->x = x;
     u->arrived_ms = loop_now_ms(p->loop);
+    u->order = exchange_id(x);
     exchange_set_user(x, u);
     return u;
 }
@@ -51,6 +63,7 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
         .is_card = u->card != NULL,
         .peer = exchange_peer(x),
         .strip_prefix = p->routes.strip_prefix,
+        .bearer = p->bearer,
     };
     struct http_writer w;
     int code;
@@ -235,7 +248,7 @@ void pump_reset(struct pump *u)
     u->was_retried = false;
 }
 
-static enum outcome outcome_of(enum failure f)
+enum outcome pump_outcome(enum failure f)
 {
     switch (f) {
     case FAILURE_UNAVAILABLE:
@@ -274,7 +287,11 @@ void pump_fail(struct pump *u, enum failure f, const char *sentence)
         card_on_failure(u, f, sentence);
         return;
     }
-    u->outcome = outcome_of(f);
+    u->outcome = pump_outcome(f);
+    if (u->share) {
+        share_on_failure(u, f, sentence);
+        return;
+    }
     if (exchange_head_sent(u->x)) {
         u->state = PUMP_DONE;
         pump_let_go(u);
@@ -297,19 +314,27 @@ void pump_finish(struct pump *u)
 {
     u->state = PUMP_DONE;
     pump_let_go(u);
-    exchange_finish(u->x);
+    if (u->share)
+        share_on_complete(u);
+    else
+        exchange_finish(u->x);
 }
 
 void pump_abort(struct pump *u)
 {
     u->state = PUMP_DONE;
     pump_let_go(u);
-    exchange_abort(u->x);
+    if (u->share)
+        share_on_abort(u);
+    else
+        exchange_abort(u->x);
 }
 
 /* What counts against the agent in the error rate. */
 static bool is_agents_fault(const struct pump *u)
 {
+    if (u->is_guest)
+        return false; /* counted with its leader */
     switch (u->outcome) {
     case OUTCOME_AGENT_UNAVAILABLE:
     case OUTCOME_CONNECTION_LOST:
@@ -319,6 +344,19 @@ static bool is_agents_fault(const struct pump *u)
     default: /* the client's doing, or ours */
         return u->status >= 500;
     }
+}
+
+/* One count for each request of a client; a leader's are its guests'. */
+static void count_end(const struct pump *u, bool complete)
+{
+    if (!u->x)
+        return;
+    if (u->outcome != OUTCOME_NONE)
+        proxy_count(u->proxy, u->outcome);
+    else if (complete)
+        u->proxy->stats.outcome_ok++;
+    else
+        u->proxy->stats.outcome_client_gone++;
 }
 
 void pump_end(struct pump *u, bool complete)
@@ -336,15 +374,16 @@ void pump_end(struct pump *u, bool complete)
         (void)snprintf(sentence, sizeof(sentence), "the agent answered with status %d", u->status);
         proxy_note_failure(p, sentence);
     }
-    if (u->outcome == OUTCOME_NONE && complete)
-        p->stats.outcome_ok++;
-    else if (u->outcome == OUTCOME_NONE)
-        p->stats.outcome_client_gone++;
-    else
-        proxy_count(p, u->outcome);
+    count_end(u, complete);
     list_remove(&u->flight);
     card_free(u);
-    exchange_set_user(u->x, NULL);
+    gather_free(u);
+    if (u->upload)
+        upload_leave(u);
+    if (u->share)
+        guest_leave(u);
+    if (u->x)
+        exchange_set_user(u->x, NULL);
     if (p->spare_count < PUMP_SPARE_MAX) {
         p->spare_count++;
         list_prepend(&p->spare, &u->node);

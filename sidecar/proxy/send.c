@@ -7,7 +7,7 @@
  * again, once, on a fresh connection. Nothing else is ever sent twice.
  */
 #include "http/write.h"
-#include "proxy/state.h"
+#include "proxy/dedupe.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -54,6 +54,15 @@ static size_t out_room(struct pump *u)
     return u->out.cap - unsent - PUMP_RESERVE;
 }
 
+/* Of the request's body: from the client, or from where it was gathered. */
+static void ask_for_more(struct pump *u)
+{
+    if (u->gather)
+        gather_feed(u);
+    else
+        exchange_resume_body(u->x);
+}
+
 void pump_write_over(struct pump *u)
 {
     u->is_write_over = true;
@@ -63,7 +72,7 @@ void pump_write_over(struct pump *u)
     u->out_sent = u->out.len;
     if (u->client_paused) {
         u->client_paused = false;
-        exchange_resume_body(u->x);
+        ask_for_more(u);
     }
 }
 
@@ -149,7 +158,7 @@ void pump_flush(struct pump *u)
         pump_out_release(u);
     if (u->client_paused) {
         u->client_paused = false;
-        exchange_resume_body(u->x);
+        ask_for_more(u);
     }
 }
 

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "http/body.h"
 #include "http/response.h"
+#include "proxy/bearer.h"
 #include "proxy/card_url.h"
 #include "proxy/errors.h"
 #include "proxy/proxy.h"
@@ -76,7 +77,9 @@ struct pump {
     struct list node;   /* in proxy->queue, proxy->held or proxy->spare */
     struct list flight; /* in proxy->flight from PUMP_SENT on */
     struct proxy *proxy;
-    struct exchange *x; /* the server's; lives until on_end */
+    struct exchange *x;    /* the server's; lives until on_end; NULL: see share */
+    uint64_t order;        /* of arrival */
+    struct turn_peer peer; /* of a leader, which has no x to ask */
     struct upstream *up;
     enum pump_state state;
     enum outcome outcome;
@@ -125,6 +128,15 @@ struct pump {
     struct deadline finish; /* proxy->finish_class */
     int64_t arrived_ms;
     struct card_fetch *card; /* owned by local.c; NULL for everything but cards */
+
+    struct upload *upload; /* owned by uploads.c; NULL for everything but uploads */
+
+    /* with forward.dedupe_window only; see dedupe.h */
+    struct gather *gather; /* owned: the request's body, gathered before it goes on */
+    struct share *share;   /* whose leader (then x is NULL) or guest this is */
+    bool is_guest;         /* has a client, and no way to the agent of its own */
+    struct list guest;     /* in share->guests */
+    uint64_t guest_at;     /* bytes of the share's answer that the client was given */
 };
 
 struct proxy {
@@ -137,6 +149,10 @@ struct proxy {
 
     struct route_rules routes;
     struct sources trusted, allowed;
+    struct store *store;      /* the storage thread; NULL: uploads are refused */
+    size_t uploads;           /* under way */
+    struct dedupe *dedupe;    /* NULL: forward.dedupe_window is off */
+    struct bearer *bearer;    /* NULL: callers need no token */
     struct str reported_path; /* routes.registered_path points here */
     struct str configured_card;
     struct str agent_card; /* the last good one, as the agent sent it */
@@ -179,9 +195,15 @@ void proxy_shed_answer(struct proxy *p, struct exchange *x, enum failure f, cons
                        bool is_json_rpc, struct slice id);
 /* proxy_error_answer() for a request that has no pump, counted. */
 void proxy_refuse(struct proxy *p, struct exchange *x, enum failure f, enum outcome outcome);
+/* May nobody, or no more, ask the agent now? */
+bool proxy_turns_away(const struct proxy *p, enum failure *ret);
+/* On its way to the agent: queued, held, or answered with why not. */
+void proxy_launch(struct pump *u, const struct http_request *rq, const struct route *route);
 
 /* ---- pump.c ---- */
 struct pump *pump_new(struct proxy *p, struct exchange *x);
+struct pump *pump_alloc(struct proxy *p); /* without an exchange */
+enum outcome pump_outcome(enum failure f);
 /* The head for the agent into u->out. 0, -ENOMEM, -ELOOP, -E2BIG. */
 int pump_prepare(struct pump *u, const struct http_request *rq, const struct route *route);
 void pump_queue(struct pump *u); /* send it at the end of this turn */
@@ -251,5 +273,10 @@ void card_on_complete(struct pump *u);
 void card_on_failure(struct pump *u, enum failure f, const char *sentence);
 void card_free(struct pump *u);
 bool card_preflight(struct proxy *p, struct exchange *x);
+/*
+ * A browser asks, for any path, whether a page of one of listen.cors_origins may call. It asks
+ * without credentials, so it cannot be asked for any (Fetch standard, section 4.8).
+ */
+bool card_is_preflight(const struct proxy *p, struct exchange *x);
 
 #endif

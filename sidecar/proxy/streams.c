@@ -54,7 +54,8 @@ void stream_begin(struct pump *u, const struct http_response *r)
     u->is_followed = !is_coded(r);
     if (u->is_followed)
         stream_watch_begin(&u->watch, &p->blocks);
-    exchange_set_stream(u->x, true);
+    if (!u->share)
+        exchange_set_stream(u->x, true);
     u->may_comment = may_comment(r);
     pump_wait(u, u->may_comment ? &p->comment_class : NULL);
 }
@@ -126,7 +127,8 @@ static void end_finished(struct pump *u)
         return;
     }
     p->stats.streams_ended_total++;
-    exchange_note(u->x, "task_finished");
+    if (u->x)
+        exchange_note(u->x, "task_finished");
     pump_finish(u);
 }
 

@@ -12,21 +12,16 @@
 
 #include "base/banned.h"
 
-struct turn_key {
-    sa_family_t family;
-    uint64_t prefix;
-};
-
 struct turn_lane {
     struct list node; /* in turns->lanes */
     struct list waiting;
     size_t count;
-    struct turn_key key;
+    struct turn_peer key;
 };
 
-static struct turn_key key_of(const struct sockaddr_storage *peer)
+struct turn_peer turn_peer_of(const struct sockaddr_storage *peer)
 {
-    struct turn_key key = {.family = peer->ss_family};
+    struct turn_peer key = {.family = peer->ss_family};
 
     if (peer->ss_family == AF_INET) {
         key.prefix = ((const struct sockaddr_in *)(const void *)peer)->sin_addr.s_addr;
@@ -39,7 +34,7 @@ static struct turn_key key_of(const struct sockaddr_storage *peer)
             return key;
         }
         memcpy(&v4, a->s6_addr + 12, sizeof(v4)); /* a listener for both families sees these */
-        key = (struct turn_key){.family = AF_INET, .prefix = v4};
+        key = (struct turn_peer){.family = AF_INET, .prefix = v4};
     }
     return key;
 }
@@ -49,7 +44,7 @@ static struct turn_lane *lane_of(struct list *node)
     return container_of(node, struct turn_lane, node);
 }
 
-static struct turn_lane *find(const struct turns *t, struct turn_key key)
+static struct turn_lane *find(const struct turns *t, struct turn_peer key)
 {
     LIST_FOREACH(node, &t->lanes)
     {
@@ -66,7 +61,7 @@ void turns_init(struct turns *t)
     list_init(&t->lanes);
 }
 
-static struct turn_lane *lane_new(struct turns *t, struct turn_key key)
+static struct turn_lane *lane_new(struct turns *t, struct turn_peer key)
 {
     struct turn_lane *lane = malloc(sizeof(*lane));
 
@@ -78,10 +73,8 @@ static struct turn_lane *lane_new(struct turns *t, struct turn_key key)
     return lane;
 }
 
-int turns_add(struct turns *t, struct turn *w, const struct sockaddr_storage *peer, uint64_t order,
-              bool was_here)
+int turns_add(struct turns *t, struct turn *w, struct turn_peer key, uint64_t order, bool was_here)
 {
-    struct turn_key key = key_of(peer);
     struct turn_lane *lane = find(t, key);
     struct list *at;
 
@@ -135,9 +128,9 @@ struct turn *turns_take(struct turns *t)
     return w;
 }
 
-struct turn *turns_who_yields(const struct turns *t, const struct sockaddr_storage *peer)
+struct turn *turns_who_yields(const struct turns *t, struct turn_peer key)
 {
-    const struct turn_lane *own = find(t, key_of(peer));
+    const struct turn_lane *own = find(t, key);
     const struct turn_lane *longest = NULL;
     size_t wanted = (own ? own->count : 0) + 1;
 

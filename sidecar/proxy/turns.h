@@ -24,6 +24,12 @@
 
 struct turn_lane;
 
+struct turn_peer { /* who sent a request, as far as turns go */
+    sa_family_t family;
+    uint64_t prefix;
+};
+struct turn_peer turn_peer_of(const struct sockaddr_storage *peer);
+
 struct turn { /* embedded; zeroed = waits nowhere; private */
     struct list node;
     struct turn_lane *lane;
@@ -37,11 +43,11 @@ struct turns {         /* private */
 void turns_init(struct turns *t);
 /* order: ascending with arrival. was_here: it had its turn and comes back, so it goes first. 0 or
  * -ENOMEM. */
-int turns_add(struct turns *t, struct turn *w, const struct sockaddr_storage *peer, uint64_t order,
+int turns_add(struct turns *t, struct turn *w, struct turn_peer peer, uint64_t order,
               bool was_here);
 void turns_remove(struct turns *t, struct turn *w); /* harmless when it waits nowhere */
 struct turn *turns_take(struct turns *t);           /* the next one, taken out; NULL: nobody */
 /* Who should make room for one more of `peer`; NULL: nobody has more waiting than it would have. */
-struct turn *turns_who_yields(const struct turns *t, const struct sockaddr_storage *peer);
+struct turn *turns_who_yields(const struct turns *t, struct turn_peer peer);
 
 #endif

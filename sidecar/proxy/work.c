@@ -38,8 +38,12 @@ static void describe(const struct pump *u, struct proxy_work *ret)
     CLEANUP(str_release) struct str words = {0};
     CLEANUP(str_release) struct str clean = {0};
 
-    str_addf(&words, "%s %s from %s: %s%s", exchange_method(u->x), exchange_path(u->x),
-             exchange_peer(u->x), u->state == PUMP_RELAYING && u->is_stream ? "event stream, " : "",
+    if (u->x)
+        str_addf(&words, "%s %s from %s", exchange_method(u->x), exchange_path(u->x),
+                 exchange_peer(u->x));
+    else
+        str_addz(&words, "a message that may be repeated (forward.dedupe_window)");
+    str_addf(&words, ": %s%s", u->state == PUMP_RELAYING && u->is_stream ? "event stream, " : "",
              doing(u));
     str_add_printable(&clean, str_slice(&words), sizeof(ret->longest) - 1);
     (void)snprintf(ret->longest, sizeof(ret->longest), "%s", str_z(&clean));

@@ -21,7 +21,7 @@
 
 #include "base/banned.h"
 
-enum job_kind { JOB_WRITE_FILE = 0, JOB_READ_SECRET };
+enum job_kind { JOB_WRITE_FILE = 0, JOB_READ_SECRET, JOB_RUN };
 
 struct job {
     struct list node;
@@ -32,6 +32,7 @@ struct job {
     bool mounted;
     store_done_fn *on_written;
     store_read_fn *on_read;
+    store_work_fn *work;
     void *arg;
     struct err err; /* the result; its code is 0 for success */
 };
@@ -74,6 +75,9 @@ static void job_run(struct job *job)
     case JOB_READ_SECRET:
         str_release(&job->content);
         (void)file_read_secret(job->path, job->mounted, &job->content, &job->err);
+        break;
+    case JOB_RUN:
+        job->work(job->arg, &job->err);
         break;
     }
 }
@@ -131,6 +135,7 @@ static void job_call_back(struct job *job)
     struct slice none = {NULL, 0};
 
     switch (job->kind) {
+    case JOB_RUN:
     case JOB_WRITE_FILE:
         if (job->on_written)
             job->on_written(job->arg, job->err.code, job->err.msg);
@@ -261,6 +266,20 @@ int store_write_file(struct store *s, const char *path, struct slice content, mo
         return rc;
     job->kind = JOB_WRITE_FILE;
     job->mode = mode;
+    job->on_written = done;
+    job->arg = arg;
+    return store_give(s, job);
+}
+
+int store_run(struct store *s, store_work_fn *work, store_done_fn *done, void *arg)
+{
+    struct job *job;
+    int rc = job_new(s, "", (struct slice){NULL, 0}, &job);
+
+    if (rc < 0)
+        return rc;
+    job->kind = JOB_RUN;
+    job->work = work;
     job->on_written = done;
     job->arg = arg;
     return store_give(s, job);

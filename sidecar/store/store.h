@@ -35,4 +35,12 @@ typedef void store_read_fn(void *arg, int code, struct slice content, const char
 int store_read_secret(struct store *s, const char *path, bool mounted, store_read_fn *done,
                       void *arg);
 
+/*
+ * Any other work on a disk. work runs on the thread: until done it alone may touch what arg leads
+ * to. Its failure is what it leaves in err. 0, -EAGAIN (queue full, or the store is being freed),
+ * -ENOMEM: neither is called.
+ */
+typedef void store_work_fn(void *arg, struct err *err);
+int store_run(struct store *s, store_work_fn *work, store_done_fn *done, void *arg);
+
 #endif

@@ -257,11 +257,12 @@ void px_start(struct px *f, ...)
     sc.at = f->cfg->listen.address;
     sc.access_log = false;
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop_new(&f->loop, &err) != 0 ||
+    if (loop_new(&f->loop, &err) != 0 || store_new(f->loop, &f->store, &err) != 0 ||
         proxy_new(f->loop, f->cfg, &callbacks, f, &f->proxy, &err) != 0 ||
         server_open(f->loop, &sc, &proxy_handler, f->proxy, &f->server, &err) != 0 ||
         watch_start(&f->wake, f->loop, f->wake_fd, WATCH_READ, on_wake, f) != 0)
         die("start", err.msg);
+    proxy_set_store(f->proxy, f->store); /* no request has come yet: the loop does not run */
     f->at = *server_address(f->server);
     if (pthread_create(&f->thread, NULL, run, f) != 0)
         die("thread", strerror(errno));
@@ -274,6 +275,7 @@ void px_stop(struct px *f)
     (void)pthread_join(f->thread, NULL);
     server_free(f->server);
     proxy_free(f->proxy);
+    store_free(f->store);
     watch_stop(&f->wake);
     loop_free(f->loop);
     (void)close(f->wake_fd);

@@ -22,6 +22,7 @@ enum { PX_FLAGS_MAX = 32 };
 struct px {
     struct loop *loop;
     struct config *cfg;
+    struct store *store;
     struct proxy *proxy;
     struct server *server;
     struct endpoint at;

@@ -247,7 +247,7 @@ static const struct bad bad[] = {
     {.arg = "--agent-user=nobody",
      .sentence = "agent.user (flag --agent-user): running the agent as somebody else is not in "
                  "this version"},
-    {.arg = "--forward-dedupe-window=10s", .sentence = "is not in this version"},
+    {.arg = "--forward-dedupe-window=10ms", .sentence = "must be 100ms to 1d"},
     {.arg = "--inbox-concurrency=2",
      .sentence = "inbox.concurrency (flag --inbox-concurrency): fetching polled messages is not in "
                  "this version"},

@@ -111,9 +111,9 @@ static const char *other_value(const struct config_row *row)
  * together). */
 static bool is_special(const struct config_row *row)
 {
-    static const char *const special[] = {"platform.token_file",    "platform.client_cert",
-                                          "platform.client_key",    "card.file",
-                                          "listen.trusted_proxies", "listen.allow_sources"};
+    static const char *const special[] = {
+        "platform.token_file",    "platform.client_cert", "platform.client_key",      "card.file",
+        "listen.trusted_proxies", "listen.allow_sources", "listen.bearer_tokens_file"};
     char key[CONFIG_KEY_MAX];
 
     (void)schema_dotted(row, key);
@@ -386,7 +386,7 @@ Test(config_load, lists_come_in_every_shape)
 Test(config_load, reserved_keys_may_say_their_default)
 {
     struct config_case k = {
-        .yaml = "forward:\n  trace: pass\n  dedupe_window: 0s\n"
+        .yaml = "forward:\n  trace: pass\n"
                 "inbox:\n  retry_max: 600s\n  peer_markers: yes\nsignals:\n  map: []\n"
                 "listen:\n  tls_cert: ''\n  tls_key:\n"};
 

@@ -453,6 +453,133 @@ Test(proxy_local, inbound_auth_can_be_required)
     px_stop(&f);
 }
 
+/* What the agent sees of two Authorization fields; "" = it was not asked, the client got 401. */
+static const char *seen_by_agent(struct px *f, const char *first, const char *second)
+{
+    static char seen[1024];
+    struct raw client, agent;
+    char rq[512];
+
+    px_client(f, &client);
+    snprintf(rq, sizeof(rq),
+             "POST / HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\naUTHORIZATION: %s\r\n"
+             "Content-Length: 2\r\n\r\n{}",
+             first, second);
+    raw_sendz(&client, rq);
+    seen[0] = '\0';
+    if (f->cfg->listen.inbound_auth != INBOUND_AUTH_REQUIRE || strstr(rq, "is-2")) {
+        px_accept(f, &agent);
+        cr_assert(raw_until(&agent, "{}"));
+        snprintf(seen, sizeof(seen), "%s", agent.p);
+        raw_close(&agent);
+        expect(&client, 502, NULL);
+    } else {
+        expect(&client, 401, NULL);
+    }
+    raw_close(&client);
+    return seen;
+}
+
+Test(proxy_local, inbound_auth_takes_out_our_own_bearers_and_only_those)
+{
+    static const char *const modes[] = {"auto", "require", "off"};
+
+    for (size_t i = 0; i < 3; i++) {
+        bool is_off = i == 2;
+        struct px f;
+        const char *seen;
+
+        px_start(&f, ON, "--listen-inbound-auth", (char *)(uintptr_t)modes[i], NULL);
+        f.workspace_token = "wt-1";
+        f.inbound_secret = "is-2";
+        seen = seen_by_agent(&f, "bEARER   is-2", "Basic agents");
+        cr_expect_eq(strstr(seen, "is-2") != NULL, is_off, "%s: %s", modes[i], seen);
+        cr_expect(strstr(seen, "aUTHORIZATION: Basic agents\r\n"));
+        seen = seen_by_agent(&f, "Bearer wt-1", "Bearer is-2");
+        cr_expect_null(strstr(seen, "wt-1"), "%s: %s", modes[i], seen);
+        cr_expect_eq(strstr(seen, "is-2") != NULL, is_off);
+        seen = seen_by_agent(&f, "bearer \twt-1", "Bearer wt-1"); /* opens nothing */
+        cr_expect_null(strstr(seen, "wt-1"));
+        cr_expect_eq(seen[0] == '\0', i == 1);
+        f.inbound_secret = "is-22"; /* rotated: the old one is a stranger's */
+        seen = i == 1 ? "" : seen_by_agent(&f, "Bearer is-2", "Bearer x");
+        cr_expect(i == 1 || strstr(seen, "Bearer is-2\r\n"));
+        seen = seen_by_agent(&f, "Bearer is-22", "Bearer x");
+        cr_expect_eq(strstr(seen, "is-22") != NULL, is_off);
+        px_stop(&f);
+    }
+}
+
+Test(proxy_local, a_required_secret_that_is_not_known_yet_opens_nothing)
+{
+    static const char *const given[] = {"", "Authorization: Bearer \r\n",
+                                        "Authorization: Bearer\r\n",
+                                        "Authorization: Bearer is-2\r\n"};
+    struct px f;
+    struct raw client;
+
+    px_start(&f, ON, "--listen-inbound-auth", "require", NULL);
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        px_client(&f, &client);
+        get(&client, "/", given[i]);
+        expect(&client, 401, NULL);
+        raw_close(&client);
+    }
+    f.inbound_secret = "is-2";
+    px_client(&f, &client); /* a card's name at the end of another path is no card's path */
+    get(&client, "/x/.well-known/agent.json", "");
+    expect(&client, 401, NULL);
+    raw_close(&client);
+    cr_assert(px_nobody_connects(&f, 20));
+    px_stop(&f);
+}
+
+Test(proxy_local, sources_are_asked_before_anything_else)
+{
+    struct px f;
+    struct raw client;
+
+    px_start(&f, OFF, "--listen-allow-sources", "10.0.0.0/8,127.0.0.0/8", NULL);
+    px_client(&f, &client);
+    get(&client, CARD_NEW, "");
+    agent_says(&f, CARD_NEW, "200 OK", card);
+    expect(&client, 200, NULL);
+    raw_close(&client);
+    px_stop(&f);
+    px_start(&f, ON, "--listen-allow-sources", "::1", "--listen-trusted-proxies", "127.0.0.1",
+             NULL);
+    f.inbound_secret = "is-2";
+    px_client(&f, &client); /* the connection's address counts, whatever else it brings */
+    raw_sendz(&client, "POST / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: ::1\r\nAuthorization: "
+                       "Bearer is-2\r\nContent-Length: 0\r\n\r\n");
+    expect(&client, 403, NULL);
+    raw_close(&client);
+    px_stop(&f);
+}
+
+Test(proxy_local, the_sdks_body_shape_is_the_agents_business)
+{
+    static const char body[] = "{\"task_id\":\"t\",\"sender\":\"s\",\"message\":\"hi\"}";
+    struct px f;
+    struct raw client, agent;
+    char rq[256];
+
+    px_start(&f, ON, NULL);
+    px_client(&f, &client);
+    snprintf(rq, sizeof(rq),
+             "POST /a2a/inbound HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
+             body);
+    raw_sendz(&client, rq);
+    px_accept(&f, &agent);
+    cr_assert(raw_until(&agent, body));
+    raw_sendz(&agent,
+              "HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{\"status\":\"ok\",\"result\":1} ");
+    expect(&client, 200, "{\"status\":\"ok\",\"result\":1} ");
+    raw_close(&client);
+    raw_close(&agent);
+    px_stop(&f);
+}
+
 Test(proxy_local, only_allowed_sources_may_ask)
 {
     struct px f;

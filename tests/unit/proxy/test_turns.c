@@ -30,7 +30,7 @@ static void add(struct turns *t, struct waiter *w, int id, const char *from)
     struct sockaddr_storage sa = peer(from);
 
     w->id = id;
-    cr_assert_eq(turns_add(t, &w->turn, &sa, (uint64_t)id, false), 0);
+    cr_assert_eq(turns_add(t, &w->turn, turn_peer_of(&sa), (uint64_t)id, false), 0);
 }
 
 static int take(struct turns *t)
@@ -43,7 +43,7 @@ static int take(struct turns *t)
 static int who_yields(const struct turns *t, const char *to)
 {
     struct sockaddr_storage sa = peer(to);
-    struct turn *w = turns_who_yields(t, &sa);
+    struct turn *w = turns_who_yields(t, turn_peer_of(&sa));
 
     return w ? container_of(w, struct waiter, turn)->id : -1;
 }
@@ -108,7 +108,7 @@ Test(proxy_turns, who_comes_back_goes_first)
         add(&t, &w[i], i, "10.0.0.1");
     add(&t, &w[3], 3, "10.0.0.2");
     cr_assert_eq(take(&t), 0);
-    cr_assert_eq(turns_add(&t, &w[0].turn, &sa, 0, true), 0);
+    cr_assert_eq(turns_add(&t, &w[0].turn, turn_peer_of(&sa), 0, true), 0);
     cr_assert_eq(take(&t), 0);
     cr_assert_eq(take(&t), 3);
     cr_assert_eq(take(&t), 1);

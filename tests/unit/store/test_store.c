@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,4 +169,23 @@ Test(store, the_thread_comes_with_the_first_job_and_goes_with_the_store)
     store_free(NULL);
     store = NULL;
     cr_assert_eq(calls, 1);
+}
+
+static pthread_t worker;
+
+static void work(void *arg, struct err *e)
+{
+    cr_assert_eq(arg, &calls);
+    worker = pthread_self();
+    (void)err_set(e, -ENOSPC, "no room");
+}
+
+Test(store, other_work_runs_on_the_thread_too)
+{
+    stop_after = 1;
+    cr_assert_eq(store_run(store, work, on_written, &calls), 0);
+    loop_run(loop);
+    cr_expect(!pthread_equal(worker, pthread_self()));
+    cr_expect_eq(last_code, -ENOSPC);
+    cr_expect_str_eq(last_text, "no room");
 }
