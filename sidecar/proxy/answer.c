@@ -30,8 +30,8 @@ static void answer_complete(struct pump *u, bool has_extra)
         upstream_close(u->up); /* an early answer: what is left of the request is nobody's */
     u->up = NULL;
     pump_out_release(u);
-    if (u->card)
-        card_on_complete(u);
+    if (u->hook)
+        u->hook->on_complete(u);
     else
         exchange_finish(u->x);
 }
@@ -145,7 +145,7 @@ static void answer_begin(struct pump *u, const struct http_response *r)
     u->status = r->status;
     u->is_reusable = r->is_reusable;
     http_body_begin(&u->body, r->framing, r->content_length);
-    if (u->card && card_on_head(u, r))
+    if (u->hook && u->hook->on_head(u, r))
         return;
     if (u->is_whole && u->out_sent == u->out.len)
         pump_out_release(u);
@@ -212,8 +212,8 @@ static void deliver(struct pump *u, struct slice content)
 
     if (content.n == 0)
         return;
-    if (u->card) {
-        card_on_body(u, content);
+    if (u->hook) {
+        u->hook->on_body(u, content);
         return;
     }
     if (u->is_stream)

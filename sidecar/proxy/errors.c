@@ -36,6 +36,8 @@ static const struct failure_answer answers[FAILURE_COUNT] = {
     [FAILURE_UNAUTHORIZED] = {401, "UNAUTHORIZED", "unauthorized",
                               "a bearer token equal to the platform's inbound secret is needed", 0,
                               true},
+    [FAILURE_BAD_HOST] = {400, "BAD_HOST", "bad_host",
+                          "Host is no name or address that a card could carry", 0, false},
 };
 /* clang-format on */
 

@@ -116,6 +116,7 @@ bool local_answer(struct proxy *p, struct exchange *x, const struct route *route
         answer_file_read(p, x);
         return true;
     case ROUTE_UPSTREAM:
+    case ROUTE_EXTENDED:
     case ROUTE_RESTART_PENDING:
         break;
     }

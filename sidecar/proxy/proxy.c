@@ -76,6 +76,8 @@ static void init_routes(struct proxy *p)
         .registered_path = str_slice(&p->reported_path),
         .base_path = route_prefix(slice_of(p->cfg->agent.base_path)),
         .has_platform = p->cfg->platform.enabled,
+        .has_extended =
+            p->cfg->card.rewrite_extended && p->cfg->card.signatures != CARD_SIGNATURES_PASS,
     };
 }
 
@@ -239,7 +241,7 @@ void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence
 {
     const struct failure_answer *a = failure_answer(f);
     CLEANUP(str_release) struct str body = {0};
-    struct answer_field fields[2];
+    struct answer_field fields[3];
     size_t count = 0;
     char seconds[16];
 
@@ -250,6 +252,8 @@ void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence
     }
     if (f == FAILURE_UNAUTHORIZED)
         fields[count++] = (struct answer_field){"WWW-Authenticate", SLICE("Bearer")};
+    if (!is_json_rpc) /* a POST's is not kept anyway; a card's error must not outlive its cause */
+        fields[count++] = (struct answer_field){"Cache-Control", SLICE("no-store")};
     if (a->closes)
         exchange_set_last(x);
     exchange_note(x, a->note);
@@ -315,17 +319,45 @@ void proxy_fail_in_flight(struct proxy *p)
 
 /* ---- a request's first steps ---- */
 
+void proxy_admit(struct pump *u)
+{
+    struct proxy *p = u->proxy;
+
+    switch (p->gate) {
+    case PROXY_OPEN:
+    case PROXY_DRAINING: /* turn_away() let it in before */
+        pump_queue(u);
+        break;
+    case PROXY_WAIT:
+        if (!hold_put(u, 0))
+            pump_fail(u,
+                      p->cfg->forward.hold_timeout > 0 ? FAILURE_OVERLOADED : FAILURE_UNAVAILABLE,
+                      NULL);
+        break;
+    case PROXY_PAUSED:
+        pump_fail(u, FAILURE_PAUSED, NULL);
+        break;
+    case PROXY_LOST:
+        pump_fail(u, FAILURE_UNAVAILABLE, NULL);
+        break;
+    }
+}
+
 /* The card's and errors' questions are answered by now; this one is for the agent. */
 static void forward(struct proxy *p, struct exchange *x, const struct route *route)
 {
     const struct http_request *rq = exchange_request(x);
     struct pump *u = pump_new(p, x);
-    int code = u ? pump_prepare(u, rq, route) : -ENOMEM;
+    int code = 0;
 
     if (!u) {
         proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED);
         return;
     }
+    if (p->routes.has_extended)
+        code = extended_begin(u, rq, route);
+    if (!code)
+        code = pump_prepare(u, rq, route);
     if (p->is_last)
         exchange_set_last(x);
     if (code == -ELOOP)
@@ -334,11 +366,8 @@ static void forward(struct proxy *p, struct exchange *x, const struct route *rou
         pump_fail(u, FAILURE_HEAD_TOO_LARGE, NULL);
     else if (code)
         pump_fail(u, FAILURE_OVERLOADED, NULL);
-    else if (p->gate == PROXY_OPEN)
-        pump_queue(u);
-    else if (!hold_put(u, 0))
-        pump_fail(u, p->cfg->forward.hold_timeout > 0 ? FAILURE_OVERLOADED : FAILURE_UNAVAILABLE,
-                  NULL);
+    else if (!u->is_peeking)
+        proxy_admit(u);
 }
 
 /* Who may not, or cannot now. True: it was answered. */

@@ -48,6 +48,7 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
         .via = p->cfg->forward.via,
         .is_trusted = p->trusted.n > 0 && sources_has(&p->trusted, exchange_peer_sa(x)),
         .is_card = u->card != NULL,
+        .is_edited = u->hook != NULL,
         .peer = exchange_peer(x),
         .strip_prefix = p->routes.strip_prefix,
     };
@@ -63,12 +64,12 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
     if (buf_borrow(&u->out, &p->blocks) != 0)
         return -ENOMEM;
     w = (struct http_writer){.p = u->out.p, .cap = u->out.cap - PUMP_RESERVE};
-    code = headers_to_agent(&w, rq, u->card ? SLICE("GET") : rq->method_text, route, &c);
+    code = headers_to_agent(&w, rq, u->hook ? SLICE("GET") : rq->method_text, route, &c);
     if (code)
         return code;
     buf_added(&u->out, w.len);
     u->peek_at = w.len;
-    u->to_head = !u->card && rq->method == HTTP_HEAD;
+    u->to_head = !u->hook && rq->method == HTTP_HEAD;
     u->is_json_rpc = error_is_json_rpc(rq);
     u->is_chunked = !u->card && rq->framing == HTTP_BODY_CHUNKED;
     u->is_whole = u->card != NULL;
@@ -253,6 +254,7 @@ static enum outcome outcome_of(enum failure f)
     case FAILURE_HEAD_TOO_LARGE:
     case FAILURE_FORBIDDEN:
     case FAILURE_UNAUTHORIZED:
+    case FAILURE_BAD_HOST:
         return OUTCOME_REFUSED;
     }
     return OUTCOME_REFUSED;
@@ -331,6 +333,8 @@ void pump_end(struct pump *u, bool complete)
         proxy_count(p, u->outcome);
     list_remove(&u->flight);
     card_free(u);
+    if (u->extended)
+        extended_free(u);
     exchange_set_user(u->x, NULL);
     if (p->spare_count < PUMP_SPARE_MAX) {
         p->spare_count++;
