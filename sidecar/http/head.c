@@ -246,8 +246,8 @@ int head_version(struct slice s, int *ret_major, int *ret_minor)
 
         while (at < s.n && at - from < 4 && s.p[at] >= '0' && s.p[at] <= '9')
             numbers[i] = numbers[i] * 10 + (s.p[at++] - '0');
-        if (at == from)
-            return -EINVAL;
+        if (at == from || (at - from > 1 && s.p[from] == '0'))
+            return -EINVAL; /* "01.1" is no spelling of 1.1 */
         if (i == 0 && (at == s.n || s.p[at++] != '.'))
             return -EINVAL;
         if (i == 1 && numbers[0] == 1 && at - from != 1)

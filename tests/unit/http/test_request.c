@@ -129,6 +129,8 @@ Test(http_request, versions)
         ROW("0.9", "GET / HTTP/0.9\r\n" HOST END, 505),
         ROW("11.1", "GET / HTTP/11.1\r\n" HOST END, 505),
         ROW("1.10", "GET / HTTP/1.10\r\n" HOST END, 400),
+        ROW("01.1", "GET / HTTP/01.1\r\n" HOST END, 400),
+        ROW("001.0", "GET / HTTP/001.0\r\n" HOST END, 400),
         ROW("lower case", "GET / http/1.1\r\n" HOST END, 400),
         ROW("no minor", "GET / HTTP/1.\r\n" HOST END, 400),
         ROW("only major", "GET / HTTP/1\r\n" HOST END, 400),
