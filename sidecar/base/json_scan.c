@@ -251,9 +251,12 @@ enum json_kind json_validate(struct slice text)
 
 enum json_kind json_type_of(struct slice value)
 {
-    const char *end = value.p + value.n;
+    const char *end;
 
-    return value.n == 0 ? JSON_BAD : type_at(skip_blanks(value.p, end), end);
+    if (value.n == 0) /* value.p may be NULL */
+        return JSON_BAD;
+    end = value.p + value.n;
+    return type_at(skip_blanks(value.p, end), end);
 }
 
 /*

@@ -92,6 +92,7 @@ struct config_card {
     char *name, *description;
     struct string_list skills;
     enum card_signatures signatures;
+    bool rewrite_extended;
     char *url; /* AGENT_CARD_URL */
 };
 

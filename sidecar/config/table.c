@@ -173,9 +173,10 @@ const struct config_row config_rows[] = {
     {RESERVED(card, format), LATER("writing cards ourselves", NULL), .type = TYPE_ENUM,
      WORDS("by-version", "1.0", "0.3", "hybrid"), .fallback = "by-version",
      .help = "Format of the card when we are the A2A server"},
-    {RESERVED(card, rewrite_extended),
-     LATER("rewriting extended cards", "tell the agent its public URL"), .type = TYPE_BOOL,
-     .fallback = "false", .help = "Rewrite addresses in extended cards too"},
+    {AT(card, rewrite_extended), .type = TYPE_BOOL, .fallback = "false",
+     .help =
+         "Rewrite addresses in extended cards too; a JSON-RPC request is sent on when the first "
+         "64 KiB of its body have shown its method. Better: tell the agent its public URL"},
 
     /* listen */
     {AT(listen, address), .type = TYPE_ENDPOINT, .flags = ROW_COMPUTED,

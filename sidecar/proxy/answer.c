@@ -34,8 +34,8 @@ static void answer_complete(struct pump *u, bool has_extra)
     u->up = NULL;
     pump_out_release(u);
     hold_leave_place(u); /* a client that reads slowly keeps nobody else waiting */
-    if (u->card)
-        card_on_complete(u);
+    if (u->hook)
+        u->hook->on_complete(u);
     else if (u->share)
         share_on_complete(u);
     else
@@ -134,7 +134,7 @@ static void answer_begin(struct pump *u, const struct http_response *r)
     u->status = r->status;
     u->is_reusable = r->is_reusable;
     http_body_begin(&u->body, r->framing, r->content_length);
-    if (u->card && card_on_head(u, r))
+    if (u->hook && u->hook->on_head(u, r))
         return;
     if (u->is_whole && u->out_sent == u->out.len)
         pump_out_release(u);
@@ -207,8 +207,8 @@ static void deliver(struct pump *u, struct slice content)
 
     if (content.n == 0)
         return;
-    if (u->card) {
-        card_on_body(u, content);
+    if (u->hook) {
+        u->hook->on_body(u, content);
         return;
     }
     if (u->is_stream)

@@ -23,6 +23,8 @@ struct edit {
     bool drop_signatures;      /* second pass: the first one changed something */
     struct slice promoted_url; /* mapped URL (decoded) that replaces a `url` nobody can reach */
     struct slice promoted_transport; /* its raw token */
+    bool keeps_url;                  /* `url` cannot pass us, and nothing can take its place */
+    int remarks;                     /* enum card_remark */
     struct str *out;
     size_t compared_bytes; /* of entries, looking for twins */
     int failed;            /* -EBADMSG once an interface list is too long */
@@ -74,7 +76,7 @@ static bool key_is(const struct edit *e, struct slice key, const char *name)
 }
 
 /* The new value of a URL token into `ret` (decoded). */
-static enum verdict map_url(const struct edit *e, struct slice token, struct str *ret)
+static enum verdict map_url(struct edit *e, struct slice token, struct str *ret)
 {
     char buf[CARD_URL_MAX + 1];
     struct slice url;
@@ -84,6 +86,8 @@ static enum verdict map_url(const struct edit *e, struct slice token, struct str
         mapped = card_url_map(e->base, url, ret);
     if (mapped == 1)
         return REPLACE;
+    if (mapped < 0)
+        e->remarks |= CARD_UNMAPPED;
     return mapped == 0 || !e->for_platform ? KEEP : DROP;
 }
 
@@ -99,11 +103,17 @@ static struct slice entry_binding(struct slice entry)
 
 static bool binding_is_reachable(struct slice token)
 {
-    return token.n == 0 || token_is(token, "JSONRPC") || token_is(token, "HTTP+JSON");
+    char buf[CARD_URL_MAX + 1];
+    struct slice name;
+
+    if (token.n == 0 || json_type_of(token) == JSON_NULL)
+        return true;
+    return decode(token, buf, &name) &&
+           (slice_eq_nocase(name, SLICE("JSONRPC")) || slice_eq_nocase(name, SLICE("HTTP+JSON")));
 }
 
 /* What the entry's `url` becomes (decoded, in ret when REPLACE), or DROP the entry. */
-static enum verdict judge_entry(const struct edit *e, struct slice entry, struct str *ret)
+static enum verdict judge_entry(struct edit *e, struct slice entry, struct str *ret)
 {
     struct slice binding, token, url;
     char buf[CARD_URL_MAX + 1];
@@ -238,13 +248,17 @@ static size_t put_list(struct edit *e, struct slice list, struct str *out)
 /* The new value of one member of the card into `value` when REPLACE. */
 static enum verdict judge_list(struct edit *e, struct slice list, struct str *value)
 {
+    struct json_iter it;
+
     if (json_type_of(list) == JSON_ARRAY && put_list(e, list, value) > 0)
         return REPLACE;
     /* Empty before, or nothing in it can pass us: then the agent's own word is all there is. */
+    if (json_iter_begin(&it, list) && !it.is_object && json_next(&it))
+        e->remarks |= CARD_UNREACHABLE;
     return e->for_platform ? DROP : KEEP;
 }
 
-static enum verdict judge_url(const struct edit *e, struct slice token, struct str *value)
+static enum verdict judge_url(struct edit *e, struct slice token, struct str *value)
 {
     CLEANUP(str_release) struct str url = {0};
     enum verdict verdict;
@@ -257,6 +271,8 @@ static enum verdict judge_url(const struct edit *e, struct slice token, struct s
         str_add_json(value, e->promoted_url);
         return REPLACE;
     }
+    if (e->keeps_url)
+        return KEEP;
     verdict = map_url(e, token, &url);
     if (verdict == REPLACE)
         str_add_json(value, str_slice(&url));
@@ -326,16 +342,19 @@ static int put_card(struct edit *e, struct slice card)
  */
 static void find_promoted(struct edit *e, struct slice card, struct str *buf)
 {
-    struct slice transport, list;
+    struct slice transport, list, url;
     struct json_iter it;
 
-    if (!json_member(card, "preferredTransport", &transport, NULL) ||
-        binding_is_reachable(transport) ||
-        !json_member(card, "additionalInterfaces", &list, NULL) || !json_iter_begin(&it, list))
+    if (!json_member(card, "url", &url, NULL) ||
+        !json_member(card, "preferredTransport", &transport, NULL) ||
+        binding_is_reachable(transport))
+        return;
+    e->keeps_url = !e->for_platform; /* unless something is found */
+    if (!json_member(card, "additionalInterfaces", &list, NULL) || !json_iter_begin(&it, list))
         return;
     while (json_next(&it)) {
         enum verdict verdict;
-        struct slice binding, token, url;
+        struct slice binding, token;
         char raw[CARD_URL_MAX + 1];
 
         if (it.type != JSON_OBJECT)
@@ -343,7 +362,7 @@ static void find_promoted(struct edit *e, struct slice card, struct str *buf)
         str_truncate(buf, 0);
         verdict = judge_entry(e, it.value, buf);
         binding = entry_binding(it.value);
-        if (verdict == DROP || binding.n == 0)
+        if (verdict == DROP || json_type_of(binding) != JSON_STRING)
             continue;
         if (verdict == KEEP && json_member(it.value, "url", &token, NULL) &&
             decode(token, raw, &url))
@@ -372,6 +391,8 @@ static int rewrite(struct slice card, struct edit *e, struct err *err)
         e->drop_signatures = true;
         code = put_card(e, card);
     }
+    if (e->keeps_url && e->promoted_url.n == 0)
+        e->remarks |= CARD_UNREACHABLE;
     if (code == -EBADMSG)
         return err_set(err, code, "the agent's card lists more than %d interfaces",
                        CARD_INTERFACES_MAX);
@@ -382,6 +403,7 @@ int card_rewrite(struct slice card, const struct card_base *base, enum card_sign
                  struct str *out, struct err *err)
 {
     struct edit e = {.base = base, .out = out};
+    int code;
 
     if (signatures == CARD_SIGNATURES_PASS || base->url.n == 0) {
         if (json_validate(card) != JSON_OBJECT)
@@ -389,7 +411,8 @@ int card_rewrite(struct slice card, const struct card_base *base, enum card_sign
         str_add(out, card);
         return str_ok(out) ? 0 : err_set(err, -ENOMEM, "no memory for the agent's card");
     }
-    return rewrite(card, &e, err);
+    code = rewrite(card, &e, err);
+    return code ? code : e.remarks;
 }
 
 int card_rewrite_for_platform(struct slice card, const struct card_base *base,

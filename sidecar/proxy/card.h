@@ -4,8 +4,8 @@
  * Only tokens are cut and replaced; key order, number spellings, blanks and unknown members stay as
  * the agent wrote them. Touched are `url`, `preferredTransport` (when its binding cannot be reached
  * through us), `additionalInterfaces`, `supportedInterfaces` and, when anything changed,
- * `signatures`. Nothing else: not documentationUrl, not provider.url, not OAuth URLs. The extended
- * card inside a JSON-RPC answer is not rewritten: its agent must be told its public URL.
+ * `signatures`. Nothing else: not documentationUrl, not provider.url, not OAuth URLs. Extended
+ * cards are treated alike, when card.rewrite_extended asks for it (card_extended.c).
  *
  * Source: A sections 3.6, 3.7; design section 8; P section 7.1.
  */
@@ -26,12 +26,19 @@ enum {
     CARD_ETAG_BYTES = 36,         /* quotes, 32 hex digits, NUL */
 };
 
+/* What could not be done, as bits. The card is good, its author should know. */
+enum card_remark {
+    CARD_UNMAPPED = 1,    /* an address that is none (another scheme, relative) stays as it is */
+    CARD_UNREACHABLE = 2, /* no binding of a list or of `url` can pass us: left as it is */
+};
+
 /*
  * For those who fetch it: URLs mapped to the base, bindings that cannot pass us (GRPC, custom)
  * dropped unless nothing would remain, equal entries merged. CARD_SIGNATURES_PASS: nothing is
- * changed at all, so that the signature holds (the agent was told its public URL).
+ * changed at all, so that the signature holds (the agent was told its public URL). `out` is empty.
  *
- * 0, -EBADMSG (not a JSON object, or over CARD_INTERFACES_MAX), -ENOMEM; with a sentence.
+ * Bits of enum card_remark (0: none), -EBADMSG (not a JSON object, or over CARD_INTERFACES_MAX),
+ * -ENOMEM; with a sentence.
  */
 int card_rewrite(struct slice card, const struct card_base *base, enum card_signatures signatures,
                  struct str *out, struct err *err);

@@ -18,11 +18,15 @@ struct card_base {
     struct slice url; /* "https://api.example.com/agents/foo", no trailing slash; "" = unknown */
     /* agent.base_path: not repeated when `url` ends with it already (A section 11, mistake 4) */
     struct slice agent_prefix;
+    /* forward.strip_prefix: what it cuts off never reaches the agent, so it is not agent_prefix */
+    struct slice strip_prefix;
 };
 
 /*
- * 1: *out is the new URL. 0: the URL is below the base already, it stays as it is. -EINVAL: not a
- * URL we can map (another scheme, no host, relative).
+ * 1: *out is the new URL. 0: the URL is below the base already, it stays as it is; that is a
+ * comparison of bytes, one that is below it in another spelling (case, default port, user) becomes
+ * ours without its path being doubled. -EINVAL: not a URL we can map (another scheme, no host,
+ * relative).
  */
 int card_url_map(const struct card_base *base, struct slice url, struct str *out);
 

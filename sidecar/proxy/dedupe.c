@@ -399,8 +399,9 @@ void dedupe_on_body_end(struct pump *u)
     if (u->state == PUMP_DONE)
         return;
     u->gather->is_whole = true;
-    if (!make_key(exchange_request(u->x), str_slice(&u->gather->body), key)) {
-        pass_by(u);
+    if ((d->proxy->routes.has_extended && extended_is_named(str_slice(&u->gather->body))) ||
+        !make_key(exchange_request(u->x), str_slice(&u->gather->body), key)) {
+        pass_by(u); /* a card is made for who asks, and asking again costs nothing */
         return;
     }
     known = find(d, key);

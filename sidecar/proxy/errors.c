@@ -39,6 +39,8 @@ static const struct failure_answer answers[FAILURE_COUNT] = {
         {401, "UNAUTHORIZED", "unauthorized",
          "a bearer token that is known here is needed: Authorization: Bearer <token>", 0, true,
          NULL},
+    [FAILURE_BAD_HOST] = {400, "BAD_HOST", "bad_host",
+                          "Host is no name or address that a card could carry", 0, false, NULL},
 };
 /* clang-format on */
 

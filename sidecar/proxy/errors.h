@@ -25,8 +25,9 @@ enum failure {
     FAILURE_HEAD_TOO_LARGE,
     FAILURE_FORBIDDEN, /* listen.allow_sources */
     FAILURE_UNAUTHORIZED,
+    FAILURE_BAD_HOST, /* the card's address would be made of it */
 };
-enum { FAILURE_COUNT = FAILURE_UNAUTHORIZED + 1 };
+enum { FAILURE_COUNT = FAILURE_BAD_HOST + 1 };
 
 struct failure_answer {
     int status;

@@ -67,6 +67,19 @@ bool headers_bearer(struct slice value, struct slice *ret_token)
     return true;
 }
 
+/* Conditions on bytes that are not the ones the client will get; Range and two more have an id. */
+static bool is_condition(struct slice name)
+{
+    static const struct slice names[] = {SLICE_INIT("if-match"), SLICE_INIT("if-unmodified-since"),
+                                         SLICE_INIT("if-range")};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (name_is(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
 static bool is_bearer(struct slice value, struct slice token)
 {
     struct slice given;
@@ -121,9 +134,9 @@ static bool passes_on(const struct http_field *f, const struct header_context *c
     case FIELD_IF_NONE_MATCH:
     case FIELD_IF_MODIFIED_SINCE:
     case FIELD_RANGE:
-        return !c->is_card;
+        return !c->is_edited && !c->is_card;
     case FIELD_OTHER:
-        if (is_identity(f))
+        if (is_identity(f) || ((c->is_edited || c->is_card) && is_condition(f->name)))
             return false;
         return c->is_trusted || !name_begins(f->name, SLICE("x-forwarded-"));
     default: /* everything else belongs to the two ends */
@@ -226,7 +239,7 @@ int headers_to_agent(struct http_writer *w, const struct http_request *rq, struc
         return -ELOOP;
     if (c->via)
         http_put_field(w, SLICE("Via"), headers_via);
-    if (c->is_card)
+    if (c->is_card || c->is_edited)
         http_put_field(w, SLICE("Accept-Encoding"), SLICE("identity"));
     if (!c->is_card && rq->framing == HTTP_BODY_LENGTH) {
         http_put(w, SLICE("Content-Length: "));
@@ -237,6 +250,28 @@ int headers_to_agent(struct http_writer *w, const struct http_request *rq, struc
     }
     http_put_end(w);
     return w->overflow ? -E2BIG : 0;
+}
+
+size_t headers_ask_identity(char *bytes, size_t head_n, size_t len, size_t cap)
+{
+    static const struct slice name = SLICE_INIT("accept-encoding:");
+    static const struct slice line = SLICE_INIT("Accept-Encoding: identity\r\n");
+    size_t at = 0;
+
+    if (cap < len || cap - len < line.n)
+        return 0;
+    for (size_t next; at < head_n - 2; at = next) {
+        next = (size_t)((char *)memchr(bytes + at, '\n', head_n - at) - bytes) + 1;
+        if (!name_begins((struct slice){bytes + at, next - at}, name))
+            continue;
+        memmove(bytes + at, bytes + next, len - next);
+        len -= next - at;
+        head_n -= next - at;
+        next = at;
+    }
+    memmove(bytes + at + line.n, bytes + at, len - at);
+    memcpy(bytes + at, line.p, line.n);
+    return len + line.n;
 }
 
 bool headers_passes_back(const struct http_response *r, const struct http_field *f)

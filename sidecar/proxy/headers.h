@@ -38,8 +38,9 @@ bool headers_has_bearer(const struct http_request *rq, struct slice token);
 struct header_context {
     enum inbound_auth auth;
     bool via;
-    bool is_trusted;  /* the peer is one of listen.trusted_proxies */
-    bool is_card;     /* a card fetch: identity encoding, no validators, no range (A section 3.6) */
+    bool is_trusted; /* the peer is one of listen.trusted_proxies */
+    bool is_card;    /* a card fetch: as is_edited, and without a body */
+    bool is_edited;  /* its answer's bytes will change: identity, no validators, no range (A 3.6) */
     const char *peer; /* "203.0.113.7"; "unix" has no address and adds no X-Forwarded-For */
     struct slice strip_prefix;    /* what route_pick cut off, for X-Forwarded-Prefix; "" = none */
     struct slice inbound_secret;  /* removed in mode auto and require; "" = none known */
@@ -53,6 +54,13 @@ struct header_context {
  */
 int headers_to_agent(struct http_writer *w, const struct http_request *rq, struct slice method,
                      const struct route *route, const struct header_context *c);
+
+/*
+ * A head from headers_to_agent() that has not left yet, in bytes[0..head_n) with something of its
+ * body behind it, len bytes in all: nobody may compress what comes back. Returns the new len, or 0
+ * when cap has no room for it.
+ */
+size_t headers_ask_identity(char *bytes, size_t head_n, size_t len, size_t cap);
 
 /* Does this field of the agent's answer go to the client? */
 bool headers_passes_back(const struct http_response *r, const struct http_field *f);

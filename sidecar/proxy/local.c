@@ -133,6 +133,7 @@ bool local_answer(struct proxy *p, struct exchange *x, const struct route *route
         return true;
     case ROUTE_CARD_ELSEWHERE: /* a path that only ends like one may be anything to the agent */
     case ROUTE_UPSTREAM:
+    case ROUTE_EXTENDED:
     case ROUTE_RESTART_PENDING:
         break;
     }

@@ -87,6 +87,8 @@ static void init_routes(struct proxy *p)
         .registered_path = str_slice(&p->reported_path),
         .base_path = route_prefix(slice_of(p->cfg->agent.base_path)),
         .has_platform = p->cfg->platform.enabled,
+        .has_extended =
+            p->cfg->card.rewrite_extended && p->cfg->card.signatures != CARD_SIGNATURES_PASS,
     };
 }
 
@@ -265,7 +267,7 @@ void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence
 {
     const struct failure_answer *a = failure_answer(f);
     CLEANUP(str_release) struct str body = {0};
-    struct answer_field fields[2];
+    struct answer_field fields[3];
     size_t count = 0;
     char seconds[16];
 
@@ -276,6 +278,8 @@ void proxy_error_answer(struct exchange *x, enum failure f, const char *sentence
     }
     if (f == FAILURE_UNAUTHORIZED)
         fields[count++] = (struct answer_field){"WWW-Authenticate", SLICE("Bearer")};
+    if (!is_json_rpc) /* a POST's is not kept anyway; a card's error must not outlive its cause */
+        fields[count++] = (struct answer_field){"Cache-Control", SLICE("no-store")};
     if (a->closes)
         exchange_set_last(x);
     exchange_note(x, a->note);
@@ -370,11 +374,37 @@ static enum failure why_not_held(const struct proxy *p)
                                                                      : FAILURE_UNAVAILABLE;
 }
 
+void proxy_admit(struct pump *u)
+{
+    struct proxy *p = u->proxy;
+
+    switch (p->gate) {
+    case PROXY_OPEN:
+    case PROXY_DRAINING: /* proxy_turns_away() let it in before */
+    case PROXY_WAIT:
+        if (p->gate != PROXY_WAIT && hold_may_pass(p))
+            send_now(u);
+        else if (!hold_put(u, 0))
+            pump_fail(u, why_not_held(p), NULL);
+        break;
+    case PROXY_PAUSED:
+        pump_fail(u, FAILURE_PAUSED, NULL);
+        break;
+    case PROXY_LOST:
+        pump_fail(u, FAILURE_UNAVAILABLE, NULL);
+        break;
+    }
+}
+
 void proxy_launch(struct pump *u, const struct http_request *rq, const struct route *route)
 {
     struct proxy *p = u->proxy;
-    int code = pump_prepare(u, rq, route);
+    int code = 0;
 
+    if (p->routes.has_extended && !u->share)
+        code = extended_begin(u, rq, route);
+    if (!code)
+        code = pump_prepare(u, rq, route);
     if (p->is_last)
         exchange_set_last(u->x);
     if (code == -ELOOP)
@@ -383,10 +413,8 @@ void proxy_launch(struct pump *u, const struct http_request *rq, const struct ro
         pump_fail(u, FAILURE_HEAD_TOO_LARGE, NULL);
     else if (code)
         pump_fail(u, FAILURE_OVERLOADED, NULL);
-    else if (p->gate == PROXY_OPEN && hold_may_pass(p))
-        send_now(u);
-    else if (!hold_put(u, 0))
-        pump_fail(u, why_not_held(p), NULL);
+    else if (!u->is_peeking)
+        proxy_admit(u);
 }
 
 /* One that was for the agent. */

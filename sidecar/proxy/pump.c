@@ -61,6 +61,7 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
         .via = p->cfg->forward.via,
         .is_trusted = p->trusted.n > 0 && sources_has(&p->trusted, exchange_peer_sa(x)),
         .is_card = u->card != NULL,
+        .is_edited = u->hook != NULL,
         .peer = exchange_peer(x),
         .strip_prefix = p->routes.strip_prefix,
         .bearer = p->bearer,
@@ -77,12 +78,12 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
     if (buf_borrow(&u->out, &p->blocks) != 0)
         return -ENOMEM;
     w = (struct http_writer){.p = u->out.p, .cap = u->out.cap - PUMP_RESERVE};
-    code = headers_to_agent(&w, rq, u->card ? SLICE("GET") : rq->method_text, route, &c);
+    code = headers_to_agent(&w, rq, u->hook ? SLICE("GET") : rq->method_text, route, &c);
     if (code)
         return code;
     buf_added(&u->out, w.len);
     u->peek_at = w.len;
-    u->to_head = !u->card && rq->method == HTTP_HEAD;
+    u->to_head = !u->hook && rq->method == HTTP_HEAD;
     u->is_json_rpc = error_is_json_rpc(rq);
     u->is_chunked = !u->card && rq->framing == HTTP_BODY_CHUNKED;
     u->is_whole = u->card != NULL;
@@ -269,6 +270,7 @@ enum outcome pump_outcome(enum failure f)
     case FAILURE_HEAD_TOO_LARGE:
     case FAILURE_FORBIDDEN:
     case FAILURE_UNAUTHORIZED:
+    case FAILURE_BAD_HOST:
         return OUTCOME_REFUSED;
     }
     return OUTCOME_REFUSED;
@@ -382,6 +384,8 @@ void pump_end(struct pump *u, bool complete)
         upload_leave(u);
     if (u->share)
         guest_leave(u);
+    if (u->extended)
+        extended_free(u);
     if (u->x)
         exchange_set_user(u->x, NULL);
     if (p->spare_count < PUMP_SPARE_MAX) {

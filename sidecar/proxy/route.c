@@ -12,6 +12,15 @@ static const struct slice card_names[] = {
 };
 enum { CARD_NAME_COUNT = sizeof(card_names) / sizeof(card_names[0]), CARD_WELL_KNOWN_COUNT = 2 };
 
+/* REST of 1.0, 0.3 and 0.2, each also below a tenant's segment or another prefix (A section 1.3).
+ */
+static const struct slice extended_names[] = {
+    SLICE_INIT("/extendedAgentCard"),
+    SLICE_INIT("/v1/card"),
+    SLICE_INIT("/agent/authenticatedExtendedCard"),
+};
+enum { EXTENDED_NAME_COUNT = sizeof(extended_names) / sizeof(extended_names[0]) };
+
 struct slice route_prefix(struct slice configured)
 {
     while (configured.n > 0 && configured.p[configured.n - 1] == '/')
@@ -67,6 +76,10 @@ static enum route_kind pick_card(const struct route_rules *rules, struct slice p
     for (size_t i = 0; i < CARD_WELL_KNOWN_COUNT; i++) {
         if (slice_ends_with(path, card_names[i]))
             return ROUTE_CARD_ELSEWHERE;
+    }
+    for (size_t i = 0; rules->has_extended && i < EXTENDED_NAME_COUNT; i++) {
+        if (slice_ends_with(path, extended_names[i]))
+            return ROUTE_EXTENDED;
     }
     return ROUTE_UPSTREAM;
 }

@@ -20,6 +20,8 @@ enum route_kind {
     ROUTE_CARD,
     /* a card under another prefix: fetched from the agent and rewritten, without a fallback */
     ROUTE_CARD_ELSEWHERE,
+    /* an extended card: the agent's, but its addresses are rewritten (card.rewrite_extended) */
+    ROUTE_EXTENDED,
     /* the platform's own calls; only when a platform is configured */
     ROUTE_TRANSCRIPT,
     ROUTE_UPLOADS,
@@ -32,6 +34,7 @@ struct route_rules { /* slices borrowed; all prefixes without a trailing slash, 
     struct slice registered_path; /* path of platform.reported_url */
     struct slice base_path;       /* agent.base_path */
     bool has_platform;
+    bool has_extended; /* card.rewrite_extended */
 };
 
 struct route {

@@ -273,6 +273,8 @@ size_t pump_body(struct pump *u, struct slice bytes)
         }
     }
     u->client_paused = rest.n > 0;
+    if (u->is_peeking)
+        extended_peek(u, (struct slice){bytes.p, bytes.n - rest.n}, rest.n > 0);
     return bytes.n - rest.n;
 }
 
@@ -280,6 +282,8 @@ void pump_body_end(struct pump *u)
 {
     if (u->is_whole || u->card)
         return;
+    if (u->is_peeking)
+        extended_peek(u, (struct slice){0}, true);
     u->is_whole = true;
     if (u->is_write_over || u->state == PUMP_DONE)
         return;

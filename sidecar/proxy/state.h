@@ -71,7 +71,17 @@ enum outcome {
     OUTCOME_LOCAL,
 };
 
-struct card_fetch; /* local.c: what a request for the card needs beside a pump */
+struct card_fetch;    /* card_fetch.c: what a request for the card needs beside a pump */
+struct card_extended; /* card_extended.c: the same for an extended card */
+struct pump;
+
+/* Takes the agent's answer before the client gets anything: cards, whose bytes change. */
+struct answer_hook {
+    /* The final head. True: it is ours; false: relay it as it is, the hook has let go. */
+    bool (*on_head)(struct pump *u, const struct http_response *r);
+    void (*on_body)(struct pump *u, struct slice bytes);
+    void (*on_complete)(struct pump *u); /* answer now */
+};
 
 struct pump {
     struct list node;   /* in proxy->queue, proxy->held or proxy->spare */
@@ -127,7 +137,10 @@ struct pump {
     struct deadline stall;  /* proxy->stall_class */
     struct deadline finish; /* proxy->finish_class */
     int64_t arrived_ms;
-    struct card_fetch *card; /* owned by local.c; NULL for everything but cards */
+    const struct answer_hook *hook; /* NULL: the answer is relayed. Set for all of `card` */
+    struct card_fetch *card;        /* owned by card_fetch.c; NULL for everything but cards */
+    struct card_extended *extended; /* owned by card_extended.c; NULL unless it may be one */
+    bool is_peeking;                /* PUMP_QUEUED, but not to be sent before its method is known */
 
     struct upload *upload; /* owned by uploads.c; NULL for everything but uploads */
 
@@ -156,6 +169,7 @@ struct proxy {
     struct str reported_path; /* routes.registered_path points here */
     struct str configured_card;
     struct str agent_card; /* the last good one, as the agent sent it */
+    int card_remarks;      /* enum card_remark: said already */
 
     struct upstream_pool pool;
     struct buf_pool blocks;
@@ -199,6 +213,8 @@ void proxy_refuse(struct proxy *p, struct exchange *x, enum failure f, enum outc
 bool proxy_turns_away(const struct proxy *p, enum failure *ret);
 /* On its way to the agent: queued, held, or answered with why not. */
 void proxy_launch(struct pump *u, const struct http_request *rq, const struct route *route);
+/* It may go to the agent, as far as the gate lets it. */
+void proxy_admit(struct pump *u);
 
 /* ---- pump.c ---- */
 struct pump *pump_new(struct proxy *p, struct exchange *x);
@@ -265,10 +281,6 @@ bool local_answer(struct proxy *p, struct exchange *x, const struct route *route
 
 /* ---- card_fetch.c ---- */
 void card_begin(struct proxy *p, struct exchange *x, const struct route *route);
-/* The agent's answer to a card fetch. True: it is ours; false: relay it as it is. */
-bool card_on_head(struct pump *u, const struct http_response *r);
-void card_on_body(struct pump *u, struct slice bytes);
-void card_on_complete(struct pump *u);
 /* The agent could not be asked: the last good card, or the error. */
 void card_on_failure(struct pump *u, enum failure f, const char *sentence);
 void card_free(struct pump *u);
@@ -278,5 +290,38 @@ bool card_preflight(struct proxy *p, struct exchange *x);
  * without credentials, so it cannot be asked for any (Fetch standard, section 4.8).
  */
 bool card_is_preflight(const struct proxy *p, struct exchange *x);
+
+/*
+ * Under which address the world knows us: configured, else what a trusted proxy says, else Host (a
+ * claim, but the caller's own). *url stays empty without any; *ret's slices point to it and to p.
+ */
+void card_find_base(const struct proxy *p, struct exchange *x, struct str *url,
+                    struct card_base *ret);
+/* The agent's end-to-end fields, "Name: value\r\n" each; false: no memory. */
+bool card_keep_fields(struct str *to, const struct http_response *r);
+/*
+ * 200 or 304 with our own validators. kept: from card_keep_fields(), or "" for a card from memory.
+ */
+void card_send(struct proxy *p, struct exchange *x, struct slice card, struct slice kept);
+/* The kept fields into a begun head; without those that speak of the agent's bytes unless whole. */
+void card_put_fields(struct exchange *x, struct slice kept, bool is_304, bool is_whole);
+/* Vary: what our rewriting depends on, beside what the agent said. */
+void card_put_vary(const struct proxy *p, struct exchange *x);
+/* Compressed, though identity was asked? */
+bool card_is_compressed(const struct http_response *r);
+/* card_rewrite()'s remarks, each said once. */
+void card_say(struct proxy *p, int remarks);
+
+/* ---- card_extended.c: card.rewrite_extended ---- */
+/*
+ * Before pump_prepare(), when the configuration asks for it: may the answer be an extended card? A
+ * REST path says so (u->hook is set); a JSON-RPC request must show its method first
+ * (u->is_peeking). 0 or -ENOMEM.
+ */
+int extended_begin(struct pump *u, const struct http_request *rq, const struct route *route);
+/* While is_peeking: these bytes of the body were taken; is_full: no more can be. */
+void extended_peek(struct pump *u, struct slice bytes, bool is_full);
+void extended_free(struct pump *u);
+bool extended_is_named(struct slice body); /* does this JSON-RPC request ask for the card? */
 
 #endif

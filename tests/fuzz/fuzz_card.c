@@ -52,10 +52,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     base.url = slice_of(bases[data[0] % 3]);
     card = (struct slice){(const char *)data + 1, size - 1};
-    if (card_rewrite(card, &base, CARD_SIGNATURES_STRIP, &once, NULL) == 0) {
+    if (card_rewrite(card, &base, CARD_SIGNATURES_STRIP, &once, NULL) >= 0) {
         check(json_validate(str_slice(&once)) == JSON_OBJECT);
         if (base.url.n > 0 &&
-            card_rewrite(str_slice(&once), &base, CARD_SIGNATURES_STRIP, &twice, NULL) == 0)
+            card_rewrite(str_slice(&once), &base, CARD_SIGNATURES_STRIP, &twice, NULL) >= 0)
             check(slice_eq(str_slice(&once), str_slice(&twice)));
     }
     if (card_rewrite_for_platform(card, &base, data[0] & 4 ? endpoint : SLICE(""), &sent, NULL) ==

@@ -12,6 +12,23 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static bool is_in(struct slice part, const char *head, size_t n)
+{
+    return part.n == 0 || (part.p >= head && part.p + part.n <= head + n);
+}
+
+/* Every slice points into the head; only an absolute target without a path is our own "/" or "*".
+ */
+static void check_slices(const struct http_request *r, const char *head, size_t n)
+{
+    assert(is_in(r->method_text, head, n) && is_in(r->host, head, n));
+    assert(is_in(r->target, head, n) || slice_eq(r->target, SLICE("/")) ||
+           slice_eq(r->target, SLICE("*")));
+    assert(is_in(r->path, r->target.p, r->target.n) && is_in(r->query, r->target.p, r->target.n));
+    for (size_t i = 0; i < r->field_count; i++)
+        assert(is_in(r->fields[i].name, head, n) && is_in(r->fields[i].value, head, n));
+}
+
 static void check_accepted(const struct http_request *r)
 {
     size_t hosts = 0, lengths = 0, codings = 0;
@@ -55,6 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             n = http_head_end(in, have, &stepwise);
         assert(n == end);
     }
+    assert(end <= size);
     if (end) {
         char *head = malloc(end);
 
@@ -63,9 +81,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(head, in, end);
         if (http_request_parse(head, end, &r, &why) == 0) {
             check_accepted(&r);
+            check_slices(&r, head, end);
             assert(http_request_precheck(head, end, &why) == 0);
         } else {
             assert(why.status >= 400 && why.status < 600 && why.text);
+        }
+        for (size_t have = 0; have < end && end < 512; have++) { /* what is good has no bad start */
+            if (http_request_precheck(in, have, &why) != 0)
+                assert(http_request_parse(in, end, &r, &why) != 0);
         }
         free(head);
     }

@@ -16,18 +16,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct http_response r;
     struct http_refusal why = {0};
-    size_t scanned = 0, n;
-    char *in = malloc(size ? size : 1);
+    size_t scanned = 0, stepwise = 0, found = 0, n;
+    char *in = calloc(1, size ? size : 1); /* exact size */
 
     if (!in)
         abort();
     if (size)
         memcpy(in, data, size);
     n = http_head_end(in, size, &scanned);
+    assert(n <= size);
+    if (size < 512) { /* byte by byte finds the same end */
+        for (size_t have = 0; have <= size && !found; have++)
+            found = http_head_end(in, have, &stepwise);
+        assert(found == n);
+    }
     for (int to_head = 0; to_head < 2; to_head++) {
         if (http_response_parse(in, n ? n : size, to_head, &r, &why) != 0) {
             assert(why.status == 502 && why.text);
             continue;
+        }
+        for (size_t i = 0; i < r.field_count; i++) {
+            const struct http_field *f = &r.fields[i];
+
+            assert(f->name.n > 0 && f->name.p > in && f->name.p + f->name.n < in + size);
+            assert(f->value.n == 0 || (f->value.p > in && f->value.p + f->value.n < in + size));
+            assert(!memchr(f->value.p ? f->value.p : "", '\n', f->value.n));
         }
         assert(r.status >= 100 && r.status <= 599 && r.status != 101 &&
                r.field_count <= HTTP_FIELDS_MAX);

@@ -16,6 +16,7 @@ Test(json_scan, knows_the_types)
     cr_assert_eq(json_validate(SLICE("0")), JSON_NUMBER);
     cr_assert_eq(json_validate(SLICE("{\"a\":[1,{\"b\":[]},[[]]],\"\":{}}")), JSON_OBJECT);
     cr_assert_eq(json_type_of(SLICE("  [1")), JSON_ARRAY);
+    cr_assert_eq(json_type_of((struct slice){0}), JSON_BAD);
 }
 
 Test(json_scan, refuses_what_the_rfc_refuses)

@@ -130,6 +130,7 @@ Test(http_request, versions)
         ROW("11.1", "GET / HTTP/11.1\r\n" HOST END, 505),
         ROW("1.10", "GET / HTTP/1.10\r\n" HOST END, 400),
         ROW("01.1", "GET / HTTP/01.1\r\n" HOST END, 400),
+        ROW("001.0", "GET / HTTP/001.0\r\n" HOST END, 400),
         ROW("lower case", "GET / http/1.1\r\n" HOST END, 400),
         ROW("no minor", "GET / HTTP/1.\r\n" HOST END, 400),
         ROW("only major", "GET / HTTP/1\r\n" HOST END, 400),

@@ -19,11 +19,11 @@ static void expect(const char *card, const char *want)
     CLEANUP(str_release) struct str again = {0};
     struct err err = {0};
 
-    cr_assert_eq(card_rewrite(slice_of(card), &base, CARD_SIGNATURES_STRIP, &out, &err), 0,
-                 "%s: %s", card, err.msg);
+    cr_assert_geq(card_rewrite(slice_of(card), &base, CARD_SIGNATURES_STRIP, &out, &err), 0,
+                  "%s: %s", card, err.msg);
     cr_assert_str_eq(str_z(&out), want);
     cr_assert_eq(json_validate(str_slice(&out)), JSON_OBJECT);
-    cr_assert_eq(card_rewrite(str_slice(&out), &base, CARD_SIGNATURES_STRIP, &again, &err), 0);
+    cr_assert_geq(card_rewrite(str_slice(&out), &base, CARD_SIGNATURES_STRIP, &again, &err), 0);
     cr_assert_str_eq(str_z(&again), want, "a second rewrite changes nothing");
 }
 
@@ -101,6 +101,11 @@ Test(proxy_card, maps_every_address_and_nothing_else)
          "{\"url\":\"" BASE
          "/a\",\"preferredTransport\":\"JSONRPC\",\"additionalInterfaces\":[{\"url\":"
          "\"" BASE "/a\",\"transport\":\"JSONRPC\"}]}"},
+        /* nobody can take its place: left as it is, in any spelling of the bindings' names */
+        {"{\"url\":\"http://h:1/g\",\"preferredTransport\":\"GRPC\"}",
+         "{\"url\":\"http://h:1/g\",\"preferredTransport\":\"GRPC\"}"},
+        {"{\"url\":\"http://h:1/g\",\"preferredTransport\":\"jsonrpc\"}",
+         "{\"url\":\"" BASE "/g\",\"preferredTransport\":\"jsonrpc\"}"},
         /* the agent knew: byte for byte, escapes and all */
         {"{\"url\":\"https:\\/\\/api.example.com/agents/foo/x\",\"signatures\":[1]}",
          "{\"url\":\"https:\\/\\/api.example.com/agents/foo/x\",\"signatures\":[1]}"},
@@ -187,49 +192,147 @@ Test(proxy_card, an_agent_that_is_mounted_below_its_prefix_is_not_doubled)
     cr_assert_str_eq(str_z(&out), BASE);
 }
 
-/* A request to the published URL, through an ingress that cuts `ingress` and our strip_prefix, hits
- * the path the agent wrote. */
+Test(proxy_card, another_spelling_of_the_base_is_not_doubled)
+{
+    static const struct {
+        const char *base, *url, *want;
+    } rows[] = {
+        {BASE, "https://API.example.com/agents/foo/x", BASE "/x"},
+        {BASE, "HTTPS://api.example.com:443/agents/foo", BASE},
+        {BASE, "https://me:pw@api.example.com/agents/foo/x#f", BASE "/x"},
+        {BASE, "https://api.example.com:444/agents/foo/x", BASE "/agents/foo/x"},
+        {BASE, "http://api.example.com/agents/foo/x", BASE "/agents/foo/x"},
+        {BASE, "https://api.example.com/agents/Foo", BASE "/agents/Foo"},
+        {BASE, "https://API.example.com/agents/foobar", BASE "/agents/foobar"},
+        {"http://h:80", "http://H/x?q", "http://h:80/x?q"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct card_base b = {.url = slice_of(rows[i].base)};
+        CLEANUP(str_release) struct str out = {0};
+
+        cr_assert_eq(card_url_map(&b, slice_of(rows[i].url), &out), 1);
+        cr_assert_str_eq(str_z(&out), rows[i].want);
+    }
+}
+
+Test(proxy_card, what_could_not_be_done_is_remarked)
+{
+    static const struct {
+        const char *card;
+        int remarks;
+    } rows[] = {
+        {"{\"url\":\"http://h/\"}", 0},
+        {"{\"url\":\"" BASE "/x\"}", 0},
+        {"{\"url\":\"ws://h/\"}", CARD_UNMAPPED},
+        {"{\"url\":\"/rpc\"}", CARD_UNMAPPED},
+        {"{\"url\":7}", CARD_UNMAPPED},
+        {"{\"supportedInterfaces\":[]}", 0},
+        {"{\"supportedInterfaces\":[{\"url\":\"h:1\",\"protocolBinding\":\"GRPC\"}]}",
+         CARD_UNREACHABLE},
+        {"{\"supportedInterfaces\":[{\"url\":\"h:1\",\"protocolBinding\":\"GRPC\"},"
+         "{\"url\":\"http://h\",\"protocolBinding\":\"JSONRPC\"}]}",
+         0},
+        {"{\"url\":\"h:1\",\"preferredTransport\":\"GRPC\"}", CARD_UNREACHABLE},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CLEANUP(str_release) struct str out = {0};
+
+        cr_assert_eq(card_rewrite(slice_of(rows[i].card), &base, CARD_SIGNATURES_STRIP, &out, NULL),
+                     rows[i].remarks, "%s", rows[i].card);
+    }
+}
+
+static unsigned seed = 11;
+
+/* Up to `most` segments, some of them awkward; "" now and then. No trailing slash. */
+static void add_path(struct str *to, int most)
+{
+    static const char *const segments[] = {"a",  "b",     "foo", "foobar", "fo",    "agents",
+                                           "v1", "a%2Fb", "%3A", "x;y=1",  "~.e-_", "a"};
+
+    for (int n = rand_r(&seed) % (most + 1); n > 0; n--)
+        str_addf(to, "/%s", segments[(size_t)rand_r(&seed) % 12]);
+}
+
+/* What follows the authority of the published URL goes through the ingress and us: what the agent
+ * is asked for then. */
+static void route_published(struct slice target, struct slice ingress, struct slice strip,
+                            struct str *reached)
+{
+    struct route_rules rules = {.strip_prefix = strip};
+    struct slice path;
+    struct route r;
+
+    cr_assert(slice_starts_with(target, ingress));
+    target = (struct slice){target.p + ingress.n, target.n - ingress.n};
+    path = target;
+    if (memchr(target.p, '?', target.n))
+        path.n = (size_t)((const char *)memchr(target.p, '?', target.n) - target.p);
+    r = route_pick(&rules, HTTP_POST, target, path);
+    if (r.needs_slash || r.target.n == 0 || r.target.p[0] == '?') /* a client sends "/" */
+        str_addz(reached, "/");
+    str_add(reached, r.target);
+}
+
+/*
+ * A request to the published URL, through an ingress that cuts `ingress` and our strip_prefix, hits
+ * the path the agent wrote; agent.base_path is in both when the public address goes on with it.
+ */
 Test(proxy_card, the_rewrite_is_the_inverse_of_the_routing)
 {
-    static const char *const segments[] = {"",        "/a",    "/a/b",  "/foo",
-                                           "/foobar", "/foo/", "/a//b", "/%2F"};
-    static const char *const queries[] = {"", "?x=1", "?"};
-    unsigned seed = 11;
+    static const char *const ends[] = {"", "/", "//", "?x=1", "/?", "?", "/?a=/b"};
+    static const char *const hosts[] = {"127.0.0.1:9000", "[::1]:9000", "0.0.0.0", "u:p@pod.local"};
 
-    for (int round = 0; round < 5000; round++) {
-        const char *ingress = segments[(size_t)rand_r(&seed) % 5];
-        const char *strip = segments[(size_t)rand_r(&seed) % 5];
-        const char *path = segments[(size_t)rand_r(&seed) % 8];
-        const char *query = queries[(size_t)rand_r(&seed) % 3];
+    for (int round = 0; round < 20000; round++) {
+        CLEANUP(str_release) struct str ingress = {0};
+        CLEANUP(str_release) struct str strip = {0};
+        CLEANUP(str_release) struct str mount = {0};
+        CLEANUP(str_release) struct str path = {0};
         CLEANUP(str_release) struct str public_url = {0};
         CLEANUP(str_release) struct str agent_url = {0};
         CLEANUP(str_release) struct str published = {0};
         CLEANUP(str_release) struct str reached = {0};
-        CLEANUP(str_release) struct str want = {0};
         struct card_base b;
-        struct route_rules rules = {.strip_prefix = slice_of(strip)};
-        struct slice target, target_path;
-        struct route r;
-        size_t host = sizeof("https://pub.example") - 1;
+        size_t origin = sizeof("https://pub.example") - 1;
+        bool is_bare;
 
-        str_addf(&public_url, "https://pub.example%s%s", ingress, strip);
-        str_addf(&agent_url, "http://127.0.0.1:9000%s%s", path, query);
-        b = (struct card_base){.url = str_slice(&public_url)};
+        add_path(&ingress, 2);
+        add_path(&strip, 2);
+        add_path(&mount, 2);
+        str_addz(&path, str_z(&mount));
+        add_path(&path, 3);
+        str_addz(&path, ends[(size_t)rand_r(&seed) % 7]);
+        str_addf(&public_url, "https://pub.example%s%s%s", str_z(&ingress), str_z(&strip),
+                 str_z(&mount));
+        str_addf(&agent_url, "http://%s%s", hosts[(size_t)rand_r(&seed) % 4], str_z(&path));
+        b = (struct card_base){.url = str_slice(&public_url),
+                               .agent_prefix = str_slice(&mount),
+                               .strip_prefix = str_slice(&strip)};
         cr_assert_eq(card_url_map(&b, str_slice(&agent_url), &published), 1);
-        /* a client sends what is behind the authority; an empty path is sent as "/" */
-        target = (struct slice){published.p + host, published.len - host};
-        cr_assert(slice_starts_with(target, slice_of(ingress)));
-        target = (struct slice){target.p + strlen(ingress), target.n - strlen(ingress)};
-        target_path = target;
-        if (memchr(target.p, '?', target.n))
-            target_path.n = (size_t)((const char *)memchr(target.p, '?', target.n) - target.p);
-        r = route_pick(&rules, HTTP_POST, target, target_path);
-        if (r.needs_slash || r.target.n == 0 || r.target.p[0] == '?')
-            str_addz(&reached, "/");
-        str_add(&reached, r.target);
-        str_addf(&want, "%s%s%s", *path ? "" : "/", path, query);
-        cr_assert_str_eq(str_z(&reached), str_z(&want));
+        route_published((struct slice){published.p + origin, published.len - origin},
+                        slice_of(str_z(&ingress)), slice_of(str_z(&strip)), &reached);
+        is_bare = path.len == 0 || path.p[0] == '?';
+        cr_assert_eq(reached.len, path.len + is_bare, "%s over %s -> %s", agent_url.p, public_url.p,
+                     published.p);
+        cr_assert(slice_ends_with(str_slice(&reached), slice_of(str_z(&path))), "%s over %s -> %s",
+                  agent_url.p, public_url.p, published.p);
     }
+}
+
+/* agent.base_path that only looks like the end of the public address: that end is cut off. */
+Test(proxy_card, what_strip_prefix_cuts_is_not_taken_for_the_agents_prefix)
+{
+    struct card_base b = {
+        .url = SLICE("https://h/x/s"), .agent_prefix = SLICE("/s"), .strip_prefix = SLICE("/s")};
+    CLEANUP(str_release) struct str out = {0};
+    CLEANUP(str_release) struct str reached = {0};
+
+    cr_assert_eq(card_url_map(&b, SLICE("http://agent/s/rpc"), &out), 1);
+    cr_assert_str_eq(str_z(&out), "https://h/x/s/s/rpc");
+    route_published(SLICE("/x/s/s/rpc"), SLICE("/x"), SLICE("/s"), &reached);
+    cr_assert_str_eq(str_z(&reached), "/s/rpc");
 }
 
 Test(proxy_card, the_platform_gets_our_address_or_none)

@@ -152,6 +152,43 @@ Test(proxy_headers, a_card_is_fetched_without_validators)
            "X-Forwarded-Host: a\r\nAccept-Encoding: identity\r\n\r\n");
 }
 
+Test(proxy_headers, an_answer_that_will_be_edited_is_asked_for_without_conditions)
+{
+    expect("GET /v1/card HTTP/1.1\r\nHost: a\r\nIf-Match: x\r\nif_range: x\r\nIf-Unmodified-Since: "
+           "x\r\nIf-Modified-Since: x\r\naccept-encoding: br\r\nAuthorization: Bearer "
+           "b\r\nContent-Length: 3\r\n\r\n",
+           (struct header_context){.is_edited = true, .peer = "unix"},
+           "GET /v1/card HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer b\r\nX-Forwarded-Proto: "
+           "http\r\nX-Forwarded-Host: a\r\nAccept-Encoding: identity\r\nContent-Length: "
+           "3\r\n\r\n");
+}
+
+Test(proxy_headers, a_head_is_changed_to_ask_for_identity)
+{
+    static const char *const rows[][2] = {
+        {"POST / HTTP/1.1\r\nHost: a\r\n\r\n",
+         "POST / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: identity\r\n\r\n"},
+        {"POST / HTTP/1.1\r\naccept-ENCODING: gzip\r\nHost: a\r\nAccept-Encoding:\r\n\r\n",
+         "POST / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: identity\r\n\r\n"},
+        {"POST / HTTP/1.1\r\nHost: a\r\nX-Accept-Encoding: x\r\n\r\n",
+         "POST / HTTP/1.1\r\nHost: a\r\nX-Accept-Encoding: x\r\nAccept-Encoding: "
+         "identity\r\n\r\n"},
+    };
+    static const char *const bodies[] = {"", "{}\r\nAccept-Encoding: br\r\n\r\n"};
+
+    for (size_t i = 0; i < 6; i++) {
+        char bytes[256], want[256];
+        size_t head_n = strlen(rows[i / 2][0]), len, n;
+
+        len = (size_t)snprintf(bytes, sizeof(bytes), "%s%s", rows[i / 2][0], bodies[i % 2]);
+        snprintf(want, sizeof(want), "%s%s", rows[i / 2][1], bodies[i % 2]);
+        cr_assert_eq(headers_ask_identity(bytes, head_n, len, len + 26), 0);
+        n = headers_ask_identity(bytes, head_n, len, len + 27);
+        cr_assert_eq(n, strlen(want));
+        cr_assert_arr_eq(bytes, want, n);
+    }
+}
+
 Test(proxy_headers, guards_against_loops)
 {
     char in[1024] = "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 other", out[HEAD_CAP];

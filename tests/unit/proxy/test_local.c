@@ -37,7 +37,7 @@ static void agent_says(struct px *f, const char *path, const char *head, const c
     snprintf(first, sizeof(first), "GET %s HTTP/1.1\r\n", path);
     cr_assert_eq(strncmp(agent.p, first, strlen(first)), 0, "want %s, got %s", first, agent.p);
     cr_assert(strstr(agent.p, "Accept-Encoding: identity\r\n"));
-    cr_assert_null(strstr(agent.p, "If-None-Match"));
+    cr_assert_null(strstr(agent.p, "If-"));
     snprintf(answer, sizeof(answer),
              "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", head,
              strlen(body), body);
@@ -101,6 +101,15 @@ Test(proxy_local, an_unchanged_card_is_a_304)
     agent_says(&f, CARD_NEW, "200 OK\r\nCache-Control: max-age=5", card);
     expect(&client, 304, "");
     cr_assert(strstr(client.p, tag) && strstr(client.p, "max-age=5"));
+    snprintf(field, sizeof(field), "If-None-Match: \"no\"\r\nIf-None-Match: %s\r\n", tag);
+    get(&client, CARD_NEW, field);
+    agent_says(&f, CARD_NEW, "200 OK\r\nAccess-Control-Allow-Origin: *\r\nX-Other: x", card);
+    expect(&client, 304, "");
+    cr_assert(strstr(client.p, "Access-Control-Allow-Origin: *\r\n"));
+    cr_assert_null(strstr(client.p, "X-Other"));
+    get(&client, CARD_NEW, "If-None-Match: *\r\nIf-Match: \"x\"\r\nIf-Range: \"x\"\r\n");
+    agent_says(&f, CARD_NEW, "200 OK", card);
+    expect(&client, 304, "");
     raw_close(&client);
     px_stop(&f);
 }
@@ -257,9 +266,137 @@ Test(proxy_local, cards_below_other_prefixes_are_rewritten_too)
     get(&client, "/agents/b" CARD_NEW, "");
     agent_says(&f, "/agents/b" CARD_NEW, "200 OK", "{\"url\":\"http://127.0.0.1:1/agents/b\"}");
     expect(&client, 200, "{\"url\":\"https://pub.example/a/agents/b\"}");
-    get(&client, "/agents/b" CARD_NEW, "");
-    agent_says(&f, "/agents/b" CARD_NEW, "404 Not Found", "no");
-    expect(&client, 503, NULL);
+    get(&client, "/agents/b" CARD_OLD, "");
+    agent_says(&f, "/agents/b" CARD_OLD, "404 Not Found", "no");
+    agent_says(&f, "/agents/b" CARD_NEW, "200 OK", "{\"url\":\"http://127.0.0.1:1/agents/b\"}");
+    expect(&client, 200, "{\"url\":\"https://pub.example/a/agents/b\"}");
+    get(&client, "/agents/c" CARD_NEW, "");
+    agent_says(&f, "/agents/c" CARD_NEW, "404 Not Found", "no");
+    agent_says(&f, "/agents/c" CARD_OLD, "404 Not Found", "not at all");
+    expect(&client, 404, "not at all"); /* only the agent knows what is there */
+    raw_close(&client);
+    px_stop(&f);
+}
+
+Test(proxy_local, what_was_meant_for_one_caller_is_not_remembered)
+{
+    static const char *const rows[][2] = {
+        /* fields of the request, head of the answer */
+        {"Authorization: Bearer x\r\n", "200 OK"},
+        {"Cookie: a=b\r\n", "200 OK"},
+        {"X-Key: k\r\n", "200 OK\r\nVary: Accept, x-key"},
+        {"", "200 OK\r\nVary: *"},
+        {"", "200 OK\r\nCache-Control: max-age=5, private"},
+        {"", "200 OK\r\nCache-Control: no-store"},
+    };
+    struct px f;
+    struct raw client;
+
+    px_start(&f, OFF, PUBLIC, NULL);
+    px_client(&f, &client);
+    px_card(&f, "{\"name\":\"for all\"}");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        get(&client, CARD_NEW, rows[i][0]);
+        agent_says(&f, CARD_NEW, rows[i][1], card);
+        expect(&client, 200, "{\"name\":\"x\",\"url\":\"https://pub.example/a/rpc\"}");
+        px_gate(&f, PROXY_WAIT);
+        get(&client, CARD_NEW, "");
+        expect(&client, 200, "{\"name\":\"for all\"}");
+        px_gate(&f, PROXY_OPEN);
+    }
+    get(&client, CARD_NEW, "A2A-Version: 1.0\r\n");
+    agent_says(&f, CARD_NEW, "200 OK\r\nVary: Accept-Encoding\r\nCache-Control: max-age=5", card);
+    expect(&client, 200, NULL);
+    px_gate(&f, PROXY_WAIT);
+    get(&client, CARD_NEW, "");
+    expect(&client, 200, "{\"name\":\"x\",\"url\":\"https://pub.example/a/rpc\"}");
+    raw_close(&client);
+    px_stop(&f);
+}
+
+Test(proxy_local, an_older_card_does_not_hide_a_bad_one)
+{
+    struct px f;
+    struct raw client, agent;
+
+    px_start(&f, OFF, PUBLIC, NULL);
+    px_client(&f, &client);
+    px_card(&f, card);
+    get(&client, CARD_NEW, "");
+    px_accept(&f, &agent);
+    cr_assert(raw_until(&agent, "\r\n\r\n"));
+    raw_sendz(&agent, "HTTP/1.1 200 OK\r\nContent-Length: 1048577\r\n\r\n{");
+    expect(&client, 502, NULL);
+    cr_assert(strstr(client.p, "Cache-Control: no-store\r\n"));
+    raw_close(&agent);
+    get(&client, CARD_NEW, "");
+    agent_says(&f, CARD_NEW, "200 OK\r\nContent-Encoding: identity\r\nContent-Encoding: br", "{}");
+    expect(&client, 502, NULL);
+    raw_close(&client);
+    px_stop(&f);
+}
+
+/* The agent restarts while its card is fetched: nobody gets, or keeps, a 502 of that moment. */
+Test(proxy_local, the_start_race_is_not_published)
+{
+    static const char *const cut[] = {"", "HTTP/1.1 200 OK\r\nContent-Le",
+                                      "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a\""};
+    struct px f;
+    struct raw client, agent;
+
+    px_start(&f, OFF, PUBLIC, NULL);
+    px_client(&f, &client);
+    for (size_t i = 0; i < 3; i++) {
+        get(&client, CARD_NEW, "");
+        px_accept(&f, &agent);
+        cr_assert(raw_until(&agent, "\r\n\r\n"));
+        raw_sendz(&agent, cut[i]);
+        raw_close(&agent);
+        expect(&client, 502, NULL);
+        cr_assert(strstr(client.p, "Cache-Control: no-store\r\n"));
+    }
+    get(&client, CARD_NEW, "");
+    agent_says(&f, CARD_NEW, "200 OK", card);
+    expect(&client, 200, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        get(&client, CARD_NEW, "");
+        px_accept(&f, &agent);
+        cr_assert(raw_until(&agent, "\r\n\r\n"));
+        raw_sendz(&agent, cut[i]);
+        raw_close(&agent);
+        expect(&client, 200, "{\"name\":\"x\",\"url\":\"https://pub.example/a/rpc\"}");
+    }
+    raw_close(&client);
+    px_stop(&f);
+}
+
+Test(proxy_local, a_host_that_no_card_can_carry_is_refused)
+{
+    static const char *const bad[] = {"a!b", "a'b", "%41"};
+    struct px f;
+    struct raw client;
+    char rq[256];
+
+    px_start(&f, OFF, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        px_client(&f, &client);
+        snprintf(rq, sizeof(rq), "GET " CARD_NEW " HTTP/1.1\r\nHost: %s\r\n\r\n", bad[i]);
+        raw_sendz(&client, rq);
+        expect(&client, 400, NULL);
+        raw_close(&client);
+    }
+    px_client(&f, &client); /* a health check that names nobody */
+    raw_sendz(&client, "GET " CARD_NEW " HTTP/1.0\r\n\r\n");
+    agent_says(&f, CARD_NEW, "200 OK", card);
+    expect(&client, 200, card);
+    raw_close(&client);
+    px_stop(&f);
+
+    px_start(&f, OFF, "--listen-trusted-proxies", "127.0.0.0/8", NULL);
+    px_client(&f, &client); /* from a proxy: what we see ourselves is better than nonsense */
+    get(&client, CARD_NEW, "X-Forwarded-Proto: https\r\nX-Forwarded-Host: a b\r\n");
+    agent_says(&f, CARD_NEW, "200 OK", card);
+    expect(&client, 200, "{\"name\":\"x\",\"url\":\"https://seen.example:81/rpc\"}");
     raw_close(&client);
     px_stop(&f);
 }

@@ -35,6 +35,9 @@ static const char *const requests[] = {
     "GET /x HTTP/1.1\r\nHost: h\r\n\r\nGET /y HTTP/1.1\r\nHost: h\r\n\r\n",
     "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET /.well-known/agent-card.json HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /v1/card HTTP/1.1\r\nHost: h\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: "
+    "40\r\n\r\n{\"id\":1,\"method\":\"GetExtendedAgentCard\"}",
     "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
     "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
     "nonsense\r\n\r\n",
@@ -49,6 +52,8 @@ static const char *const answers[] = {
     "HTTP/1.1 204 No Content\r\n\r\n",
     "HTTP/1.0 200 OK\r\n\r\nuntil the end",
     "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"url\":\"http://h\"}",
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+    "26\r\n\r\n{\"result\":{\"url\":\"http:\"}}",
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more than was promised",
     "no answer at all\r\n\r\n",
     "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",
@@ -181,7 +186,8 @@ static void play(unsigned with)
     seed = with;
     px_start(&f, "--platform-enabled", "false", "--forward-hold-timeout", "100ms",
              "--forward-hold-max", "4", "--forward-response-timeout", "200ms",
-             "--forward-keepalive-interval", "100ms", NULL);
+             "--forward-keepalive-interval", "100ms", "--card-rewrite-extended",
+             with % 2 ? "true" : "false", NULL);
     (void)fcntl(f.listen_fd, F_SETFL, O_NONBLOCK);
     for (size_t i = 0; i < PEERS; i++)
         clients[i].fd = agents[i].fd = -1;

@@ -57,6 +57,27 @@ Test(proxy_route, answers_the_platforms_calls_at_the_root_and_below_the_register
     expect(&rules, HTTP_POST, "/internal/chat/uploads/ingest", ROUTE_UPSTREAM);
 }
 
+Test(proxy_route, extended_cards_are_known_where_they_are_asked_for)
+{
+    static const char *const paths[] = {"/extendedAgentCard",
+                                        "/tenant/extendedAgentCard",
+                                        "/agents/foo/extendedAgentCard?x",
+                                        "/v1/card",
+                                        "/a/v1/card",
+                                        "/agent/authenticatedExtendedCard"};
+    struct route_rules on = {.has_extended = true, .strip_prefix = SLICE("/a")};
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        expect(&on, HTTP_GET, paths[i], ROUTE_EXTENDED);
+        expect(&on, HTTP_HEAD, paths[i], ROUTE_EXTENDED);
+        expect(&on, HTTP_POST, paths[i], ROUTE_UPSTREAM);
+        expect(&plain, HTTP_GET, paths[i], ROUTE_UPSTREAM);
+    }
+    expect(&on, HTTP_GET, "/xextendedAgentCard", ROUTE_UPSTREAM);
+    expect(&on, HTTP_GET, "/v1/card/", ROUTE_UPSTREAM);
+    expect(&on, HTTP_GET, "/.well-known/agent-card.json", ROUTE_CARD);
+}
+
 Test(proxy_route, strips_a_prefix_on_whole_segments_only)
 {
     struct route_rules rules = {.strip_prefix = SLICE("/foo")};
