@@ -86,6 +86,16 @@ bool exchange_peer_is_loopback(const struct exchange *x)
     return endpoint_is_loopback_sa((const struct sockaddr *)&x->conn->peer);
 }
 
+bool exchange_is_tls(const struct exchange *x)
+{
+    return x->conn->server->cfg.tls != NULL; /* there is no exchange on another connection of it */
+}
+
+struct slice exchange_client(const struct exchange *x)
+{
+    return slice_of(x->conn->tls ? tls_session_client(x->conn->tls) : NULL);
+}
+
 int exchange_minor(const struct exchange *x)
 {
     return x->minor;
