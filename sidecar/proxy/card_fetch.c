@@ -60,7 +60,7 @@ static bool prefix_is_valid(struct slice prefix)
 static void find_base(const struct proxy *p, struct exchange *x, struct str *out)
 {
     const struct http_request *rq = exchange_request(x);
-    struct slice scheme = SLICE("http");
+    struct slice scheme = exchange_is_tls(x) ? SLICE("https") : SLICE("http");
     struct slice host = rq->host;
     struct slice prefix = {0};
 
@@ -75,6 +75,8 @@ static void find_base(const struct proxy *p, struct exchange *x, struct str *out
 
         if (slice_eq_nocase(proto, SLICE("https")))
             scheme = SLICE("https");
+        else if (proto.n > 0)
+            scheme = SLICE("http");
         if (named.n > 0)
             host = named;
         if (prefix_is_valid(path))

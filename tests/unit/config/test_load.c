@@ -111,9 +111,10 @@ static const char *other_value(const struct config_row *row)
  * together). */
 static bool is_special(const struct config_row *row)
 {
-    static const char *const special[] = {"platform.token_file",    "platform.client_cert",
-                                          "platform.client_key",    "card.file",
-                                          "listen.trusted_proxies", "listen.allow_sources"};
+    static const char *const special[] = {
+        "platform.token_file", "platform.client_cert",   "platform.client_key",
+        "card.file",           "listen.trusted_proxies", "listen.allow_sources",
+        "listen.tls_cert",     "listen.tls_key",         "listen.tls_client_ca"};
     char key[CONFIG_KEY_MAX];
 
     (void)schema_dotted(row, key);
@@ -388,7 +389,7 @@ Test(config_load, reserved_keys_may_say_their_default)
     struct config_case k = {
         .yaml = "forward:\n  max_in_flight: 0\n  dedupe_window: 0s\n  shed: status\n"
                 "inbox:\n  retry_max: 600s\n  peer_markers: yes\nsignals:\n  map: []\n"
-                "listen:\n  tls_cert: ''\n  tls_key:\n"};
+                "agent:\n  user: ''\n  group:\n"};
 
     load_ok(&k);
     case_release(&k);
