@@ -169,6 +169,27 @@ Test(server_tls, input_that_openssl_has_read_is_not_forgotten)
     tls_client_close(&c);
 }
 
+/* One record fills the block to the last byte, the next came along with it and is the last. */
+Test(server_tls, a_last_record_that_came_along_is_not_forgotten)
+{
+    enum { BLOCK = 16 * 1024, REST = 100 };
+    char all[BLOCK + REST + 1];
+    struct tls_client c;
+    int head;
+
+    f.cfg.max_head_bytes = 4096;
+    fixture_start(&f);
+    open_client(&c, (struct tls_client_wish){0});
+    memset(all, 'x', sizeof(all));
+    head = snprintf(all, sizeof(all), "POST /size HTTP/1.1\r\n" HOST "Content-Length: %5d\r\n\r\n",
+                    BLOCK + REST - 65);
+    cr_assert_lt(head, 65);
+    memset(all + head, 'x', sizeof(all) - (size_t)head);
+    tls_client_send(&c, (struct slice){all, (size_t)(BLOCK + REST - 65 + head)});
+    cr_assert(tls_client_until(&c, "\r\n\r\n16419"), "%s", c.p);
+    tls_client_close(&c);
+}
+
 Test(server_tls, requests_sent_ahead_are_answered_in_order)
 {
     enum { AHEAD = 3000 }; /* more than one block of input */
@@ -322,6 +343,8 @@ Test(server_tls, idle_connections_are_told_and_those_midway_are_kept)
     cr_assert(tls_client_until(&idle, "hello"));
     raw_open(&half, &f.at);
     raw_send(&half, (struct slice){"\x16\x03\x01\x02\x00\x01", 6}); /* the beginning of a hello */
+    for (int turns = 0; turns < 4; turns++)
+        fixture_order(&f, ORDER_TLS_CHECK); /* each takes a turn: by now it was read */
     fixture_order(&f, ORDER_CLOSE_IDLE);
     cr_assert_eq(tls_client_until_end(&idle), TLS_END_NOTIFY, "%s", idle.why);
     raw_shut(&half); /* it was there until now, and is heard: the server answers with its end */
