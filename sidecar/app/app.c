@@ -70,15 +70,28 @@ static size_t connection_cap(const struct config_listen *l)
     return fit > 0 ? fit : 1;
 }
 
+static int open_tls(struct app *a, struct err *err)
+{
+    const struct config_listen *l = &a->cfg->listen;
+    const struct tls_files files = {
+        .cert = l->tls_cert, .key = l->tls_key, .client_ca = l->tls_client_ca};
+
+    return *l->tls_cert ? tls_context_new(a->loop, &files, &a->tls, err) : 0;
+}
+
 static int open_a2a(struct app *a, struct err *err)
 {
     struct server_config sc;
     const struct config_listen *l = &a->cfg->listen;
+    int r;
 
     if (a->cfg->agent.protocol == AGENT_NONE) {
         return 0;
     }
     proxy_set_store(a->proxy, a->store);
+    if ((r = open_tls(a, err)) < 0) {
+        return r;
+    }
     server_config_defaults(&sc);
     sc.name = "a2a";
     sc.at = l->address;
@@ -88,6 +101,7 @@ static int open_a2a(struct app *a, struct err *err)
     sc.max_body_bytes = l->max_body;
     sc.head_timeout_ms = l->head_timeout;
     sc.idle_timeout_ms = l->idle_timeout;
+    sc.tls = a->tls;
     sc.access_log = true;
     if (server_open(a->loop, &sc, &proxy_handler, a->proxy, &a->a2a, err) < 0) {
         return err_wrap(err, "listen.address");
@@ -136,6 +150,7 @@ static void app_close(struct app *a)
         stopping_release(&a->stopping);
     }
     server_free(a->a2a);
+    tls_context_free(a->tls);
     control_free(a->control);
     probe_free(a->probe);
     supervisor_free(a->supervisor);
@@ -220,6 +235,9 @@ static void on_signal(void *arg, const struct signalfd_siginfo *info)
         } else {
             log_warning("app", "SIGHUP: this version cannot re-read its configuration while it "
                                "runs, ignoring; restart to apply changes");
+            if (a->tls) {
+                tls_context_check(a->tls); /* what a renewed certificate's hook sends */
+            }
         }
         break;
     default:
@@ -298,6 +316,9 @@ static const char *who_may_call(const struct config *cfg)
     if (cfg->listen.inbound_auth == INBOUND_AUTH_REQUIRE) {
         return "callers must present the platform's inbound secret";
     }
+    if (*cfg->listen.tls_client_ca) {
+        return "callers with a certificate of listen.tls_client_ca";
+    }
     if (cfg->listen.allow_sources.n > 0) {
         return "callers from listen.allow_sources, no credentials asked";
     }
@@ -323,9 +344,9 @@ static void log_start(struct app *a)
     CLEANUP(str_release) struct str stop = {0};
 
     if (a->a2a) {
-        log_info("app", "molecule-sidecar %s: A2A on %s -> agent at %s; may call: %s",
-                 build_facts.version, server_address(a->a2a)->text, a->cfg->agent.address.text,
-                 who_may_call(a->cfg));
+        log_info("app", "molecule-sidecar %s: A2A on %s%s -> agent at %s; may call: %s",
+                 build_facts.version, a->tls ? "https://" : "", server_address(a->a2a)->text,
+                 a->cfg->agent.address.text, who_may_call(a->cfg));
     } else {
         log_info("app", "molecule-sidecar %s: no A2A port (agent.protocol none)",
                  build_facts.version);

@@ -159,6 +159,23 @@ static void add_agent(const struct app *a, struct json_writer *w)
     json_close(w, '}');
 }
 
+static void add_tls(const struct app *a, struct json_writer *w)
+{
+    const struct tls_status *s = a->tls ? tls_context_status(a->tls) : NULL;
+    char when[TLS_TIME_TEXT_MAX];
+
+    json_add_text(w, "scheme", s ? "https" : "http");
+    if (s) {
+        json_open(w, "certificate", '{');
+        json_add_text(w, "subject", s->facts.subject);
+        json_add_text(w, "not_after", tls_time_text(s->facts.not_after, when));
+        json_add_bool(w, "asks_clients", s->asks_client);
+        json_add_int(w, "loads", (int64_t)s->loads_total);
+        json_add_int(w, "failed_loads", (int64_t)s->failures_total);
+        json_close(w, '}');
+    }
+}
+
 static void add_forward(const struct app *a, struct json_writer *w)
 {
     const struct proxy_stats *s = proxy_stats(a->proxy);
@@ -180,6 +197,7 @@ static void add_forward(const struct app *a, struct json_writer *w)
     json_add_int(w, "deduped", (int64_t)s->deduped_total);
     json_add_number(w, "error_rate_60s", window_failure_rate(&s->agent_window, now));
     json_add_text(w, "last_failure", s->last_failure);
+    add_tls(a, w);
     json_close(w, '}');
 }
 
@@ -344,6 +362,28 @@ static void add_requests(const struct app *a, struct str *out)
     }
 }
 
+static void add_tls_metrics(const struct app *a, struct str *out)
+{
+    const struct tls_status *s = a->tls ? tls_context_status(a->tls) : NULL;
+    const struct server_stats *v = a->a2a ? server_stats(a->a2a) : NULL;
+    int64_t end;
+
+    if (!s || !v) {
+        return;
+    }
+    end = s->facts.not_after > 0 ? s->facts.not_after : 0;
+    metrics_family(out, "molecule_sidecar_tls_certificate_not_after_seconds", "gauge",
+                   "When the listener's certificate expires, in seconds since 1970.");
+    metrics_count(out, "molecule_sidecar_tls_certificate_not_after_seconds", "", (uint64_t)end);
+    metrics_counter(out, "molecule_sidecar_tls_certificate_load_failures_total",
+                    "Times that changed TLS files did not load.", s->failures_total);
+    metrics_counter(out, "molecule_sidecar_tls_handshakes_total", "TLS handshakes that worked.",
+                    v->tls_total);
+    metrics_counter(out, "molecule_sidecar_tls_handshake_failures_total",
+                    "TLS handshakes that failed, plain HTTP on the TLS port included.",
+                    v->tls_failed_total);
+}
+
 static void add_process(const struct app *a, struct str *out)
 {
     const struct supervisor_status *s;
@@ -408,6 +448,7 @@ void observe_metrics(void *arg, struct str *text)
 
     add_build_and_state(a, text);
     add_requests(a, text);
+    add_tls_metrics(a, text);
     add_process(a, text);
     add_platform_metrics(a, text);
 }

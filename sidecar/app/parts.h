@@ -17,6 +17,7 @@
 #include "platform/platform.h"
 #include "proxy/proxy.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "store/store.h"
 #include "supervisor/supervisor.h"
 
@@ -45,7 +46,8 @@ struct app {
     struct store *store;
     struct curl_io *curl;
     struct proxy *proxy;
-    struct server *a2a; /* NULL with agent.protocol none */
+    struct tls_context *tls; /* of a2a; NULL without listen.tls_cert */
+    struct server *a2a;      /* NULL with agent.protocol none */
     struct control *control;
     struct platform *platform;     /* NULL with platform.enabled false */
     struct supervisor *supervisor; /* NULL in sidecar mode */

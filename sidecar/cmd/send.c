@@ -25,12 +25,18 @@ enum {
 };
 
 static const char help[] =
-    "Usage: molecule-sidecar send [--stream] [--url URL] TEXT [flags]\n\n"
+    "Usage: molecule-sidecar send [--stream] [--url URL] [--ca-file FILE] TEXT [flags]\n\n"
     "Sends TEXT as one A2A message to the local sidecar (listen.address) or to URL, and prints the "
     "answer's text.\n"
     "Exit 0 when the agent answered, 1 when it answered with an error or not at all.\n"
     "  --stream     ask for an event stream, print each text as it comes\n"
-    "  --url URL    another A2A endpoint, for example http://127.0.0.1:9000/\n";
+    "  --url URL    another A2A endpoint, for example http://127.0.0.1:9000/\n"
+    "  --ca-file FILE   https: PEM file with the authority of the other side's certificate, when "
+    "it "
+    "is not one of the\n"
+    "                   system's; for the local sidecar listen.tls_cert when it is not given\n"
+    "  --cert FILE, --key FILE   https: our own certificate and its key, for a side that asks for "
+    "one\n";
 
 struct sending {
     bool streams;
@@ -39,7 +45,8 @@ struct sending {
     bool said_something;
     const char *url;
     const char *where; /* it goes, for the sentence when nobody answers; NULL: the URL says it */
-    struct str line;   /* of the stream, until its end of line */
+    struct client_tls tls;
+    struct str line; /* of the stream, until its end of line */
 };
 
 /* ---- reading answers
@@ -228,7 +235,8 @@ static int send_to(struct sending *s, const char *base, const char *unix_path, c
                                         .url = str_z(&card_url),
                                         .unix_path = unix_path,
                                         .connect_timeout_ms = SEND_CONNECT_TIMEOUT_MS,
-                                        .timeout_ms = TALK_TIMEOUT_MS};
+                                        .timeout_ms = TALK_TIMEOUT_MS,
+                                        .tls = &s->tls};
 
     s->url = base;
     if (client_run(&card, on_card, s, &err) < 0) {
@@ -245,6 +253,7 @@ static int send_to(struct sending *s, const char *base, const char *unix_path, c
         .body = str_slice(&body),
         .connect_timeout_ms = SEND_CONNECT_TIMEOUT_MS,
         .timeout_ms = SEND_TIMEOUT_MS,
+        .tls = &s->tls,
         .on_data = s->streams ? on_stream_bytes : NULL,
     };
 
@@ -254,15 +263,37 @@ static int send_to(struct sending *s, const char *base, const char *unix_path, c
     return s->failed ? EXIT_NO : EXIT_OK;
 }
 
+/* The local sidecar, as the configuration describes it. */
+static int send_here(struct sending *s, const struct config *cfg, const char *text)
+{
+    const struct config_listen *l = &cfg->listen;
+    CLEANUP(str_release) struct str base = {0};
+
+    s->where = "no answer from the sidecar (listen.address; --listen-address or --url names "
+               "another place): ";
+    if (*l->tls_cert && !s->tls.ca_file) {
+        s->tls.ca_file = l->tls_cert;
+        s->tls.ca_hint = "--url says it by the name in its certificate, --ca-file names its "
+                         "authority";
+    }
+    talk_base_url(&l->address, *l->tls_cert ? "https" : "http", &base);
+    str_addz(&base, "/");
+    return send_to(s, str_z(&base), endpoint_unix_path(&l->address), text);
+}
+
 int cmd_send(int argc, char **argv)
 {
-    CLEANUP(str_release) struct str base = {0};
     const char *url = NULL;
-    struct sending s = {0};
-    const struct cmd_option options[] = {{"--stream", &s.streams, NULL}, {"--url", NULL, &url}};
+    struct sending s = {.tls = {.ca_hint = "--ca-file names its authority"}};
+    const struct cmd_option options[] = {{"--stream", &s.streams, NULL},
+                                         {"--url", NULL, &url},
+                                         {"--ca-file", NULL, &s.tls.ca_file},
+                                         {"--cert", NULL, &s.tls.cert_file},
+                                         {"--key", NULL, &s.tls.key_file}};
     struct config *cfg = NULL;
     struct cmd_args args;
-    int status = cmd_args_split(argc, argv, options, 2, help, false, &args);
+    int status = cmd_args_split(argc, argv, options, sizeof(options) / sizeof(options[0]), help,
+                                false, &args);
 
     if (status != 0) {
         return status == CMD_DONE ? EXIT_OK : status;
@@ -275,12 +306,7 @@ int cmd_send(int argc, char **argv)
     if (url) {
         status = send_to(&s, url, NULL, args.words[0]);
     } else if ((status = cmd_load_config(&args, NULL, &cfg, NULL)) == 0) {
-        s.where =
-            "no answer from the sidecar (listen.address; --listen-address or --url names another "
-            "place): ";
-        talk_base_url(&cfg->listen.address, &base);
-        str_addz(&base, "/");
-        status = send_to(&s, str_z(&base), endpoint_unix_path(&cfg->listen.address), args.words[0]);
+        status = send_here(&s, cfg, args.words[0]);
     }
     str_release(&s.line);
     config_free(cfg);

@@ -143,6 +143,22 @@ static void print_work(FILE *to, json_object *o)
     }
 }
 
+static void print_certificate(FILE *to, json_object *o)
+{
+    json_object *forward = at(o, NULL, "forward");
+
+    if (!at(o, "forward", "certificate")) {
+        return;
+    }
+    (void)fprintf(to, "           https, certificate of %s, valid until %s%s%s\n",
+                  text(forward, "certificate", "subject"),
+                  text(forward, "certificate", "not_after"),
+                  yes(forward, "certificate", "asks_clients") ? "; clients must show one" : "",
+                  number(forward, "certificate", "failed_loads")
+                      ? "; a newer one did not load, the log says why"
+                      : "");
+}
+
 static void print_words(FILE *to, json_object *o)
 {
     char t[FORMAT_MAX];
@@ -161,6 +177,7 @@ static void print_words(FILE *to, json_object *o)
         (long long)number(o, "forward", "held"), (long long)number(o, "forward", "forwarded"),
         text(o, "forward", "listen"));
     print_work(to, o);
+    print_certificate(to, o);
     if (strcmp(text(o, "forward", "last_failure"), "-") != 0) {
         (void)fprintf(to, "           last failure: %s\n", text(o, "forward", "last_failure"));
     }

@@ -22,14 +22,14 @@ static void keep_answer(void *arg, const struct client_answer *a)
     }
 }
 
-void talk_base_url(const struct endpoint *at, struct str *out)
+void talk_base_url(const struct endpoint *at, const char *scheme, struct str *out)
 {
     if (at->is_any) {
-        str_addf(out, "http://127.0.0.1:%u", (unsigned)at->port);
+        str_addf(out, "%s://127.0.0.1:%u", scheme, (unsigned)at->port);
     } else if (at->kind == ENDPOINT_UNIX) {
-        str_addz(out, "http://localhost");
+        str_addf(out, "%s://localhost", scheme);
     } else {
-        str_addf(out, "http://%s", at->text);
+        str_addf(out, "%s://%s", scheme, at->text);
     }
 }
 
@@ -38,7 +38,7 @@ int talk_endpoint(const struct endpoint *at, const char *method, const char *pat
 {
     CLEANUP(str_release) struct str url = {0};
 
-    talk_base_url(at, &url);
+    talk_base_url(at, "http", &url);
     str_addz(&url, path);
     const struct client_request rq = {
         .method = method,

@@ -34,7 +34,7 @@ int talk_endpoint(const struct endpoint *at, const char *method, const char *pat
  * else NULL. Borrowed from cfg. */
 const char *talk_several(const struct config *cfg);
 
-/* scheme and authority for a TCP endpoint, "http://127.0.0.1:8000" */
-void talk_base_url(const struct endpoint *at, struct str *out);
+/* scheme ("http", "https") and authority for a TCP endpoint, "http://127.0.0.1:8000" */
+void talk_base_url(const struct endpoint *at, const char *scheme, struct str *out);
 
 #endif

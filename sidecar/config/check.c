@@ -1,6 +1,6 @@
 /*
  * What one key alone cannot tell: required keys, ports that meet, sums, files that must be there,
- * items of lists. URLs are check_url.c's.
+ * items of lists. URLs are check_url.c's, certificates check_tls.c's.
  */
 #include "config/source.h"
 
@@ -401,6 +401,7 @@ void check_all(struct loader *l)
     if (!l->in->finds_running) {
         check_workspace(l);
         check_files(l);
+        check_tls(l);
     }
     check_token(l);
     check_ports(l);

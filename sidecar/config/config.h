@@ -107,6 +107,8 @@ struct config_listen {
     int64_t head_timeout, idle_timeout;
     enum inbound_auth inbound_auth;
     char *bearer_tokens_file; /* "" = callers need no token */
+    char *tls_cert, *tls_key; /* both or neither; "" = plain HTTP */
+    char *tls_client_ca;      /* "" = clients are not asked */
 };
 
 struct config_admin {

@@ -32,7 +32,6 @@ enum { /* milliseconds */
 enum { KIB = 1024, MIB = 1024 * KIB };
 
 /* What is not built, and what to do instead. */
-#define TLS_LATER   "TLS on the listener", "put a TLS proxy in front"
 #define USER_LATER  "running the agent as somebody else", "start the sidecar as that user"
 #define INBOX_LATER "fetching polled messages", NULL
 
@@ -205,15 +204,16 @@ const struct config_row config_rows[] = {
      .fallback = "auto",
      .help = "What the platform's inbound secret is for: to mark its requests, to refuse others, "
              "nothing"},
+    {AT(listen, tls_cert), .type = TYPE_PATH, .fallback = "", .fallback_words = "plain HTTP",
+     .help = "PEM file with the listener's certificate and its chain; read again when it changes"},
+    {AT(listen, tls_key), .type = TYPE_PATH, .fallback = "",
+     .help = "PEM file with the key of listen.tls_cert, not encrypted"},
+    {AT(listen, tls_client_ca), .type = TYPE_PATH, .fallback = "",
+     .fallback_words = "clients need no certificate",
+     .help = "PEM file with authorities: clients must show a certificate of one of them"},
     {AT(listen, bearer_tokens_file), .type = TYPE_PATH, .fallback = "",
      .fallback_words = "callers need no token",
      .help = "File with the bearer tokens that may call, one per line; read again when it changes"},
-    {RESERVED(listen, tls_cert), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
-     .help = "PEM file with the listener's certificate"},
-    {RESERVED(listen, tls_key), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
-     .help = "PEM file with the listener's key"},
-    {RESERVED(listen, tls_client_ca), LATER(TLS_LATER), .type = TYPE_PATH, .fallback = "",
-     .help = "PEM file with the authorities of client certificates"},
 
     /* admin */
     {AT(admin, address), .type = TYPE_ENDPOINT, .flags = ROW_COMPUTED,

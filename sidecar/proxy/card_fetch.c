@@ -63,7 +63,7 @@ void card_find_base(const struct proxy *p, struct exchange *x, struct str *url,
                     struct card_base *ret)
 {
     const struct http_request *rq = exchange_request(x);
-    struct slice scheme = SLICE("http");
+    struct slice scheme = exchange_is_tls(x) ? SLICE("https") : SLICE("http");
     struct slice host = rq->host;
     struct slice prefix = {0};
 
@@ -80,6 +80,8 @@ void card_find_base(const struct proxy *p, struct exchange *x, struct str *url,
 
         if (slice_eq_nocase(proto, SLICE("https")))
             scheme = SLICE("https");
+        else if (proto.n > 0)
+            scheme = SLICE("http");
         if (card_host_is_valid(named))
             host = named;
         if (prefix_is_valid(path))

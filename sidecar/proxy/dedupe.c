@@ -222,11 +222,12 @@ static bool add(EVP_MD_CTX *ctx, struct slice part)
            (n == 0 || EVP_DigestUpdate(ctx, part.p, part.n) == 1);
 }
 
-static bool make_key(const struct http_request *rq, struct slice body,
-                     uint8_t ret[DEDUPE_KEY_BYTES])
+static bool make_key(const struct exchange *x, struct slice body, uint8_t ret[DEDUPE_KEY_BYTES])
 {
+    const struct http_request *rq = exchange_request(x);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 && add(ctx, rq->target);
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 && add(ctx, rq->target) &&
+              add(ctx, exchange_client(x)); /* who a client certificate says it is */
 
     for (size_t i = 0; ok && i < rq->field_count; i++) {
         if (matters(&rq->fields[i]))
@@ -400,7 +401,7 @@ void dedupe_on_body_end(struct pump *u)
         return;
     u->gather->is_whole = true;
     if ((d->proxy->routes.has_extended && extended_is_named(str_slice(&u->gather->body))) ||
-        !make_key(exchange_request(u->x), str_slice(&u->gather->body), key)) {
+        !make_key(u->x, str_slice(&u->gather->body), key)) {
         pass_by(u); /* a card is made for who asks, and asking again costs nothing */
         return;
     }

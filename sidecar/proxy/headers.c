@@ -183,7 +183,11 @@ static void put_forwarded(struct http_writer *w, const struct http_request *rq,
         peer = SLICE("");
     put_list(w, rq, FIELD_X_FORWARDED_FOR, SLICE("X-Forwarded-For"), c->is_trusted, peer);
     http_put_field(w, SLICE("X-Forwarded-Proto"),
-                   proto && c->is_trusted ? proto->value : SLICE("http"));
+                   proto && c->is_trusted ? proto->value
+                   : c->is_https          ? SLICE("https")
+                                          : SLICE("http"));
+    if (c->client.n > 0) /* from outside it was dropped: is_identity() */
+        http_put_field(w, SLICE("X-Forwarded-Client-Cert"), c->client);
     if (host && c->is_trusted)
         http_put_field(w, SLICE("X-Forwarded-Host"), host->value);
     else if (rq->host.n > 0)

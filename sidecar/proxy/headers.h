@@ -41,7 +41,9 @@ struct header_context {
     bool is_trusted; /* the peer is one of listen.trusted_proxies */
     bool is_card;    /* a card fetch: as is_edited, and without a body */
     bool is_edited;  /* its answer's bytes will change: identity, no validators, no range (A 3.6) */
-    const char *peer; /* "203.0.113.7"; "unix" has no address and adds no X-Forwarded-For */
+    bool is_https;   /* the client's connection */
+    const char *peer;    /* "203.0.113.7"; "unix" has no address and adds no X-Forwarded-For */
+    struct slice client; /* verified TLS client, for X-Forwarded-Client-Cert; "" = none */
     struct slice strip_prefix;    /* what route_pick cut off, for X-Forwarded-Prefix; "" = none */
     struct slice inbound_secret;  /* removed in mode auto and require; "" = none known */
     struct slice workspace_token; /* never goes to the agent; "" = none known */

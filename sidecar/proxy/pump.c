@@ -62,7 +62,9 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
         .is_trusted = p->trusted.n > 0 && sources_has(&p->trusted, exchange_peer_sa(x)),
         .is_card = u->card != NULL,
         .is_edited = u->hook != NULL,
+        .is_https = exchange_is_tls(x),
         .peer = exchange_peer(x),
+        .client = exchange_client(x),
         .strip_prefix = p->routes.strip_prefix,
         .bearer = p->bearer,
     };

@@ -52,10 +52,12 @@ void access_line(struct exchange *x, bool complete)
         LOG_INT("bytes_in", x->body.content_bytes),
         LOG_INT("bytes_out", x->bytes_out),
         LOG_STR("outcome", outcome_of(x, complete)),
+        LOG_STR("scheme", "https"), /* last: of TLS servers only */
     };
+    size_t count = sizeof(fields) / sizeof(fields[0]) - (exchange_is_tls(x) ? 0 : 1);
 
     if (s->cfg.access_log && log_wants(level))
-        log_event(level, s->cfg.name, fields, sizeof(fields) / sizeof(fields[0]), "request");
+        log_event(level, s->cfg.name, fields, count, "request");
 }
 
 void access_refused(struct conn *c, const struct http_refusal *why)

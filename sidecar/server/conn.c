@@ -4,7 +4,7 @@
  * changes of what is watched.
  *
  * Leaves to others: heads and bodies (conn_request.c), the answer (exchange.c), errors of our own
- * (refuse.c).
+ * (refuse.c), the handshake (conn_tls.c).
  */
 #include "server/conn.h"
 
@@ -82,6 +82,8 @@ static void conn_shut(struct conn *c)
     struct server *s = c->server;
 
     watch_stop(&c->watch);
+    tls_session_free(c->tls);
+    c->tls = NULL;
     fd_close(&c->fd);
     conn_stop_deadline(c);
     deadline_stop(&s->write_class, &c->write_deadline);
@@ -98,6 +100,8 @@ void conn_close(struct conn *c)
     if (c->state == CONN_CLOSED)
         return;
     c->state = CONN_CLOSED; /* first: on_end may ask */
+    if (c->tls && !was_busy)
+        conn_part(c);
     conn_shut(c);
     if (was_busy)
         conn_end_exchange(c, false);
@@ -105,7 +109,7 @@ void conn_close(struct conn *c)
 }
 
 /* So that what was sent so far cannot pass for a complete answer: the kernel throws away what waits
- * and resets. */
+ * and resets; no close_notify. */
 static void conn_reset(struct conn *c)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -113,6 +117,8 @@ static void conn_reset(struct conn *c)
     if (c->is_tcp && c->fd >= 0)
         (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once,
                          sizeof(at_once)); /* without it: a plain close */
+    tls_session_free(c->tls);
+    c->tls = NULL;
     conn_close(c);
 }
 
@@ -132,7 +138,7 @@ static void conn_serve_linger(struct conn *c)
 {
     if (!c->is_blocked)
         conn_flush(c);
-    if (c->is_broken || c->out.len)
+    if (c->is_broken || c->out.len || (!c->is_shut && !conn_send_end(c)))
         return;
     if (!c->is_shut && shutdown(c->fd, SHUT_WR) < 0)
         c->read_eof = true; /* nobody is there */
@@ -288,6 +294,8 @@ static void settle_deadline(struct conn *c)
     }
 }
 
+static void conn_run_later(struct deferred *d);
+
 static void conn_settle(struct conn *c)
 {
     int events = 0;
@@ -304,10 +312,13 @@ static void conn_settle(struct conn *c)
         events |= c->read_eof || c->hangup_seen ? WATCH_ERROR : WATCH_HANGUP;
     if (c->is_blocked)
         events |= WATCH_WRITE;
+    if (c->tls) {
+        events = tls_session_watches(c->tls, events);
+        if (wants_read(c) && conn_has_hidden_input(c))
+            loop_defer(c->server->loop, &c->run_later, conn_run_later);
+    }
     watch_set(&c->watch, events);
 }
-
-static void conn_run_later(struct deferred *d);
 
 /* Has a client that sent many requests ahead had enough of this turn? The others, and the beats,
  * wait for its end. */
@@ -341,7 +352,11 @@ void conn_run(struct conn *c)
 
 static void conn_run_later(struct deferred *d)
 {
-    conn_run(container_of(d, struct conn, run_later));
+    struct conn *c = container_of(d, struct conn, run_later);
+
+    if (c->tls && wants_read(c) && conn_has_hidden_input(c))
+        conn_on_readable(c);
+    conn_run(c);
 }
 
 void conn_kick(struct conn *c)
@@ -360,7 +375,7 @@ static void conn_on_lingering_bytes(struct conn *c, long n)
         conn_close(c);
 }
 
-static void conn_on_readable(struct conn *c)
+void conn_on_readable(struct conn *c)
 {
     size_t room;
     char *p;
@@ -397,6 +412,13 @@ static void conn_on_event(struct watch *w, int events)
 {
     struct conn *c = w->arg;
 
+    if (c->is_shaking) {
+        if (!conn_shake_hands(c))
+            return;
+        events = WATCH_READ; /* a request may have come along with the client's last word */
+    } else if (c->tls && tls_session_is_crossed(c->tls)) {
+        events |= WATCH_WRITE | (wants_read(c) ? WATCH_READ : 0);
+    }
     if (events & WATCH_WRITE)
         conn_flush(c);
     if (events & WATCH_READ)
@@ -417,6 +439,8 @@ void conn_on_deadline(struct deadline *d, void *arg)
 
     (void)arg;
     c->deadline_class = NULL;
+    if (c->is_shaking)
+        conn_note_slow_handshake(c);
     if (class == &c->server->head_class && c->in.len)
         conn_refuse(c, &slow_head);
     else if (class == &c->server->body_class)
@@ -466,6 +490,7 @@ int conn_open(struct server *s, int fd, const struct sockaddr_storage *peer, soc
     c->server = s;
     c->state = CONN_HEAD;
     c->is_tcp = s->at.kind == ENDPOINT_TCP;
+    c->is_shaking = s->cfg.tls != NULL;
     c->peer = *peer;
     if (c->is_tcp)
         endpoint_peer_text((const struct sockaddr *)peer, peer_len, c->peer_text,

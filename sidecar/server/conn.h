@@ -29,6 +29,7 @@
 #include "http/request.h"
 #include "http/write.h"
 #include "server/server.h"
+#include "server/tls.h"
 
 #include <sys/uio.h>
 
@@ -37,6 +38,8 @@ enum {
     SERVER_ACCEPT_BATCH = 64,     /* per turn, so that a flood does not starve who is already in */
     SERVER_ACCEPT_RETRY_MS = 100, /* after running out of descriptors or memory */
     SERVER_TURN_MS = 5,           /* of one turn for the requests that one client sent ahead */
+    SERVER_HANDSHAKE_TURN_US =
+        5000, /* of one turn for all TLS handshakes: an RSA key signs in 1 ms */
     /* at the cap, when somebody else waits, one goes that is idle or without a whole head for */
     SERVER_YIELD_MS = 1000,
     SERVER_YIELD_HEAD_MS = 250,
@@ -109,6 +112,8 @@ struct conn {
     struct deferred run_later;
     struct deferred free_later;
     size_t linger_bytes;
+    struct tls_session *tls; /* owned; NULL: plain bytes (conn_tls.c) */
+    bool is_shaking;         /* TLS, and the handshake is not done */
     bool is_running;
     bool out_is_own; /* out was malloc'ed for a big answer */
     bool is_blocked; /* the kernel takes no more output */
@@ -144,6 +149,8 @@ struct server {
     struct buf_pool out_pool;
     char *scratch; /* in_pool.block_bytes */
     struct http_request head;
+    int64_t shake_turn; /* the loop's turn that shake_us belongs to */
+    int64_t shake_us;   /* spent with TLS handshakes */
     struct deadline_class head_class;
     struct deadline_class idle_class;
     struct deadline_class body_class;
@@ -179,6 +186,16 @@ void conn_linger(struct conn *c); /* after our last word: out leaves, then read 
 /* on_end(false); the connection lives on for our own answer */
 void conn_fail_exchange(struct conn *c);
 void conn_close(struct conn *c); /* no more traffic; the memory follows at the end of the turn */
+void conn_on_readable(struct conn *c);
+
+/* ---- conn_tls.c: what TLS adds to it; but for the first two, for connections with a session ----
+ */
+/* An event of one that is_shaking. True: done, look for input. */
+bool conn_shake_hands(struct conn *c);
+void conn_note_slow_handshake(struct conn *c);
+bool conn_has_hidden_input(const struct conn *c); /* read already: no event will tell */
+bool conn_is_midway(const struct conn *c);        /* in the handshake, or in a record */
+void conn_part(struct conn *c); /* before closing on a clean end: close_notify, if there is room */
 
 /* ---- conn_request.c: input to the handler ---- */
 bool conn_take_head(struct conn *c); /* true: a step was taken, look again */
@@ -193,6 +210,8 @@ long conn_write(struct conn *c, const struct iovec *iov, int count); /* > 0 or -
  */
 void conn_send(struct conn *c, const struct slice *pieces, int count, bool may_wait);
 void conn_flush(struct conn *c);
+/* close_notify after all that was sent, with TLS. False: it waits for room, see is_blocked. */
+bool conn_send_end(struct conn *c);
 /* room for a head at the end of out: 0 or -ENOMEM */
 int conn_out_begin(struct conn *c, struct http_writer *ret);
 void conn_out_commit(struct conn *c, const struct http_writer *w);

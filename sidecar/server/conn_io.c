@@ -1,6 +1,6 @@
 /*
  * Bytes between a connection's buffers and its descriptor. Two functions touch the descriptor,
- * conn_read and conn_write: TLS would sit in them. What the bytes mean is nobody's business here.
+ * conn_read and conn_write: TLS sits in them. What the bytes mean is nobody's business here.
  */
 #include "server/conn.h"
 
@@ -15,19 +15,28 @@ enum { PIECES_MAX = 4 };
 
 /* ---- the seam ---- */
 
-long conn_read(struct conn *c, char *p, size_t n)
+static long read_plain(struct conn *c, char *p, size_t n)
 {
     ssize_t got;
 
     do {
         got = recv(c->fd, p, n, 0);
     } while (got < 0 && errno == EINTR);
-    if (got > 0)
-        c->server->stats.bytes_in += (uint64_t)got;
     return got < 0 ? -errno : got;
 }
 
-long conn_write(struct conn *c, const struct iovec *iov, int count)
+long conn_read(struct conn *c, char *p, size_t n)
+{
+    /* What comes after our last word is dropped: nothing to decipher, and no error in it counts. */
+    bool is_tls = c->tls && c->state != CONN_LINGER;
+    long got = is_tls ? tls_session_read(c->tls, p, n) : read_plain(c, p, n);
+
+    if (got > 0)
+        c->server->stats.bytes_in += (uint64_t)got;
+    return got;
+}
+
+static long write_plain(struct conn *c, const struct iovec *iov, int count)
 {
     struct msghdr msg = {0};
     ssize_t put;
@@ -41,9 +50,16 @@ long conn_write(struct conn *c, const struct iovec *iov, int count)
             put = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
         }
     } while (put < 0 && errno == EINTR);
+    return put < 0 ? -errno : put;
+}
+
+long conn_write(struct conn *c, const struct iovec *iov, int count)
+{
+    long put = c->tls ? tls_session_write(c->tls, iov, count) : write_plain(c, iov, count);
+
     if (put > 0)
         c->server->stats.bytes_out += (uint64_t)put;
-    return put < 0 ? -errno : put;
+    return put;
 }
 
 /* ---- the output buffer ---- */
@@ -104,8 +120,11 @@ static void conn_block(struct conn *c)
 {
     c->is_blocked = true;
     deadline_start(&c->server->write_class, &c->write_deadline);
-    if (!c->is_running)
-        watch_set(&c->watch, c->watch.events | WATCH_WRITE); /* conn_run sets it otherwise */
+    if (!c->is_running) { /* conn_run sets it otherwise */
+        int events = c->watch.events | WATCH_WRITE;
+
+        watch_set(&c->watch, c->tls ? tls_session_watches(c->tls, events) : events);
+    }
 }
 
 static void conn_unblock(struct conn *c)
@@ -201,6 +220,8 @@ void conn_flush(struct conn *c)
 {
     long put;
 
+    if (c->is_blocked && !c->out.len) /* it was conn_send_end() that found no room */
+        conn_unblock(c);
     if (c->is_broken || !c->out.len ||
         (c->x.head_begun && !c->x.head_done)) /* a head is being written there */
         return;
@@ -213,7 +234,15 @@ void conn_flush(struct conn *c)
     if (!c->out.len) {
         conn_unblock(c);
         conn_out_release(c);
-    } else if (put > 0 || !c->is_blocked) {
+    } else if (put > 0 || !c->is_blocked || (c->tls && tls_session_has_moved(c->tls))) {
         conn_block(c);
     }
+}
+
+bool conn_send_end(struct conn *c)
+{
+    if (!c->tls || tls_session_end(c->tls) != -EAGAIN)
+        return true;
+    conn_block(c);
+    return false;
 }

@@ -96,6 +96,16 @@ const char *exchange_path(const struct exchange *x)
     return x->path;
 }
 
+bool exchange_is_tls(const struct exchange *x)
+{
+    return x->conn->server->cfg.tls != NULL; /* there is no exchange on another connection of it */
+}
+
+struct slice exchange_client(const struct exchange *x)
+{
+    return slice_of(x->conn->tls ? tls_session_client(x->conn->tls) : NULL);
+}
+
 int exchange_minor(const struct exchange *x)
 {
     return x->minor;

@@ -106,7 +106,8 @@ bool conn_is_idle(struct conn *c)
 {
     char byte;
 
-    if ((c->state != CONN_IDLE && c->state != CONN_HEAD) || c->in.len)
+    if ((c->state != CONN_IDLE && c->state != CONN_HEAD) || c->in.len ||
+        (c->tls && conn_is_midway(c)))
         return false;
     return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }

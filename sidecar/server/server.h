@@ -27,6 +27,7 @@
 #include <sys/types.h>
 
 struct server;
+struct tls_context; /* server/tls.h */
 struct exchange; /* one request and its answer; owned by the server, freed after on_end returned */
 
 enum {
@@ -75,13 +76,16 @@ struct server_config {
     /* accepting pauses above, until one closes or has sent no whole head for a second */
     size_t max_connections;
     size_t max_head_bytes;
-    int64_t max_body_bytes;   /* 413; 0 = no limit */
-    int64_t head_timeout_ms;  /* from the first byte (or accept) to a complete head: 408 */
+    int64_t max_body_bytes; /* 413; 0 = no limit */
+    /* from the first byte (or accept, a TLS handshake included) to a complete head: 408 */
+    int64_t head_timeout_ms;
     int64_t idle_timeout_ms;  /* kept connection without a request */
     int64_t body_timeout_ms;  /* between two reads of a body: 408 */
     int64_t write_timeout_ms; /* a client that takes nothing for so long is dropped */
-    bool access_log;          /* one info line per request */
-    bool is_quiet;            /* success lines at debug: probes */
+    /* NULL: plain HTTP. Borrowed: longer than the server */
+    struct tls_context *tls;
+    bool access_log; /* one info line per request */
+    bool is_quiet;   /* success lines at debug: probes */
 };
 /* design section 5 and A section 10.7; inherited_fd -1 */
 void server_config_defaults(struct server_config *c);
@@ -92,6 +96,8 @@ struct server_stats {
     /* requests whose peer is not this machine: nobody else can notice that we leave */
     uint64_t outside_total;
     uint64_t refused_total; /* 400-class answers made by the server itself */
+    /* handshakes that worked, and that did not: plain HTTP and too slow ones included */
+    uint64_t tls_total, tls_failed_total;
     uint64_t bytes_in, bytes_out;
     size_t connections; /* now */
     size_t busy;        /* with an exchange now */
@@ -135,6 +141,12 @@ uint64_t exchange_id(const struct exchange *x);
 const char *exchange_peer(const struct exchange *x); /* "127.0.0.1", "unix" */
 const struct sockaddr_storage *exchange_peer_sa(const struct exchange *x);
 bool exchange_peer_is_loopback(const struct exchange *x);
+bool exchange_is_tls(const struct exchange *x);
+/*
+ * The verified TLS client as the value of an X-Forwarded-Client-Cert field (tls_session_client);
+ * empty when none was asked for.
+ */
+struct slice exchange_client(const struct exchange *x);
 int exchange_minor(const struct exchange *x); /* of the client's HTTP/1.x */
 /* For people, as in the access line: without the query, cut; "" when there are no access lines. */
 const char *exchange_method(const struct exchange *x);

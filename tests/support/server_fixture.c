@@ -97,6 +97,20 @@ static void send_big(struct job *j)
     exchange_finish(j->x);
 }
 
+static void send_huge(struct job *j)
+{
+    static char piece[16 * 1024];
+
+    while (j->sent < HUGE_BYTES) {
+        for (size_t i = 0; i < sizeof(piece); i++)
+            piece[i] = huge_byte((size_t)j->sent + i);
+        j->sent += (long)sizeof(piece);
+        if (!exchange_body(j->x, (struct slice){piece, sizeof(piece)}))
+            return;
+    }
+    exchange_finish(j->x);
+}
+
 static void begin_chunked(struct job *j, const char *type)
 {
     exchange_head_begin(j->x, 200, (struct slice){NULL, 0});
@@ -173,7 +187,12 @@ static void on_request(void *ctx, struct exchange *x)
     else if (job_is(j, "/big")) {
         begin_chunked(j, "text/plain");
         send_big(j);
-    } else if (job_is(j, "/early"))
+    } else if (job_is(j, "/huge")) {
+        begin_chunked(j, "text/plain");
+        send_huge(j);
+    } else if (job_is(j, "/who"))
+        exchange_answer(x, 200, "text/plain", NULL, 0, exchange_client(x));
+    else if (job_is(j, "/early"))
         exchange_answer_json(x, 403, SLICE("{}"));
     else if (job_is(j, "/collect"))
         exchange_collect(x, 100, collected);
@@ -234,6 +253,8 @@ static void on_drained(struct exchange *x)
 
     if (job_is(j, "/big"))
         send_big(j);
+    else if (job_is(j, "/huge"))
+        send_huge(j);
     else if (job_is(j, "/stream"))
         job_later(j, on_event, 10);
 }
@@ -277,9 +298,14 @@ static void on_wake(struct watch *w, int events)
     case ORDER_STOP_ACCEPTING:
         server_stop_accepting(f->server);
         break;
+    case ORDER_TLS_CHECK:
+        tls_context_check(f->tls);
+        break;
     default:
         loop_stop(f->loop);
     }
+    if (f->tls)
+        f->tls_status = *tls_context_status(f->tls);
     f->order = -1;
 }
 
@@ -312,7 +338,12 @@ void fixture_start(struct fixture *f)
     f->order = -1;
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (f->wake_fd < 0 || loop_new(&f->loop, &err) != 0 ||
-        server_open(f->loop, &f->cfg, &handler, f, &f->server, &err) != 0 ||
+        (f->tls_files.cert && tls_context_new(f->loop, &f->tls_files, &f->tls, &err) != 0)) {
+        fprintf(stderr, "fixture: %s\n", err.msg);
+        abort();
+    }
+    f->cfg.tls = f->tls;
+    if (server_open(f->loop, &f->cfg, &handler, f, &f->server, &err) != 0 ||
         watch_start(&f->wake, f->loop, f->wake_fd, WATCH_READ, on_wake, f) != 0) {
         fprintf(stderr, "fixture: %s\n", err.msg);
         abort();
@@ -340,6 +371,8 @@ void fixture_free_server(struct fixture *f)
     f->stats = *server_stats(f->server);
     server_free(f->server);
     f->server = NULL;
+    tls_context_free(f->tls);
+    f->tls = NULL;
 }
 
 void fixture_stop(struct fixture *f)

@@ -10,20 +10,31 @@
  * looking at the body /collect  at most 100 bytes, sent back /kept   keeps its head, answers with
  * target and X-Test after some turns, / does with target and host /short  promises 10 bytes,
  * finishes after 5   /interim  a 103, then hello    /nothing  204 /close  hello, and the last
- * /stale-length  Content-Length as a field, with HEAD
+ * /stale-length  Content-Length as a field, with HEAD   /huge  HUGE_BYTES of huge_byte(), chunked
+ * /who    the verified TLS client
  */
 #ifndef SUPPORT_SERVER_FIXTURE_H
 #define SUPPORT_SERVER_FIXTURE_H
 
 #include "loop/loop.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "support/raw_socket.h"
 
 #include <pthread.h>
 
+enum { HUGE_BYTES = 9 * 1024 * 1024 };
+static inline char huge_byte(size_t at) /* a piece lost, doubled or moved shows */
+{
+    return (char)('a' + at % 23);
+}
+
 struct fixture {
     struct loop *loop;
     struct server *server;
+    struct tls_files tls_files; /* cert set: TLS */
+    struct tls_context *tls;
+    struct tls_status tls_status; /* after each order, and fixture_stop() */
     struct server_config cfg;
     struct endpoint at;
     struct server_stats stats; /* after fixture_stop() */
@@ -41,7 +52,7 @@ void fixture_start(struct fixture *f);
 void fixture_stop(struct fixture *f); /* ends and joins the thread, frees server and loop */
 void fixture_free_server(
     struct fixture *f); /* ends the thread and frees the server, whatever is open */
-enum { ORDER_STOP = 0, ORDER_LAST, ORDER_CLOSE_IDLE, ORDER_STOP_ACCEPTING };
+enum { ORDER_STOP = 0, ORDER_LAST, ORDER_CLOSE_IDLE, ORDER_STOP_ACCEPTING, ORDER_TLS_CHECK };
 void fixture_order(struct fixture *f, int order); /* returns when the server's thread has done it */
 bool fixture_wait(volatile int *counter, int at_least); /* with a deadline */
 

@@ -236,9 +236,9 @@ static const struct bad bad[] = {
      .sentence = "restart.backoff 40s (flag --restart-backoff) is more than restart.backoff_max "
                  "30s (default)"},
     /* later versions */
-    {.yaml = "\n\nlisten:\n  tls_cert: /x\n",
-     .sentence = "sidecar.yaml:4): TLS on the listener is not in this version; remove the key and "
-                 "put a TLS proxy in front"},
+    {.yaml = "\n\nagent:\n  umask: '022'\n",
+     .sentence = "sidecar.yaml:4): an own umask for the agent is not in this version; remove the "
+                 "key and set it where the sidecar is started"},
     {.yaml = "signals:\n  map: {HUP: TERM}\n",
      .sentence = "sidecar.yaml:2): translating signals is not in this version; remove the key"},
     {.env = "MOLECULE_SIDECAR_LOG_CHILD=wrap",

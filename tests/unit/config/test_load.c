@@ -111,9 +111,16 @@ static const char *other_value(const struct config_row *row)
  * together). */
 static bool is_special(const struct config_row *row)
 {
-    static const char *const special[] = {
-        "platform.token_file",    "platform.client_cert", "platform.client_key",      "card.file",
-        "listen.trusted_proxies", "listen.allow_sources", "listen.bearer_tokens_file"};
+    static const char *const special[] = {"platform.token_file",
+                                          "platform.client_cert",
+                                          "platform.client_key",
+                                          "card.file",
+                                          "listen.trusted_proxies",
+                                          "listen.allow_sources",
+                                          "listen.bearer_tokens_file",
+                                          "listen.tls_cert",
+                                          "listen.tls_key",
+                                          "listen.tls_client_ca"};
     char key[CONFIG_KEY_MAX];
 
     (void)schema_dotted(row, key);
@@ -388,7 +395,7 @@ Test(config_load, reserved_keys_may_say_their_default)
     struct config_case k = {
         .yaml = "forward:\n  trace: pass\n"
                 "inbox:\n  retry_max: 600s\n  peer_markers: yes\nsignals:\n  map: []\n"
-                "listen:\n  tls_cert: ''\n  tls_key:\n"};
+                "agent:\n  user: ''\n  group:\n"};
 
     load_ok(&k);
     case_release(&k);

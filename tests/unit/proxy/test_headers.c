@@ -66,6 +66,26 @@ Test(proxy_headers, frames_by_itself)
            "GET /x HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Proto: http\r\n\r\n");
 }
 
+Test(proxy_headers, says_https_and_who_the_client_is)
+{
+    struct header_context c = {
+        .peer = "unix", .is_https = true, .client = SLICE("Hash=ab;Subject=\"CN=x\"")};
+    char out[HEAD_CAP];
+
+    expect("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: http\r\n"
+           "X_Forwarded-Client_Cert: Hash=1\r\nX-Forwarded-Client-Cert: Hash=2\r\n\r\n",
+           c,
+           "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n"
+           "X-Forwarded-Client-Cert: Hash=ab;Subject=\"CN=x\"\r\nX-Forwarded-Host: a\r\n\r\n");
+    c.is_trusted =
+        true; /* it is believed about the way before it, not about who comes from there */
+    cr_assert_eq(forward("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: http\r\n"
+                         "X-Forwarded-Client-Cert: Hash=2\r\n\r\n",
+                         c, out),
+                 0);
+    cr_assert(strstr(out, "X-Forwarded-Proto: http\r\n") && !strstr(out, "Hash=2"), "%s", out);
+}
+
 Test(proxy_headers, does_not_let_connection_remove_what_matters)
 {
     char out[HEAD_CAP];

@@ -172,18 +172,18 @@ Test(proxy_streams, take_a_place_while_their_task_works)
     raw_drop(&client);
     raw_sendz(&agent, EVENT("WORKING"));
     cr_assert(raw_until(&client, "WORKING"));
-    raw_sendz(&reply_agent, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    /* not kept, so that the third comes on a connection of its own */
+    raw_sendz(&reply_agent, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     cr_assert_eq(raw_answer(&reply, NULL), 200);
     px_client(&f, &third);
     raw_sendz(&third, ask);
     px_wait_stat(&f, held, 1);
     cr_assert(px_nobody_connects(&f, 20), "the stream has its place again");
     raw_sendz(&agent, EVENT("COMPLETED"));
-    raw_close(&reply_agent); /* else its kept connection is used */
     px_accept(&f, &third_agent);
     cr_assert(raw_until(&third_agent, "}"), "the stream is open, but nobody works for it");
     close_both(&client, &agent);
     close_both(&third, &third_agent);
-    raw_close(&reply);
+    close_both(&reply, &reply_agent);
     px_stop(&f);
 }
