@@ -31,7 +31,7 @@ if(WITH_SYSTEMD)
   endif()
 endif()
 
-# llhttp: Debian's node-llhttp installs the generated C sources; we compile them where they are, without our flags.
+# llhttp, the judge of fuzz_http_fields: Debian's node-llhttp installs the generated C sources; we compile them where they are, without our flags.
 find_path(LLHTTP_INCLUDE_DIR llhttp.h PATHS /usr/share/include/llhttp /usr/include/llhttp)
 find_path(LLHTTP_SOURCE_DIR llhttp.c PATHS /usr/share/llhttp)
 if(NOT LLHTTP_INCLUDE_DIR OR NOT LLHTTP_SOURCE_DIR)

@@ -9,6 +9,7 @@
 #include "base/slice.h"
 
 #include <stdint.h>
+#include <string.h>
 
 enum {
     CHAR_TOKEN = 1,  /* tchar */
@@ -38,9 +39,19 @@ static inline size_t chars_span(struct slice s, int classes)
  * one bit. */
 static inline bool token_is(struct slice s, const char *lower, size_t n)
 {
+    const uint64_t fold = 0x2020202020202020u;
+    uint64_t a, b;
+    size_t i = 0;
+
     if (s.n != n)
         return false;
-    for (size_t i = 0; i < n; i++) {
+    for (; n - i >= sizeof(a); i += sizeof(a)) {
+        memcpy(&a, s.p + i, sizeof(a));
+        memcpy(&b, lower + i, sizeof(b));
+        if ((a | fold) != b)
+            return false;
+    }
+    for (; i < n; i++) {
         if ((s.p[i] | 0x20) != lower[i])
             return false;
     }

@@ -6,7 +6,6 @@
 
 #include "http/chars.h"
 #include "http/field.h"
-#include "http/fields_llhttp.h"
 #include "http/request.h"
 
 #include <endian.h>
@@ -88,14 +87,23 @@ static int refuse_control(char c, int status, struct http_refusal *why)
     return head_refuse(why, status, "the head holds a control character");
 }
 
-int head_check_bytes(struct slice head, int status, struct slice *ret_line,
+static void note_line(struct head_lines *lines, const char *cr)
+{
+    if (lines->count < HTTP_FIELDS_MAX)
+        lines->ends[lines->count] = cr;
+    lines->count++;
+}
+
+int head_check_bytes(struct slice head, int status, struct head_lines *ret,
                      struct http_refusal *why)
 {
     const char *end = head.p + head.n;
     const char *line = head.p;
     const char *p = head.p;
 
-    *ret_line = (struct slice){head.p, 0};
+    ret->first = (struct slice){head.p, 0};
+    ret->fields = head.p;
+    ret->count = 0;
     while (p < end) {
         p = find_control(p, end);
         if (p == end)
@@ -108,11 +116,15 @@ int head_check_bytes(struct slice head, int status, struct slice *ret_line,
             return refuse_control(*p, status, why);
         if (end - p < 2 || p[1] != '\n')
             return head_refuse(why, status, "a CR in the head is not followed by LF");
-        if (line == head.p)
-            *ret_line = (struct slice){line, (size_t)(p - line)};
-        else if (*line == ' ' || *line == '\t')
+        if (line == head.p) {
+            ret->first = (struct slice){line, (size_t)(p - line)};
+            ret->fields = p + 2;
+        } else if (*line == ' ' || *line == '\t') {
             return head_refuse(why, status,
                                "a header line begins with a blank (folded lines are not accepted)");
+        } else if (p > line) {
+            note_line(ret, p);
+        }
         p += 2;
         if (p - line == 2)
             return p == end ? 0 : head_refuse(why, status, "an empty line inside the head");
@@ -127,9 +139,8 @@ struct field_table {
     struct http_field *fields;
     size_t count;
     struct head_facts *facts;
+    int status;      /* of a refusal */
     bool is_request; /* whose reader is the agent, which may be a CGI-style program */
-    bool is_full;
-    bool is_bad;
 };
 
 static void note_field(struct head_facts *facts, struct http_field *f)
@@ -155,48 +166,65 @@ static void note_field(struct head_facts *facts, struct http_field *f)
     }
 }
 
-/* Nearly always; llhttp has taken the blanks in front. */
+/* Nearly always. */
 static bool is_trimmed(struct slice s)
 {
     return !s.n || ((unsigned char)s.p[0] > ' ' && (unsigned char)s.p[s.n - 1] > ' ');
 }
 
-static int table_add(void *arg, struct slice name, struct slice value)
+/* name ":" OWS value OWS, RFC 9112 section 5; no blank before the colon. False: it is none. */
+static bool split_field(struct slice line, struct http_field *ret)
 {
-    struct field_table *t = arg;
-    struct http_field *f;
+    size_t n = chars_span(line, CHAR_TOKEN);
 
-    if (t->count == HTTP_FIELDS_MAX) {
-        t->is_full = true;
-        return 1;
-    }
-    if (!name.n || chars_span(name, CHAR_TOKEN) != name.n) {
-        t->is_bad = true;
-        return 1;
-    }
-    f = &t->fields[t->count++];
-    f->name = name;
-    f->value = is_trimmed(value) ? value : slice_trim(value);
-    f->id = field_id(name);
+    if (n == 0 || n == line.n || line.p[n] != ':')
+        return false;
+    ret->name = (struct slice){line.p, n++};
+    if (n < line.n && line.p[n] == ' ')
+        n++;
+    ret->value = (struct slice){line.p + n, line.n - n};
+    if (!is_trimmed(ret->value))
+        ret->value = slice_trim(ret->value);
+    return true;
+}
+
+/* One line into the table. 0 or -EBADMSG. */
+static int take_line(struct field_table *t, struct slice line, struct http_refusal *why)
+{
+    struct http_field *f = &t->fields[t->count];
+
+    if (!split_field(line, f))
+        return head_refuse(why, t->status,
+                           "a header line has a bad name, a blank before its colon, or no colon");
+    t->count++;
+    f->id = field_id(f->name);
+    /* RFC 9110 lets a tab stand behind a value, but not all readers trim it there */
+    if (f->id == FIELD_CONTENT_LENGTH &&
+        memchr(f->value.p, '\t', (size_t)(line.p + line.n - f->value.p)))
+        return head_refuse(why, t->status, "Content-Length is not a plain decimal number");
     f->is_hop = field_is_hop(f->id) ||
-                (t->is_request && f->id == FIELD_OTHER && field_is_underscore_twin(name));
+                (t->is_request && f->id == FIELD_OTHER && field_is_underscore_twin(f->name));
     note_field(t->facts, f);
     return 0;
 }
 
-int head_fields(struct slice lines, int status, struct http_field *fields, size_t *ret_count,
-                struct head_facts *facts, struct http_refusal *why)
+int head_fields(const struct head_lines *lines, int status, struct http_field *fields,
+                size_t *ret_count, struct head_facts *facts, struct http_refusal *why)
 {
-    struct field_table t = {.fields = fields, .facts = facts, .is_request = status == 400};
-    const char *text = NULL;
+    struct field_table t = {
+        .fields = fields, .facts = facts, .status = status, .is_request = status == 400};
+    const char *p = lines->fields;
 
     *facts = (struct head_facts){0};
-    if (fields_llhttp(lines, table_add, &t, &text) != 0) {
-        if (t.is_full)
-            return head_refuse(why, t.is_request ? 431 : status,
-                               "the head has too many header lines");
-        return head_refuse(why, status,
-                           t.is_bad ? "a header name holds a character that is not allowed" : text);
+    if (lines->count > HTTP_FIELDS_MAX)
+        return head_refuse(why, t.is_request ? 431 : status, "the head has too many header lines");
+    for (size_t i = 0; i < lines->count; i++) {
+        const char *cr = lines->ends[i];
+        int err = take_line(&t, (struct slice){p, (size_t)(cr - p)}, why);
+
+        if (err)
+            return err;
+        p = cr + 2;
     }
     field_mark_connection(fields, t.count, &facts->says_close, &facts->says_keep_alive);
     *ret_count = t.count;
@@ -243,6 +271,10 @@ int head_version(struct slice s, int *ret_major, int *ret_minor)
 
     if (s.n < 8 || memcmp(s.p, "HTTP/", 5) != 0)
         return -EINVAL;
+    if (s.n == 8 && memcmp(s.p + 5, "1.1", 3) == 0) { /* nearly always */
+        *ret_major = *ret_minor = 1;
+        return 0;
+    }
     for (int i = 0; i < 2; i++) {
         size_t from = at;
 

@@ -2,9 +2,8 @@
  * What request and response heads have in common: their bytes, their lines, their fields. Private
  * to http/.
  *
- * The field lines go through llhttp (fields_llhttp.c); what llhttp 8.1 lets through and A
- * section 10.1 refuses is refused over the same bytes by head_check_bytes() before, and by the
- * callers after.
+ * head_check_bytes() sees to every byte and line end first, so that cutting the lines into fields
+ * is short. A fuzzer holds the result to llhttp's reading of the same lines (fuzz_http_fields.c).
  */
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H
@@ -28,21 +27,28 @@ struct head_facts {
  * why may be NULL. */
 int head_refuse(struct http_refusal *why, int status, const char *text);
 
+/* Where the lines of a head are; filled by head_check_bytes(). */
+struct head_lines {
+    struct slice first;                /* without its end */
+    const char *fields;                /* where the field lines begin */
+    size_t count;                      /* of field lines, also beyond HTTP_FIELDS_MAX */
+    const char *ends[HTTP_FIELDS_MAX]; /* the CR of each */
+};
+
 /*
  * Every byte of a head with its final empty line: CRLF line ends only, no control bytes but HTAB,
  * no line that begins with a blank, no empty line but the last. 0 or -EBADMSG (status as given).
- * *ret_line is the first line without its end.
  */
-int head_check_bytes(struct slice head, int status, struct slice *ret_line,
+int head_check_bytes(struct slice head, int status, struct head_lines *ret,
                      struct http_refusal *why);
 
 /*
- * The field lines (with the empty line at the end) into fields[HTTP_FIELDS_MAX]: names, trimmed
+ * The field lines that head_check_bytes() has found into fields[HTTP_FIELDS_MAX]: names, trimmed
  * values, ids, is_hop, and the facts. 0 or -EBADMSG; `status` is for malformed ones, too many are
  * 431 in requests (status 400), else `status`.
  */
-int head_fields(struct slice lines, int status, struct http_field *fields, size_t *ret_count,
-                struct head_facts *facts, struct http_refusal *why);
+int head_fields(const struct head_lines *lines, int status, struct http_field *fields,
+                size_t *ret_count, struct head_facts *facts, struct http_refusal *why);
 
 /* 1*DIGIT up to 2^63-1 and nothing else: 0 or -EINVAL. */
 int head_length_value(struct slice s, int64_t *ret);

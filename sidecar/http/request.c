@@ -310,7 +310,7 @@ int http_request_parse(const char *in, size_t head_len, struct http_request *ret
                        struct http_refusal *why)
 {
     struct slice head = {in, head_len};
-    struct slice line, lines;
+    struct head_lines lines;
     struct head_facts facts;
     int err;
 
@@ -320,15 +320,14 @@ int http_request_parse(const char *in, size_t head_len, struct http_request *ret
     }
     if (head.n && (head.p[0] == '\r' || head.p[0] == '\n'))
         return head_refuse(why, 400, "bad or too many line ends before the request");
-    err = head_check_bytes(head, 400, &line, why);
+    err = head_check_bytes(head, 400, &lines, why);
     if (err)
         return err;
     ret->host = (struct slice){NULL, 0};
-    err = parse_line(line, ret, why);
+    err = parse_line(lines.first, ret, why);
     if (err)
         return err;
-    lines = (struct slice){line.p + line.n + 2, head.n - line.n - 2};
-    err = head_fields(lines, 400, ret->fields, &ret->field_count, &facts, why);
+    err = head_fields(&lines, 400, ret->fields, &ret->field_count, &facts, why);
     if (!err)
         err = check_host(ret, &facts, why);
     if (!err)

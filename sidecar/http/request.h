@@ -1,6 +1,6 @@
 /*
- * One request head, parsed whole. llhttp does the grammar; what it lets through and A
- * section 10.1-10.2 refuses is refused here.
+ * One request head, parsed whole, once its end was found. What A sections 10.1 and 10.2 refuse is
+ * refused here.
  */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H

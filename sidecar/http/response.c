@@ -122,16 +122,15 @@ int http_response_parse(const char *in, size_t head_len, bool to_head, struct ht
                         struct http_refusal *why)
 {
     struct slice head = {in, head_len};
-    struct slice line, lines;
+    struct head_lines lines;
     struct head_facts facts;
-    int err = head_check_bytes(head, BAD, &line, why);
+    int err = head_check_bytes(head, BAD, &lines, why);
 
     if (!err)
-        err = parse_status_line(line, ret, why);
+        err = parse_status_line(lines.first, ret, why);
     if (err)
         return err;
-    lines = (struct slice){line.p + line.n + 2, head.n - line.n - 2};
-    err = head_fields(lines, BAD, ret->fields, &ret->field_count, &facts, why);
+    err = head_fields(&lines, BAD, ret->fields, &ret->field_count, &facts, why);
     if (err)
         return err;
     ret->is_reusable = !facts.says_close && (ret->minor > 0 || facts.says_keep_alive);

@@ -27,7 +27,7 @@ void http_put_uint(struct http_writer *w, uint64_t n)
     http_put(w, (struct slice){text + at, sizeof(text) - at});
 }
 
-void http_put_field(struct http_writer *w, struct slice name, struct slice value)
+void http_put_clean_field(struct http_writer *w, struct slice name, struct slice value)
 {
     size_t need = name.n + value.n + 4;
     char *p;
@@ -36,9 +36,6 @@ void http_put_field(struct http_writer *w, struct slice name, struct slice value
         w->overflow = true;
         return;
     }
-    if (value.n && (memchr(value.p, '\r', value.n) || memchr(value.p, '\n', value.n)))
-        return; /* from a parsed head it cannot be there; from anywhere else it would be a second
-                   header line */
     p = w->p + w->len;
     memcpy(p, name.p, name.n);
     p += name.n;
@@ -52,8 +49,19 @@ void http_put_field(struct http_writer *w, struct slice name, struct slice value
     w->len += need;
 }
 
+void http_put_field(struct http_writer *w, struct slice name, struct slice value)
+{
+    if (value.n && (memchr(value.p, '\r', value.n) || memchr(value.p, '\n', value.n)))
+        return; /* it would be a second header line */
+    http_put_clean_field(w, name, value);
+}
+
 void http_put_status_line(struct http_writer *w, int status, struct slice reason)
 {
+    if (status == 200 && (!reason.n || slice_eq(reason, SLICE("OK")))) { /* nearly always */
+        http_put(w, SLICE("HTTP/1.1 200 OK\r\n"));
+        return;
+    }
     http_put(w, SLICE("HTTP/1.1 "));
     http_put_uint(w, (uint64_t)status);
     http_put(w, SLICE(" "));

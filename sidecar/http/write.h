@@ -16,8 +16,11 @@ struct http_writer {
 
 void http_put(struct http_writer *w, struct slice bytes);
 void http_put_uint(struct http_writer *w, uint64_t n);
-/* "name: value\r\n" */
+/* "name: value\r\n"; a value with a line end in it is dropped */
 void http_put_field(struct http_writer *w, struct slice name, struct slice value);
+/* The same for a value that is a literal or comes from a parsed head: nobody looks for line ends.
+ */
+void http_put_clean_field(struct http_writer *w, struct slice name, struct slice value);
 /* "HTTP/1.1 200 OK\r\n"; empty reason: ours */
 void http_put_status_line(struct http_writer *w, int status, struct slice reason);
 void http_put_request_line(struct http_writer *w, struct slice method, struct slice target);

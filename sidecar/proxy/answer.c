@@ -105,7 +105,7 @@ static bool give_head(struct pump *u, const struct http_response *r)
     exchange_head_begin(x, r->status, r->reason);
     for (size_t i = 0; i < r->field_count; i++) {
         if (headers_passes_back(r, &r->fields[i]))
-            exchange_head_field(x, r->fields[i].name, r->fields[i].value);
+            exchange_head_relay(x, &r->fields[i]);
     }
     if (u->proxy->cfg->forward.via)
         exchange_head_field(x, SLICE("Via"), headers_via);

@@ -189,9 +189,9 @@ static void put_forwarded(struct http_writer *w, const struct http_request *rq,
     if (c->client.n > 0) /* from outside it was dropped: is_identity() */
         http_put_field(w, SLICE("X-Forwarded-Client-Cert"), c->client);
     if (host && c->is_trusted)
-        http_put_field(w, SLICE("X-Forwarded-Host"), host->value);
+        http_put_clean_field(w, SLICE("X-Forwarded-Host"), host->value);
     else if (rq->host.n > 0)
-        http_put_field(w, SLICE("X-Forwarded-Host"), rq->host);
+        http_put_clean_field(w, SLICE("X-Forwarded-Host"), rq->host);
     if (!c->is_trusted)
         prefix = NULL;
     if (prefix || c->strip_prefix.n > 0) {
@@ -230,19 +230,19 @@ int headers_to_agent(struct http_writer *w, const struct http_request *rq, struc
     http_put(w, route->target);
     http_put(w, SLICE(" HTTP/1.1\r\n"));
     /* HTTP/1.0 clients may send no Host; HTTP/1.1, which we speak to the agent, needs one */
-    http_put_field(w, SLICE("Host"), rq->host.n > 0 ? rq->host : SLICE("localhost"));
+    http_put_clean_field(w, SLICE("Host"), rq->host.n > 0 ? rq->host : SLICE("localhost"));
     for (size_t i = 0; i < rq->field_count; i++) {
         const struct http_field *f = &rq->fields[i];
 
         has_via |= f->id == FIELD_VIA;
         if (passes_on(f, c))
-            http_put_field(w, f->name, f->value);
+            http_put_clean_field(w, f->name, f->value);
     }
     put_forwarded(w, rq, c);
     if (has_via && via_count(rq) > VIA_LOOP_MAX)
         return -ELOOP;
     if (c->via)
-        http_put_field(w, SLICE("Via"), headers_via);
+        http_put_clean_field(w, SLICE("Via"), headers_via);
     if (c->is_card || c->is_edited)
         http_put_field(w, SLICE("Accept-Encoding"), SLICE("identity"));
     if (!c->is_card && rq->framing == HTTP_BODY_LENGTH) {

@@ -229,6 +229,13 @@ void exchange_head_begin(struct exchange *x, int status, struct slice reason)
     http_put_status_line(&x->conn->writer, status, reason);
 }
 
+static void note_length(struct exchange *x, struct slice value)
+{
+    x->given_length = 0;
+    for (size_t i = 0; i < value.n && i < 18; i++)
+        x->given_length = x->given_length * 10 + (value.p[i] - '0');
+}
+
 /* Framing and connection fields are ours to decide; a length is remembered for answers that have no
  * body to count. */
 static bool take_field(struct exchange *x, struct slice name, struct slice value)
@@ -244,9 +251,7 @@ static bool take_field(struct exchange *x, struct slice name, struct slice value
     case 14:
         if (!slice_eq_nocase(name, SLICE("content-length")))
             return false;
-        x->given_length = 0;
-        for (size_t i = 0; i < value.n && i < 18; i++)
-            x->given_length = x->given_length * 10 + (value.p[i] - '0');
+        note_length(x, value);
         return true;
     case 17:
         return slice_eq_nocase(name, SLICE("transfer-encoding"));
@@ -260,6 +265,27 @@ void exchange_head_field(struct exchange *x, struct slice name, struct slice val
     if (is_over(x) || !x->head_begun || x->head_done || take_field(x, name, value))
         return;
     http_put_field(&x->conn->writer, name, value);
+}
+
+void exchange_head_relay(struct exchange *x, const struct http_field *f)
+{
+    if (is_over(x) || !x->head_begun || x->head_done)
+        return;
+    switch (f->id) {
+    case FIELD_CONNECTION:
+    case FIELD_KEEP_ALIVE:
+    case FIELD_TRANSFER_ENCODING:
+        return;
+    case FIELD_CONTENT_LENGTH:
+        note_length(x, f->value);
+        return;
+    case FIELD_DATE:
+        x->has_date = true;
+        break;
+    default: /* the agent's */
+        break;
+    }
+    http_put_clean_field(&x->conn->writer, f->name, f->value);
 }
 
 /* RFC 9112 section 6: how the end of this answer will show, to this client. */
@@ -316,7 +342,7 @@ int exchange_head_end(struct exchange *x, enum http_framing framing, int64_t len
     else if (x->minor == 0)
         http_put(w, SLICE("Connection: keep-alive\r\n"));
     if (!x->has_date)
-        http_put_field(w, SLICE("Date"), http_date(clock_wall_ms()));
+        http_put_clean_field(w, SLICE("Date"), http_date(clock_wall_ms()));
     http_put_end(w);
     if (w->overflow) { /* nothing of it was committed: another head may be begun */
         x->head_begun = false;

@@ -188,6 +188,7 @@ void exchange_head_begin(struct exchange *x, int status, struct slice reason);
  * Content-Length counts only with HTTP_BODY_NONE in an answer to HEAD or a 304.
  */
 void exchange_head_field(struct exchange *x, struct slice name, struct slice value);
+void exchange_head_relay(struct exchange *x, const struct http_field *f); /* of a parsed head */
 /*
  * framing: HTTP_BODY_LENGTH with length, CHUNKED (close-delimited by itself for HTTP/1.0), or NONE.
  * Adds framing, Connection and, when missing, Date. 0, or -E2BIG: nothing was kept, another head

@@ -1,11 +1,8 @@
 /*
- * Field lines through llhttp. The start line is not llhttp's business: it knows a fixed list of
- * methods and three versions, while unknown methods are forwarded (A section 10.1) and HTTP/1.2
- * counts as 1.1; so it is given a start line of ours and then the lines as they came. Its ideas
- * about framing are switched off (lenient flags): framing is decided in request.c and response.c
- * alone, and stopping at the end of the head would skip half of its checks anyway.
+ * Field lines through llhttp, behind a start line of ours. Its ideas about framing are switched off
+ * (lenient flags): what a length means is decided in request.c and response.c alone.
  */
-#include "http/fields_llhttp.h"
+#include "llhttp_fields.h"
 
 #include <errno.h>
 #include <llhttp.h>
@@ -13,7 +10,7 @@
 static const char start_line[] = "GET / HTTP/1.1\r\n";
 
 struct collector {
-    fields_llhttp_fn *fn;
+    llhttp_fields_fn *fn;
     void *arg;
     struct slice name;
     struct slice value;
@@ -91,7 +88,7 @@ static const char *error_text(llhttp_errno_t err)
     }
 }
 
-int fields_llhttp(struct slice lines, fields_llhttp_fn *fn, void *arg, const char **ret_text)
+int llhttp_fields(struct slice lines, llhttp_fields_fn *fn, void *arg, const char **ret_text)
 {
     struct collector c = {.fn = fn, .arg = arg};
     llhttp_t p;
