@@ -4,6 +4,7 @@
  */
 #include "http/request.h"
 
+#include "base/uninit.h"
 #include "http/chars.h"
 #include "http/head.h"
 
@@ -310,7 +311,7 @@ int http_request_parse(const char *in, size_t head_len, struct http_request *ret
                        struct http_refusal *why)
 {
     struct slice head = {in, head_len};
-    struct head_lines lines;
+    UNINITIALIZED struct head_lines lines;
     struct head_facts facts;
     int err;
 

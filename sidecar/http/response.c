@@ -5,6 +5,7 @@
  */
 #include "http/response.h"
 
+#include "base/uninit.h"
 #include "http/chars.h"
 #include "http/head.h"
 
@@ -122,7 +123,7 @@ int http_response_parse(const char *in, size_t head_len, bool to_head, struct ht
                         struct http_refusal *why)
 {
     struct slice head = {in, head_len};
-    struct head_lines lines;
+    UNINITIALIZED struct head_lines lines;
     struct head_facts facts;
     int err = head_check_bytes(head, BAD, &lines, why);
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/uninit.h"
 #include "log/line.h"
 
 #include <assert.h>
@@ -144,7 +145,7 @@ static void buffer_consume(size_t n)
 static bool add_notice(void)
 {
     struct log_field field = LOG_INT("dropped", state.unsaid);
-    struct line line;
+    UNINITIALIZED struct line line;
 
     if (state.unsaid == 0)
         return true;
@@ -284,22 +285,24 @@ void log_event(enum log_level level, const char *module, const struct log_field 
                size_t field_count, const char *fmt, ...)
 {
     int saved = errno;
-    char text[LOG_LINE_MAX];
-    struct line line;
+    UNINITIALIZED char text[LOG_LINE_MAX];
+    UNINITIALIZED struct line line;
+    struct slice sentence = slice_of(fmt);
     va_list ap;
-    int n;
 
     if (!log_wants(level))
         return;
     if (!state.is_ready)
         log_init(state.level, LOG_FORMAT_AUTO);
-    va_start(ap, fmt);
-    errno = saved; /* %m */
-    n = vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (n < 0)
-        text[0] = '\0'; /* a bad conversion of ours; the fields may still tell something */
-    line_make(&line, state.format, level, module, slice_of(text), fields, field_count);
+    if (memchr(fmt, '%', sentence.n)) { /* "request" has none */
+        va_start(ap, fmt);
+        errno = saved; /* %m */
+        if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+            text[0] = '\0'; /* a bad conversion of ours; the fields may still tell something */
+        va_end(ap);
+        sentence = slice_of(text);
+    }
+    line_make(&line, state.format, level, module, sentence, fields, field_count);
     if (!add_notice() || !buffer_add(&line))
         count_dropped(1);
     if (level >= LOG_WARNING)
