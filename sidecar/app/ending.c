@@ -74,7 +74,8 @@ static bool nothing_to_serve(void *arg)
 
         return s == CHILD_ENDED || s == CHILD_DOWN;
     }
-    return proxy_stats(a->proxy)->in_flight == 0 && (!a->probe || agent_side_is_gone_now(a));
+    return proxy_stats(a->proxy)->in_flight + proxy_stats(a->proxy)->on_way == 0 &&
+           (!a->probe || agent_side_is_gone_now(a));
 }
 
 /* Streams of finished tasks are among them for as long as it takes to end them cleanly. */
@@ -82,8 +83,9 @@ static bool has_work(void *arg)
 {
     const struct app *a = arg;
 
-    return !nothing_to_serve(arg) &&
-           proxy_stats(a->proxy)->in_flight + proxy_stats(a->proxy)->held > 0;
+    const struct proxy_stats *s = proxy_stats(a->proxy);
+
+    return !nothing_to_serve(arg) && s->in_flight + s->on_way + s->held > 0;
 }
 
 /* Not for a drain that may be called off: a service manager takes STOPPING=1 for the end. */

@@ -26,6 +26,8 @@ static void answer_complete(struct pump *u, bool has_extra)
                    !u->is_write_over && u->out_sent == u->out.len;
 
     pump_wait(u, NULL);
+    deadline_stop(&u->proxy->stall_class, &u->stall); /* what waits of the request is dropped */
+    u->is_blocked = false;
     u->state = PUMP_DONE;
     if (is_kept)
         upstream_release(u->up);

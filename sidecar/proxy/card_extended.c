@@ -28,6 +28,7 @@ struct card_extended {
     struct str url; /* of the base, when it is not the configured one */
     struct card_base base;
     bool is_rpc;
+    bool has_bad_host; /* Host names us, and no card can carry it: no address of ours to write */
     struct str peek;   /* the request's body so far, when one piece of it was not enough */
     size_t look_at;    /* look again when so many bytes of it are there: linear in sum */
     struct str fields; /* of the agent's answer */
@@ -66,11 +67,15 @@ int extended_begin(struct pump *u, const struct http_request *rq, const struct r
     u->extended = e;
     e->is_rpc = !is_rest;
     card_find_base(u->proxy, u->x, &e->url, &e->base);
+    e->has_bad_host = e->base.url.n == 0 && rq->host.n > 0;
+    if (is_rest && e->has_bad_host)
+        return -EADDRNOTAVAIL;
     if (is_rest) {
         u->hook = &extended_hook;
         return exchange_keep_head(u->x); /* for If-None-Match, when the answer is there */
     }
     u->is_peeking = true;
+    pump_on_way(u);
     return 0;
 }
 
@@ -129,6 +134,11 @@ static void keep_id(struct pump *u, struct slice peek)
 static void decide(struct pump *u, struct slice peek, enum look look)
 {
     u->is_peeking = false;
+    if (look == LOOK_EXTENDED && u->extended->has_bad_host) {
+        keep_id(u, peek);
+        pump_fail(u, FAILURE_BAD_HOST, NULL);
+        return;
+    }
     if (look == LOOK_EXTENDED && ask_identity(u)) {
         keep_id(u, peek);
         str_release(&u->extended->peek);

@@ -173,44 +173,45 @@ static bool name_holds(struct slice name, struct slice word)
 }
 
 /*
- * Does this field say who asks, or what the answer is to be like? Left out is what a proxy or a
- * tracer writes anew for each attempt. Names are guessed generously: a field too many means that a
- * repeat is not known for one, a field too few that somebody gets another's answer.
+ * What a proxy or a tracer writes anew for each attempt. All else counts: a field too many means
+ * that a repeat is not known for one, a field too few that somebody gets another's answer.
  */
-static bool matters(const struct http_field *f)
+static bool is_per_attempt(const struct http_field *f)
 {
-    static const struct slice words[] = {
-        SLICE_INIT("a2a"),     SLICE_INIT("accept"),    SLICE_INIT("auth"),
-        SLICE_INIT("key"),     SLICE_INIT("token"),     SLICE_INIT("secret"),
-        SLICE_INIT("session"), SLICE_INIT("cookie"),    SLICE_INIT("credential"),
-        SLICE_INIT("user"),    SLICE_INIT("account"),   SLICE_INIT("tenant"),
-        SLICE_INIT("org"),     SLICE_INIT("workspace"), SLICE_INIT("identity"),
-        SLICE_INIT("caller"),  SLICE_INIT("client"),    SLICE_INIT("sign"),
-        SLICE_INIT("cert"),
+    static const struct slice names[] = {
+        SLICE_INIT("tracestate"),        SLICE_INIT("baggage"),         SLICE_INIT("b3"),
+        SLICE_INIT("x-correlation-id"),  SLICE_INIT("x-amzn-trace-id"), SLICE_INIT("x-b3-traceid"),
+        SLICE_INIT("x-b3-spanid"),       SLICE_INIT("x-b3-sampled"),    SLICE_INIT("x-b3-flags"),
+        SLICE_INIT("x-b3-parentspanid"),
     };
 
-    if (f->is_hop)
-        return false;
     switch (f->id) {
-    case FIELD_HOST:
-    case FIELD_AUTHORIZATION:
-    case FIELD_COOKIE:
-    case FIELD_CONTENT_TYPE:
-    case FIELD_CONTENT_ENCODING:
-    case FIELD_ACCEPT_ENCODING:
-    case FIELD_RANGE:
-    case FIELD_IF_NONE_MATCH:
-    case FIELD_IF_MODIFIED_SINCE:
+    case FIELD_CONTENT_LENGTH: /* the body says it */
+    case FIELD_DATE:
+    case FIELD_VIA:
+    case FIELD_FORWARDED:
+    case FIELD_X_FORWARDED_FOR:
+    case FIELD_X_FORWARDED_PROTO:
+    case FIELD_X_FORWARDED_HOST:
+    case FIELD_X_FORWARDED_PREFIX:
+    case FIELD_TRACEPARENT:
+    case FIELD_X_REQUEST_ID:
         return true;
     case FIELD_OTHER:
-        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-            if (name_holds(f->name, words[i]))
-                return true;
-        }
-        return slice_eq_nocase(f->name, SLICE("content-language"));
-    default:
+        break;
+    default: /* for the agent */
         return false;
     }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (slice_eq_nocase(f->name, names[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool matters(const struct http_field *f)
+{
+    return !f->is_hop && !is_per_attempt(f);
 }
 
 /* With its length in front, so that no two lists of parts look the same. */

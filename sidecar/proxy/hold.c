@@ -82,6 +82,7 @@ static struct pump *take_next(struct proxy *p)
     u = container_of(first, struct pump, turn);
     take_out(u);
     hold_take_place(u);
+    pump_on_way(u);
     return u;
 }
 
@@ -170,6 +171,7 @@ bool hold_put(struct pump *u, int code)
     insert(p, u);
     u->state = PUMP_HELD;
     u->is_held = true;
+    pump_off_way(u);
     p->stats.held++;
     if (is_new) {
         deadline_start(&p->hold_class, &u->hold);

@@ -113,6 +113,7 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     list_init(&p->held);
     turns_init(&p->turns);
     list_init(&p->flight);
+    list_init(&p->on_way);
     list_init(&p->spare);
     init_classes(p);
     upstream_pool_init(&p->pool, l, &cfg->agent.address, &upstream_events);
@@ -330,6 +331,7 @@ void proxy_set_gate(struct proxy *p, enum proxy_gate gate)
         hold_fail(p, FAILURE_UNAVAILABLE);
         break;
     case PROXY_DRAINING:
+        hold_open(p); /* who waited for the agent goes on looking for it */
         stream_end_finished(p);
         break;
     case PROXY_WAIT:
@@ -349,7 +351,11 @@ void proxy_drop_upstreams(struct proxy *p)
 
 void proxy_fail_in_flight(struct proxy *p)
 {
+    struct list *first;
+
     hold_fail(p, FAILURE_DRAINING);
+    while ((first = list_first(&p->on_way)))
+        pump_abort(container_of(first, struct pump, way));
     LIST_FOREACH(node, &p->flight)
     {
         struct pump *u = container_of(node, struct pump, flight);
@@ -364,6 +370,7 @@ void proxy_fail_in_flight(struct proxy *p)
 static void send_now(struct pump *u)
 {
     hold_take_place(u);
+    pump_on_way(u);
     pump_queue(u);
 }
 
@@ -411,6 +418,8 @@ void proxy_launch(struct pump *u, const struct http_request *rq, const struct ro
         pump_fail(u, FAILURE_LOOP, NULL);
     else if (code == -E2BIG)
         pump_fail(u, FAILURE_HEAD_TOO_LARGE, NULL);
+    else if (code == -EADDRNOTAVAIL)
+        pump_fail(u, FAILURE_BAD_HOST, NULL);
     else if (code)
         pump_fail(u, FAILURE_OVERLOADED, NULL);
     else if (!u->is_peeking)

@@ -69,7 +69,8 @@ struct proxy_stats {
     size_t streams; /* of those: open event streams */
     /* of those: their task is finished, so that nobody works for them any more */
     size_t streams_finished;
-    size_t held; /* waiting for the agent now */
+    size_t held;   /* waiting for the agent now */
+    size_t on_way; /* let in, and between those two */
     uint64_t forwarded_total, held_total, hold_timeouts_total;
     uint64_t outcome_ok, outcome_client_gone, outcome_agent_unavailable, outcome_connection_lost,
         outcome_bad_response, outcome_timeout,

@@ -35,6 +35,7 @@ struct pump *pump_alloc(struct proxy *p)
     memset(u, 0, sizeof(*u));
     list_init(&u->node);
     list_init(&u->flight);
+    list_init(&u->way);
     u->proxy = p;
     return u;
 }
@@ -90,6 +91,24 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
     u->is_chunked = !u->card && rq->framing == HTTP_BODY_CHUNKED;
     u->is_whole = u->card != NULL;
     return 0;
+}
+
+/* ---- on its way: work that is in no other list ---- */
+
+void pump_on_way(struct pump *u)
+{
+    if (!list_is_empty(&u->way))
+        return;
+    list_append(&u->proxy->on_way, &u->way);
+    u->proxy->stats.on_way++;
+}
+
+void pump_off_way(struct pump *u)
+{
+    if (list_is_empty(&u->way))
+        return;
+    list_remove(&u->way);
+    u->proxy->stats.on_way--;
 }
 
 /* ---- queued: everything that one turn brings leaves together at its end ---- */
@@ -175,6 +194,7 @@ void pump_connected(void *user, int code)
         return;
     }
     hold_leave(u);
+    pump_off_way(u);
     u->state = PUMP_SENT;
     u->has_sent = false;
     if (!list_is_empty(&p->held) && (p->gate == PROXY_OPEN || p->gate == PROXY_DRAINING))
@@ -229,6 +249,7 @@ static void pump_let_go(struct pump *u)
     struct proxy *p = u->proxy;
 
     hold_leave(u);
+    pump_off_way(u);
     list_remove(&u->node); /* of the queue */
     upstream_close(u->up);
     u->up = NULL;
@@ -247,6 +268,9 @@ void pump_reset(struct pump *u)
     pump_let_go(u);
     u->state = PUMP_QUEUED;
     u->scanned = 0;
+    u->is_write_over = false;
+    u->has_sent = false;
+    u->client_paused = false;
     u->interim_count = 0;
     u->was_retried = false;
 }

@@ -68,7 +68,8 @@ void pump_write_over(struct pump *u)
     u->is_write_over = true;
     u->is_blocked = false;
     deadline_stop(&u->proxy->stall_class, &u->stall);
-    upstream_watch(u->up, u->is_paused ? 0 : WATCH_READ);
+    if (u->up)
+        upstream_watch(u->up, u->is_paused ? 0 : WATCH_READ);
     u->out_sent = u->out.len;
     if (u->client_paused) {
         u->client_paused = false;
@@ -82,6 +83,8 @@ static void pump_write_failed(struct pump *u, int code)
     if (code == -EPIPE && !u->has_sent && !u->was_retried && u->state == PUMP_SENT &&
         upstream_is_unix(u->up)) {
         u->was_retried = true;
+        u->is_blocked = false; /* that was the other connection */
+        deadline_stop(&u->proxy->stall_class, &u->stall);
         upstream_close(u->up);
         u->up = NULL;
         pump_dispatch(u, true);

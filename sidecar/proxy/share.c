@@ -157,10 +157,14 @@ static void leader_over(struct pump *u)
 /* May a repeat get this answer, too? */
 static bool is_keepable(const struct http_response *r)
 {
+    const struct http_field *vary = http_response_field(r, FIELD_VARY);
+
     if (r->is_event_stream || r->status >= 500)
         return false;
     if (r->status == 408 || r->status == 425 || r->status == 429)
         return false; /* it asks to come again, and then for another answer */
+    if (vary && memchr(vary->value.p, '*', vary->value.n))
+        return false; /* it depends on what nobody can name */
     return !http_response_field(r, FIELD_RETRY_AFTER) &&
            (r->framing != HTTP_BODY_LENGTH || r->content_length <= DEDUPE_ANSWER_MAX);
 }

@@ -51,7 +51,8 @@ void stream_begin(struct pump *u, const struct http_response *r)
     u->is_stream = true;
     p->stats.streams++;
     sse_begin(&u->sse);
-    u->is_followed = !is_coded(r);
+    /* not a card's path that answers with a stream: it is no work */
+    u->is_followed = !is_coded(r) && !list_is_empty(&u->flight);
     if (u->is_followed)
         stream_watch_begin(&u->watch, &p->blocks);
     if (!u->share)

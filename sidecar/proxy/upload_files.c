@@ -18,6 +18,7 @@
 #include "base/banned.h"
 
 #define TEMP_PREFIX "."
+enum { TEMP_HEX_DIGITS = 16 };
 
 enum {
     DIR_MODE = 0750,
@@ -70,6 +71,16 @@ static void temp_name(const char *name, char ret[UPLOAD_PATH_BYTES + 1])
     (void)snprintf(ret, UPLOAD_PATH_BYTES + 1, TEMP_PREFIX "%s", name);
 }
 
+/* One of ours, and nobody else's dotfile: ".<16 hex digits>-<name>". */
+static bool is_temp_name(const char *name)
+{
+    size_t prefix = strlen(TEMP_PREFIX);
+
+    return strncmp(name, TEMP_PREFIX, prefix) == 0 &&
+           strspn(name + prefix, "0123456789abcdef") == TEMP_HEX_DIGITS &&
+           name[prefix + TEMP_HEX_DIGITS] == '-';
+}
+
 /* ---- the directory ---- */
 
 /* What a crash left is taken away; everything else counts. */
@@ -95,7 +106,7 @@ static int look_through(struct upload_files *f, struct err *err)
 
         if (fstatat(f->dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
             continue;
-        if (entry->d_name[0] == '.' && st.st_mtim.tv_sec < now - UPLOAD_STALE_S &&
+        if (is_temp_name(entry->d_name) && st.st_mtim.tv_sec < now - UPLOAD_STALE_S &&
             st.st_uid == geteuid()) {
             (void)unlinkat(f->dir_fd, entry->d_name, 0);
             continue;

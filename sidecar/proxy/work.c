@@ -11,7 +11,7 @@
 
 size_t proxy_work_count(const struct proxy *p)
 {
-    return p->stats.in_flight - p->stats.streams_finished + p->stats.held;
+    return p->stats.in_flight - p->stats.streams_finished + p->stats.on_way + p->stats.held;
 }
 
 static const char *doing(const struct pump *u)
@@ -61,7 +61,7 @@ void proxy_work(const struct proxy *p, struct proxy_work *ret)
 
     *ret = (struct proxy_work){
         .count = proxy_work_count(p),
-        .in_flight = p->stats.in_flight - p->stats.streams_finished,
+        .in_flight = p->stats.in_flight - p->stats.streams_finished + p->stats.on_way,
         .streams = p->stats.streams - p->stats.streams_finished,
         .held = p->stats.held,
     };
@@ -71,6 +71,10 @@ void proxy_work(const struct proxy *p, struct proxy_work *ret)
 
         if (u->watch.task != STREAM_FINISHED)
             longest = earlier(longest, u);
+    }
+    LIST_FOREACH(starting, &p->on_way)
+    {
+        longest = earlier(longest, container_of(starting, struct pump, way));
     }
     LIST_FOREACH(waiting, &p->held)
     {

@@ -389,8 +389,10 @@ static void send_content(struct exchange *x, struct slice bytes)
     pieces[count++] = bytes;
     if (x->framing == HTTP_BODY_CHUNKED)
         pieces[count++] = SLICE("\r\n");
-    /* The last bytes of a known length leave now; others may find company before the turn ends. */
-    conn_send(x->conn, pieces, count, x->framing != HTTP_BODY_LENGTH || x->left > 0);
+    /* The last bytes of a known length leave now, and so do events: a thousand streams that get one
+     * in the same turn would all wait for the last of them. Others may find company. */
+    conn_send(x->conn, pieces, count,
+              !x->is_stream && (x->framing != HTTP_BODY_LENGTH || x->left > 0));
 }
 
 bool exchange_body(struct exchange *x, struct slice bytes)

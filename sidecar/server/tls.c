@@ -265,6 +265,8 @@ long tls_session_read(struct tls_session *s, char *p, size_t n)
     size_t got = 0, more;
     int code = 1;
 
+    if (n == 0)
+        return -EAGAIN;
     ERR_clear_error(); /* what others left behind would look like ours */
     s->io_errno = 0;
     s->read_is_crossed = false;
@@ -356,9 +358,12 @@ bool tls_session_is_midway(const struct tls_session *s)
 
 int tls_session_watches(const struct tls_session *s, int events)
 {
-    if (s->write_is_crossed)
+    bool reads = (events & WATCH_READ) != 0;
+    bool writes = (events & WATCH_WRITE) != 0;
+
+    if (s->write_is_crossed && writes)
         events = (events & ~WATCH_WRITE) | WATCH_READ;
-    if (s->read_is_crossed) /* being readable is not news until there was room */
+    if (s->read_is_crossed && reads) /* being readable is not news until there was room */
         events = (events & ~WATCH_READ) | WATCH_WRITE;
     return events;
 }

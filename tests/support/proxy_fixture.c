@@ -32,6 +32,7 @@ static void on_work(void *arg)
     struct px *f = arg;
 
     f->work_calls++;
+    f->idle_calls += proxy_work_count(f->proxy) == 0;
 }
 
 static void on_restart_pending(void *arg, int64_t seconds)

@@ -41,6 +41,7 @@ struct px {
     /* what app/ would know */
     const char *inbound_secret, *workspace_token;
     volatile int work_calls, failures;
+    volatile int idle_calls; /* of those: there was no work */
     volatile long restart_seconds;
 };
 

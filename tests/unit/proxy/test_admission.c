@@ -155,6 +155,33 @@ Test(proxy_admission, waiting_for_a_place_has_an_end)
     px_stop(&f);
 }
 
+Test(proxy_admission, a_drain_waits_for_all_whose_turn_comes)
+{
+    struct px f;
+    struct raw client[3], agent;
+
+    px_start(&f, OFF, "--forward-max-in-flight", "1", NULL);
+    for (int i = 0; i < 3; i++) {
+        px_client(&f, &client[i]);
+        ask(&client[i], i);
+        if (i == 0)
+            px_wait_stat(&f, in_flight, 1);
+        else
+            px_wait_stat(&f, held, (size_t)i);
+    }
+    px_gate(&f, PROXY_DRAINING);
+    for (int i = 0; i < 3; i++) {
+        meet(&f, &agent, i);
+        cr_assert_eq(f.idle_calls, 0, "nobody may think that all is done");
+        answer(&agent, &client[i]);
+    }
+    px_wait_stat(&f, outcome_ok, 3);
+    cr_assert_geq(f.idle_calls, 1);
+    for (int i = 0; i < 3; i++)
+        raw_close(&client[i]);
+    px_stop(&f);
+}
+
 Test(proxy_admission, waiting_can_be_off)
 {
     struct px f;

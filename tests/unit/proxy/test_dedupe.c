@@ -113,6 +113,8 @@ Test(proxy_dedupe, another_caller_text_or_target_is_another_message)
         {"/", "Authorization: Bearer a\r\nAccept-Encoding: gzip\r\n", text},
         {"/", "Authorization: Bearer a\r\nCookie: session=1\r\n", text},
         {"/", "Authorization: Bearer a\r\nX-API-Key: 1\r\n", text},
+        {"/", "Authorization: Bearer a\r\nOrigin: https://page.example\r\n", text},
+        {"/", "Authorization: Bearer a\r\nX-Role: admin\r\n", text},
         {"/", "Authorization: Bearer a\r\nContent-Encoding: gzip\r\n", text},
     };
     struct px f;

@@ -356,16 +356,19 @@ Test(proxy_uploads, what_a_crash_left_is_taken_away)
     struct err err = {0};
 
     old[1] = old[0];
-    (void)scratch_file(".0123-stale", "x", 0600);
-    (void)scratch_file(".0123-fresh", "x", 0600);
+    (void)scratch_file(".0123456789abcdef-stale", "x", 0600);
+    (void)scratch_file(".0123456789abcdef-fresh", "x", 0600);
     (void)scratch_file("old-but-whole", "x", 0600);
-    cr_assert_eq(utimensat(AT_FDCWD, scratch_path(".0123-stale"), old, 0), 0);
+    (void)scratch_file(".env", "somebody else's", 0600);
+    cr_assert_eq(utimensat(AT_FDCWD, scratch_path(".env"), old, 0), 0);
+    cr_assert_eq(utimensat(AT_FDCWD, scratch_path(".0123456789abcdef-stale"), old, 0), 0);
     cr_assert_eq(utimensat(AT_FDCWD, scratch_path("old-but-whole"), old, 0), 0);
     upload_files_init(&files, scratch);
     cr_assert_eq(upload_files_add(&files, "x", &err), 0, "%s", err.msg);
-    cr_expect_eq(access(scratch_path(".0123-stale"), F_OK), -1);
-    cr_expect_eq(access(scratch_path(".0123-fresh"), F_OK), 0);
+    cr_expect_eq(access(scratch_path(".0123456789abcdef-stale"), F_OK), -1);
+    cr_expect_eq(access(scratch_path(".0123456789abcdef-fresh"), F_OK), 0);
     cr_expect_eq(access(scratch_path("old-but-whole"), F_OK), 0);
+    cr_expect_eq(access(scratch_path(".env"), F_OK), 0);
     upload_files_discard(&files);
 }
 
