@@ -9,8 +9,9 @@
  *                                              a client of its own (its leader), the client is its
  *                                              first guest
  *
- * The key is the SHA-256 of target, credentials, all that may change the answer, and the whole
- * body; so another caller or another text is another message. A share lasts from its request's end
+ * The key is the SHA-256 of target, client certificate, every field but those that proxies and
+ * tracers write anew for each attempt, and the whole body; so another caller or another text is
+ * another message. A share lasts from its request's end
  * to the end of the window after a complete answer. Its leader is not ended when guests go: the one
  * who repeats comes after the first has given up. Until the agent has been reached nobody but
  * guests keeps it, though: what was never handed over may be sent anew.
