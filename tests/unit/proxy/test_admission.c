@@ -39,6 +39,19 @@ static void ask(struct raw *client, int id)
     raw_sendz(client, rq);
 }
 
+/* Number 0 goes to the agent, which may have one; the others wait, in order. */
+static void line_up(struct px *f, struct raw *clients, int count)
+{
+    for (int i = 0; i < count; i++) {
+        px_client(f, &clients[i]);
+        ask(&clients[i], i);
+        if (i == 0)
+            px_wait_stat(f, in_flight, 1);
+        else
+            px_wait_stat(f, held, (size_t)i);
+    }
+}
+
 /* The agent gets number `id` now, and nothing else. */
 static void meet(struct px *f, struct raw *agent, int id)
 {
@@ -76,14 +89,7 @@ Test(proxy_admission, the_agent_has_no_more_than_the_limit_and_peers_take_turns)
     struct raw greedy[MANY], modest[2], agent;
 
     px_start(&f, OFF, "--forward-max-in-flight", "1", NULL);
-    for (int i = 0; i < MANY; i++) {
-        px_client(&f, &greedy[i]);
-        ask(&greedy[i], i);
-        if (i > 0)
-            px_wait_stat(&f, held, (size_t)i);
-        else
-            px_wait_stat(&f, in_flight, 1);
-    }
+    line_up(&f, greedy, MANY);
     for (int i = 0; i < 2; i++) {
         open_from(&f, &modest[i], "127.0.0.2");
         ask(&modest[i], 10 + i);
@@ -161,14 +167,7 @@ Test(proxy_admission, a_drain_waits_for_all_whose_turn_comes)
     struct raw client[3], agent;
 
     px_start(&f, OFF, "--forward-max-in-flight", "1", NULL);
-    for (int i = 0; i < 3; i++) {
-        px_client(&f, &client[i]);
-        ask(&client[i], i);
-        if (i == 0)
-            px_wait_stat(&f, in_flight, 1);
-        else
-            px_wait_stat(&f, held, (size_t)i);
-    }
+    line_up(&f, client, 3);
     px_gate(&f, PROXY_DRAINING);
     for (int i = 0; i < 3; i++) {
         meet(&f, &agent, i);
@@ -236,14 +235,7 @@ Test(proxy_admission, whatever_ends_a_request_frees_its_place)
     struct raw client[4], agent;
 
     px_start(&f, OFF, "--forward-max-in-flight", "1", NULL);
-    for (int i = 0; i < 4; i++) {
-        px_client(&f, &client[i]);
-        ask(&client[i], i);
-        if (i == 0)
-            px_wait_stat(&f, in_flight, 1);
-        else
-            px_wait_stat(&f, held, (size_t)i);
-    }
+    line_up(&f, client, 4);
     meet(&f, &agent, 0);
     raw_reset(&client[0]); /* its client goes */
     raw_close(&agent);
