@@ -35,21 +35,28 @@ static inline size_t chars_span(struct slice s, int classes)
     return n;
 }
 
-/* Is `s`, a token, equal to `lower` (n bytes of a-z 0-9 and -)? Exact for tokens only: it folds by
- * one bit. */
+/* Is `s` equal to `lower` (n bytes of a-z 0-9 and -) in any case? For bytes of a head, which hold
+ * no control characters: it folds by one bit, and would take a CR for '-'. The last eight may
+ * overlap what was compared before. */
 static inline bool token_is(struct slice s, const char *lower, size_t n)
 {
     const uint64_t fold = 0x2020202020202020u;
-    uint64_t a, b;
     size_t i = 0;
 
     if (s.n != n)
         return false;
-    for (; n - i >= sizeof(a); i += sizeof(a)) {
-        memcpy(&a, s.p + i, sizeof(a));
-        memcpy(&b, lower + i, sizeof(b));
-        if ((a | fold) != b)
-            return false;
+    if (n >= 8) {
+        uint64_t a, b;
+
+        for (; i < n; i += sizeof(a)) {
+            size_t at = n - i < sizeof(a) ? n - sizeof(a) : i;
+
+            memcpy(&a, s.p + at, sizeof(a));
+            memcpy(&b, lower + at, sizeof(b));
+            if ((a | fold) != b)
+                return false;
+        }
+        return true;
     }
     for (; i < n; i++) {
         if ((s.p[i] | 0x20) != lower[i])

@@ -18,45 +18,12 @@ int head_refuse(struct http_refusal *why, int status, const char *text)
     return -EBADMSG;
 }
 
-/* ---- where a head ends ---- */
-
-static bool is_empty_line(const char *in, size_t lf)
-{
-    if (lf == 0 || in[lf - 1] == '\n')
-        return true;
-    return in[lf - 1] == '\r' && (lf == 1 || in[lf - 2] == '\n');
-}
-
-/* A bare LF ends a line here as well: such a head is found whole, and refused by the parser at once
- * instead of by a deadline later. */
-size_t http_head_end(const char *in, size_t len, size_t *scanned)
-{
-    size_t lead = 0;
-    size_t at;
-
-    while (lead < len && (in[lead] == '\r' || in[lead] == '\n')) {
-        if (++lead > 2 * HTTP_EMPTY_LINES_MAX)
-            return lead; /* too many: a head that the parser refuses */
-    }
-    at = *scanned > lead ? *scanned : lead;
-    while (at < len) {
-        const char *lf = memchr(in + at, '\n', len - at);
-
-        if (!lf)
-            break;
-        at = (size_t)(lf - in) + 1;
-        if (is_empty_line(in, at - 1))
-            return at;
-    }
-    *scanned = len;
-    return 0;
-}
-
 /* ---- its bytes ---- */
 
 /*
  * First byte below 0x20 or equal to 0x7f, or end. Eight at a time, since such bytes are only at
- * line ends. The lowest mark is exact: a borrow can only make a false one above a true one.
+ * line ends: a quick look that may see too much (a carry out of a 0xff), and one whose lowest mark
+ * is exact (a borrow can only make a false one above a true one).
  */
 static const char *find_control(const char *p, const char *end)
 {
@@ -67,6 +34,8 @@ static const char *find_control(const char *p, const char *end)
         uint64_t w, x, marks;
 
         memcpy(&w, p, sizeof(w));
+        if (!(((w - ones * 0x20) | (w + ones)) & ~w & high))
+            continue;
         w = le64toh(w);
         x = w ^ (ones * 0x7f);
         marks = (((w - ones * 0x20) & ~w) | ((x - ones) & ~x)) & high;
@@ -87,27 +56,26 @@ static int refuse_control(char c, int status, struct http_refusal *why)
     return head_refuse(why, status, "the head holds a control character");
 }
 
-static void note_line(struct head_lines *lines, const char *cr)
+static void note_line(struct http_lines *lines, const char *cr)
 {
     if (lines->count < HTTP_FIELDS_MAX)
         lines->ends[lines->count] = cr;
     lines->count++;
 }
 
-int head_check_bytes(struct slice head, int status, struct head_lines *ret,
-                     struct http_refusal *why)
+/* The lines from the front up to the first empty one: the length of it all, 0 when there is none
+ * yet, or -EBADMSG. */
+static long walk_lines(struct slice in, int status, struct http_lines *ret,
+                       struct http_refusal *why)
 {
-    const char *end = head.p + head.n;
-    const char *line = head.p;
-    const char *p = head.p;
+    const char *end = in.p + in.n;
+    const char *line = in.p;
+    const char *p = in.p;
 
-    ret->first = (struct slice){head.p, 0};
-    ret->fields = head.p;
+    ret->first = (struct slice){in.p, 0};
+    ret->fields = in.p;
     ret->count = 0;
-    while (p < end) {
-        p = find_control(p, end);
-        if (p == end)
-            break;
+    while ((p = find_control(p, end)) < end) {
         if (*p == '\t') {
             p++;
             continue;
@@ -116,21 +84,97 @@ int head_check_bytes(struct slice head, int status, struct head_lines *ret,
             return refuse_control(*p, status, why);
         if (end - p < 2 || p[1] != '\n')
             return head_refuse(why, status, "a CR in the head is not followed by LF");
-        if (line == head.p) {
+        if (p == line && line > in.p) {
+            ret->end = p + 2;
+            return ret->end - in.p;
+        }
+        if (line == in.p) {
             ret->first = (struct slice){line, (size_t)(p - line)};
             ret->fields = p + 2;
         } else if (*line == ' ' || *line == '\t') {
             return head_refuse(why, status,
                                "a header line begins with a blank (folded lines are not accepted)");
-        } else if (p > line) {
+        } else {
             note_line(ret, p);
         }
         p += 2;
-        if (p - line == 2)
-            return p == end ? 0 : head_refuse(why, status, "an empty line inside the head");
         line = p;
     }
-    return head_refuse(why, status, "the head has no empty line at its end");
+    return 0;
+}
+
+int head_check_bytes(struct slice head, int status, struct http_lines *ret,
+                     struct http_refusal *why)
+{
+    long n = walk_lines(head, status, ret, why);
+
+    if (n < 0)
+        return (int)n;
+    if (n == 0)
+        return head_refuse(why, status, "the head has no empty line at its end");
+    return (size_t)n == head.n ? 0 : head_refuse(why, status, "an empty line inside the head");
+}
+
+int head_lines_of(struct slice head, const struct http_lines *noted, int status,
+                  struct http_lines *room, const struct http_lines **ret, struct http_refusal *why)
+{
+    bool is_noted = noted && noted->end == head.p + head.n && noted->first.p == head.p;
+
+    *ret = is_noted ? noted : room;
+    return is_noted ? 0 : head_check_bytes(head, status, room, why);
+}
+
+/* ---- where a head ends ---- */
+
+static bool is_empty_line(const char *in, size_t lf)
+{
+    if (lf == 0 || in[lf - 1] == '\n')
+        return true;
+    return in[lf - 1] == '\r' && (lf == 1 || in[lf - 2] == '\n');
+}
+
+/* Nearly always all of a head is there at once, and clean: then one walk finds its end and its
+ * lines.
+ */
+static size_t find_clean(const char *in, size_t len, struct http_lines *lines)
+{
+    long n;
+
+    if (len == 0 || in[0] == '\r' || in[0] == '\n')
+        return 0;
+    n = walk_lines((struct slice){in, len}, 0, lines, NULL);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* A bare LF ends a line here as well: such a head is found whole, and refused by the parser at once
+ * instead of by a deadline later. */
+size_t http_head_end(const char *in, size_t len, size_t *scanned, struct http_lines *lines)
+{
+    size_t lead = 0;
+    size_t at;
+
+    if (lines) {
+        lines->end = NULL;
+        at = *scanned == 0 ? find_clean(in, len, lines) : 0;
+        if (at > 0)
+            return at;
+    }
+    while (lead < len && (in[lead] == '\r' || in[lead] == '\n')) {
+        if (++lead > 2 * HTTP_EMPTY_LINES_MAX)
+            return lead; /* too many: a head that the parser refuses */
+    }
+    at = *scanned > lead ? *scanned : lead;
+    while (at < len) {
+        const char *lf = memchr(in + at, '\n', len - at);
+
+        if (!lf)
+            break;
+        at = (size_t)(lf - in) + 1;
+        if (is_empty_line(in, at - 1))
+            return at;
+    }
+    *scanned = len;
+    return 0;
 }
 
 /* ---- its fields ---- */
@@ -172,14 +216,39 @@ static bool is_trimmed(struct slice s)
     return !s.n || ((unsigned char)s.p[0] > ' ' && (unsigned char)s.p[s.n - 1] > ' ');
 }
 
-/* name ":" OWS value OWS, RFC 9112 section 5; no blank before the colon. False: it is none. */
+/* Where the first colon is, or n. Eight at a time; the lowest mark is exact. */
+static size_t colon_at(const char *p, size_t n)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t high = 0x8080808080808080u;
+    size_t i = 0;
+
+    for (; n - i >= 8; i += 8) {
+        uint64_t w, marks;
+
+        memcpy(&w, p + i, sizeof(w));
+        w = le64toh(w) ^ (ones * ':');
+        marks = (w - ones) & ~w & high;
+        if (marks)
+            return i + ((size_t)__builtin_ctzll(marks) >> 3);
+    }
+    while (i < n && p[i] != ':')
+        i++;
+    return i;
+}
+
+/* name ":" OWS value OWS, RFC 9112 section 5; no blank before the colon. False: it is none. The
+ * bytes of a name that the table has need no second look. */
 static bool split_field(struct slice line, struct http_field *ret)
 {
-    size_t n = chars_span(line, CHAR_TOKEN);
+    size_t n = colon_at(line.p, line.n);
 
-    if (n == 0 || n == line.n || line.p[n] != ':')
+    if (n == 0 || n == line.n)
         return false;
     ret->name = (struct slice){line.p, n++};
+    ret->id = field_id(ret->name);
+    if (ret->id == FIELD_OTHER && chars_span(ret->name, CHAR_TOKEN) != ret->name.n)
+        return false;
     if (n < line.n && line.p[n] == ' ')
         n++;
     ret->value = (struct slice){line.p + n, line.n - n};
@@ -197,7 +266,6 @@ static int take_line(struct field_table *t, struct slice line, struct http_refus
         return head_refuse(why, t->status,
                            "a header line has a bad name, a blank before its colon, or no colon");
     t->count++;
-    f->id = field_id(f->name);
     /* RFC 9110 lets a tab stand behind a value, but not all readers trim it there */
     if (f->id == FIELD_CONTENT_LENGTH &&
         memchr(f->value.p, '\t', (size_t)(line.p + line.n - f->value.p)))
@@ -208,7 +276,7 @@ static int take_line(struct field_table *t, struct slice line, struct http_refus
     return 0;
 }
 
-int head_fields(const struct head_lines *lines, int status, struct http_field *fields,
+int head_fields(const struct http_lines *lines, int status, struct http_field *fields,
                 size_t *ret_count, struct head_facts *facts, struct http_refusal *why)
 {
     struct field_table t = {

@@ -27,27 +27,23 @@ struct head_facts {
  * why may be NULL. */
 int head_refuse(struct http_refusal *why, int status, const char *text);
 
-/* Where the lines of a head are; filled by head_check_bytes(). */
-struct head_lines {
-    struct slice first;                /* without its end */
-    const char *fields;                /* where the field lines begin */
-    size_t count;                      /* of field lines, also beyond HTTP_FIELDS_MAX */
-    const char *ends[HTTP_FIELDS_MAX]; /* the CR of each */
-};
-
 /*
  * Every byte of a head with its final empty line: CRLF line ends only, no control bytes but HTAB,
  * no line that begins with a blank, no empty line but the last. 0 or -EBADMSG (status as given).
  */
-int head_check_bytes(struct slice head, int status, struct head_lines *ret,
+int head_check_bytes(struct slice head, int status, struct http_lines *ret,
                      struct http_refusal *why);
+
+/* The lines that http_head_end() has noted of this very head, or else head_check_bytes(). */
+int head_lines_of(struct slice head, const struct http_lines *noted, int status,
+                  struct http_lines *room, const struct http_lines **ret, struct http_refusal *why);
 
 /*
  * The field lines that head_check_bytes() has found into fields[HTTP_FIELDS_MAX]: names, trimmed
  * values, ids, is_hop, and the facts. 0 or -EBADMSG; `status` is for malformed ones, too many are
  * 431 in requests (status 400), else `status`.
  */
-int head_fields(const struct head_lines *lines, int status, struct http_field *fields,
+int head_fields(const struct http_lines *lines, int status, struct http_field *fields,
                 size_t *ret_count, struct head_facts *facts, struct http_refusal *why);
 
 /* 1*DIGIT up to 2^63-1 and nothing else: 0 or -EINVAL. */

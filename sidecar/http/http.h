@@ -96,6 +96,19 @@ struct http_field {
 };
 
 /*
+ * Where the lines of a head are. http_head_end() notes them of a head that arrived whole and is
+ * clean, so that the parser need not look for them once more; they point into the caller's bytes
+ * and die with them.
+ */
+struct http_lines {
+    const char *end;                   /* of the head; NULL: nothing is noted */
+    struct slice first;                /* without its end */
+    const char *fields;                /* where the field lines begin */
+    size_t count;                      /* of field lines, also beyond HTTP_FIELDS_MAX */
+    const char *ends[HTTP_FIELDS_MAX]; /* the CR of each */
+};
+
+/*
  * Why a message was refused: the status to answer with (requests) and a sentence for the log and
  * the body.
  */

@@ -307,11 +307,11 @@ static int check_expect(struct http_request *r, const struct head_facts *facts,
     return 0;
 }
 
-int http_request_parse(const char *in, size_t head_len, struct http_request *ret,
-                       struct http_refusal *why)
+int http_request_parse(const char *in, size_t head_len, const struct http_lines *lines,
+                       struct http_request *ret, struct http_refusal *why)
 {
     struct slice head = {in, head_len};
-    UNINITIALIZED struct head_lines lines;
+    UNINITIALIZED struct http_lines room;
     struct head_facts facts;
     int err;
 
@@ -321,14 +321,14 @@ int http_request_parse(const char *in, size_t head_len, struct http_request *ret
     }
     if (head.n && (head.p[0] == '\r' || head.p[0] == '\n'))
         return head_refuse(why, 400, "bad or too many line ends before the request");
-    err = head_check_bytes(head, 400, &lines, why);
+    err = head_lines_of(head, lines, 400, &room, &lines, why);
     if (err)
         return err;
     ret->host = (struct slice){NULL, 0};
-    err = parse_line(lines.first, ret, why);
+    err = parse_line(lines->first, ret, why);
     if (err)
         return err;
-    err = head_fields(&lines, 400, ret->fields, &ret->field_count, &facts, why);
+    err = head_fields(lines, 400, ret->fields, &ret->field_count, &facts, why);
     if (!err)
         err = check_host(ret, &facts, why);
     if (!err)

@@ -27,17 +27,19 @@ struct http_request {
 /*
  * Where does the head in in[0..len) end? Returns its length with the empty line, 0 while
  * incomplete. *scanned is the caller's note of how far it was looked through already (start with
- * 0), so that a head arriving byte by byte costs linear time.
+ * 0), so that a head arriving byte by byte costs linear time. lines: NULL, or where to note the
+ * lines for the parser (lines->end stays NULL when they were not noted).
  */
-size_t http_head_end(const char *in, size_t len, size_t *scanned);
+size_t http_head_end(const char *in, size_t len, size_t *scanned, struct http_lines *lines);
 
 /*
  * Parse the head in[0..head_len), as found by http_head_end (leading empty lines included, at most
- * HTTP_EMPTY_LINES_MAX). ret's slices point into `in` and die with it. 0, or -EBADMSG with *why.
- * Never logs, allocates or blocks. Source: RFC 9112 sections 2-6; A sections 10.1, 10.2, 10.5.
+ * HTTP_EMPTY_LINES_MAX). lines: what http_head_end has noted of it, or NULL. ret's slices point
+ * into `in` and die with it. 0, or -EBADMSG with *why. Never logs, allocates or blocks. Source: RFC
+ * 9112 sections 2-6; A sections 10.1, 10.2, 10.5.
  */
-int http_request_parse(const char *in, size_t head_len, struct http_request *ret,
-                       struct http_refusal *why);
+int http_request_parse(const char *in, size_t head_len, const struct http_lines *lines,
+                       struct http_request *ret, struct http_refusal *why);
 
 /*
  * Is what has arrived so far hopeless (not HTTP at all, a TLS hello, a bare LF)? -EBADMSG with

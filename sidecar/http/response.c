@@ -116,22 +116,24 @@ static bool says_event_stream(const struct http_response *r)
     if (!type)
         return false;
     rest = type->value;
+    if (rest.n < 17 || (rest.p[0] | 0x20) != 't') /* nearly always */
+        return false;
     return slice_next(&rest, ';', &media) && slice_eq_nocase(media, SLICE("text/event-stream"));
 }
 
-int http_response_parse(const char *in, size_t head_len, bool to_head, struct http_response *ret,
-                        struct http_refusal *why)
+int http_response_parse(const char *in, size_t head_len, const struct http_lines *lines,
+                        bool to_head, struct http_response *ret, struct http_refusal *why)
 {
     struct slice head = {in, head_len};
-    UNINITIALIZED struct head_lines lines;
+    UNINITIALIZED struct http_lines room;
     struct head_facts facts;
-    int err = head_check_bytes(head, BAD, &lines, why);
+    int err = head_lines_of(head, lines, BAD, &room, &lines, why);
 
     if (!err)
-        err = parse_status_line(lines.first, ret, why);
+        err = parse_status_line(lines->first, ret, why);
     if (err)
         return err;
-    err = head_fields(&lines, BAD, ret->fields, &ret->field_count, &facts, why);
+    err = head_fields(lines, BAD, ret->fields, &ret->field_count, &facts, why);
     if (err)
         return err;
     ret->is_reusable = !facts.says_close && (ret->minor > 0 || facts.says_keep_alive);

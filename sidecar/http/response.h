@@ -23,8 +23,8 @@ struct http_response {
  * Like http_request_parse; `to_head`: the request was a HEAD. 0 or -EBADMSG with *why (status 502).
  * Source: RFC 9112 sections 4-6, A section 10.4.
  */
-int http_response_parse(const char *in, size_t head_len, bool to_head, struct http_response *ret,
-                        struct http_refusal *why);
+int http_response_parse(const char *in, size_t head_len, const struct http_lines *lines,
+                        bool to_head, struct http_response *ret, struct http_refusal *why);
 
 const struct http_field *http_response_field(const struct http_response *r, enum http_field_id id);
 

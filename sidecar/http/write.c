@@ -4,17 +4,6 @@
  */
 #include "http/write.h"
 
-void http_put(struct http_writer *w, struct slice bytes)
-{
-    if (w->overflow || bytes.n > w->cap - w->len) {
-        w->overflow = true;
-        return;
-    }
-    if (bytes.n)
-        memcpy(w->p + w->len, bytes.p, bytes.n);
-    w->len += bytes.n;
-}
-
 void http_put_uint(struct http_writer *w, uint64_t n)
 {
     char text[20];
@@ -37,12 +26,11 @@ void http_put_clean_field(struct http_writer *w, struct slice name, struct slice
         return;
     }
     p = w->p + w->len;
-    memcpy(p, name.p, name.n);
+    copy_bytes(p, name.p, name.n);
     p += name.n;
     *p++ = ':';
     *p++ = ' ';
-    if (value.n)
-        memcpy(p, value.p, value.n);
+    copy_bytes(p, value.p, value.n);
     p += value.n;
     *p++ = '\r';
     *p = '\n';

@@ -5,7 +5,9 @@
 #include "log/line.h"
 
 #include "base/clock.h"
+#include "base/copy.h"
 #include "base/str.h"
+#include "base/uninit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,16 +29,27 @@ static size_t room(const struct line *line)
     return line->n < LINE_LIMIT ? LINE_LIMIT - line->n : 0;
 }
 
-/* All or nothing; once something was left out, all that follows is too. */
-static void put(struct line *line, struct slice bytes)
+/* All or nothing; once something was left out, all that follows is too. Inlined, so that a literal
+ * becomes some moves in its place. */
+__attribute__((always_inline)) static inline void put(struct line *line, struct slice bytes)
 {
     if (line->is_cut || bytes.n > room(line)) {
         line->is_cut = true;
         return;
     }
-    if (bytes.n > 0)
-        memcpy(line->p + line->n, bytes.p, bytes.n);
+    copy_bytes(line->p + line->n, bytes.p, bytes.n);
     line->n += bytes.n;
+}
+
+/* The same for a handful of bytes. */
+static void put_few(struct line *line, const char *bytes, size_t n)
+{
+    if (line->is_cut || n > room(line)) {
+        line->is_cut = true;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        line->p[line->n++] = bytes[i];
 }
 
 /* Into the reserve: what closes an open bracket must always fit. */
@@ -53,39 +66,73 @@ static bool is_plain(char c)
     return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
 }
 
+/* Are these eight? A borrow can make a false mark above a true one: then they are not anyway. */
+static bool are_plain(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t high = 0x8080808080808080u;
+    uint64_t quote = w ^ (ones * '"');
+    uint64_t slash = w ^ (ones * '\\');
+    uint64_t del = w ^ (ones * 0x7F);
+
+    return !((w | (w - ones * 0x20) | (quote - ones) | (slash - ones) | (del - ones)) & high);
+}
+
+/* How many bytes at the front are plain: eight at a time, the last of them once more with those
+ * before them. */
+static size_t plain_span(const char *p, size_t n)
+{
+    uint64_t w;
+    size_t i = 0;
+
+    while (n - i >= sizeof(w)) {
+        memcpy(&w, p + i, sizeof(w));
+        if (!are_plain(w))
+            break;
+        i += sizeof(w);
+        if (i < n && n - i < sizeof(w))
+            i = n - sizeof(w);
+    }
+    while (i < n && is_plain(p[i]))
+        i++;
+    return i;
+}
+
 static void put_escaped(struct line *line, struct slice text, escape_fn *escape)
 {
     char out[ESCAPE_MAX];
 
     while (text.n > 0 && !line->is_cut) {
-        size_t n = 0, fits = room(line);
+        size_t fits = room(line);
+        size_t n = plain_span(text.p, text.n < fits ? text.n : fits);
 
-        /* Nearly all of it is plain ASCII: copied in runs. */
-        while (n < text.n && n < fits && is_plain(text.p[n]))
-            n++;
         put(line, (struct slice){text.p, n});
         text.p += n;
         text.n -= n;
         if (text.n > 0) {
             n = escape(&text, out);
-            put(line, (struct slice){out, n});
+            put_few(line, out, n);
         }
     }
 }
 
-/* The digits of v at the end of buf; returns where they begin. */
-static struct slice number_text(int64_t v, char buf[24])
+static void put_number(struct line *line, int64_t v)
 {
     uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    size_t at = 24;
+    UNINITIALIZED char digits[24];
+    size_t at = sizeof(digits);
 
+    if (v >= 0 && v < 10 && room(line) > 0 && !line->is_cut) { /* a time of some milliseconds */
+        line->p[line->n++] = (char)('0' + v);
+        return;
+    }
     do {
-        buf[--at] = (char)('0' + rest % 10);
+        digits[--at] = (char)('0' + rest % 10);
         rest /= 10;
     } while (rest > 0);
     if (v < 0)
-        buf[--at] = '-';
-    return (struct slice){buf + at, 24 - at};
+        digits[--at] = '-';
+    put(line, (struct slice){digits + at, sizeof(digits) - at});
 }
 
 static void put_ms(char *where, int ms)
@@ -131,17 +178,17 @@ static void put_local(struct line *line, int64_t wall_ms)
 static void put_json_field(struct line *line, const struct log_field *field)
 {
     size_t before = line->n;
-    char digits[24];
 
-    put(line, SLICE(",\""));
-    put(line, slice_of(field->key)); /* a literal of ours: nothing to escape */
-    put(line, field->is_number ? SLICE("\":") : SLICE("\":\""));
+    put(line, field->lead);
     if (field->is_number)
-        put(line, number_text(field->number, digits));
+        put_number(line, field->number);
     if (line->is_cut) {
         line->n = before; /* not even its beginning, or half a number */
     } else if (!field->is_number) {
-        put_escaped(line, field->text, escape_json);
+        if (field->is_plain)
+            put(line, field->text);
+        else
+            put_escaped(line, field->text, escape_json);
         put_end(line, SLICE("\"")); /* cut or not, it is closed */
     }
 }
@@ -192,7 +239,6 @@ static void make_text(struct line *line, enum log_level level, const char *modul
                                           [LOG_INFO] = SLICE_INIT(" info    "),
                                           [LOG_WARNING] = SLICE_INIT(" warning "),
                                           [LOG_ERROR] = SLICE_INIT(" error   ")};
-    char digits[24];
 
     put_local(line, clock_wall_ms());
     put(line, levels[level]);
@@ -204,10 +250,10 @@ static void make_text(struct line *line, enum log_level level, const char *modul
         bool quoted = !field->is_number && wants_quotes(field->text);
 
         put(line, SLICE(" "));
-        put(line, slice_of(field->key));
+        put(line, log_field_key(field));
         put(line, quoted ? SLICE("=\"") : SLICE("="));
         if (field->is_number)
-            put(line, number_text(field->number, digits));
+            put_number(line, field->number);
         else
             put_escaped(line, field->text, quoted ? escape_quoted : escape_printable);
         if (quoted)

@@ -29,14 +29,29 @@ enum {
 };
 
 struct log_field {
-    const char *key;   /* snake_case literal */
+    struct slice lead; /* as JSON wants it: ,"key": and for texts the quote that opens the value */
     struct slice text; /* used when is_number is false */
     int64_t number;
     bool is_number;
+    bool is_plain; /* printable ASCII without quotes and backslashes: copied as it is */
 };
-#define LOG_STR(k, z)   ((struct log_field){.key = (k), .text = slice_of(z)})
-#define LOG_SLICE(k, s) ((struct log_field){.key = (k), .text = (s)})
-#define LOG_INT(k, n)   ((struct log_field){.key = (k), .number = (int64_t)(n), .is_number = true})
+/* k: a snake_case literal. The compiler puts the lead together: one piece to copy for each field.
+ */
+#define LOG_STR(k, z)   LOG_SLICE(k, slice_of(z))
+#define LOG_SLICE(k, s) ((struct log_field){.lead = SLICE_INIT(",\"" k "\":\""), .text = (s)})
+#define LOG_PLAIN(k, z)                                                                            \
+    ((struct log_field){.lead = SLICE_INIT(",\"" k "\":\""), .text = slice_of(z), .is_plain = true})
+#define LOG_INT(k, n)                                                                              \
+    ((struct log_field){                                                                           \
+        .lead = SLICE_INIT(",\"" k "\":"), .number = (int64_t)(n), .is_number = true})
+
+/* The key alone. */
+static inline struct slice log_field_key(const struct log_field *f)
+{
+    size_t before = 2, after = f->is_number ? 2 : 3; /* ," and ": or ":" */
+
+    return (struct slice){f->lead.p + before, f->lead.n - before - after};
+}
 
 /* AUTO: text when stderr is a terminal, else JSON */
 void log_init(enum log_level level, enum log_format format);

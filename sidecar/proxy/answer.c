@@ -5,6 +5,7 @@
  * An answer that the agent cuts short never ends cleanly for the client (A section 10.6).
  */
 #include "base/cleanup.h"
+#include "base/uninit.h"
 #include "log/log.h"
 #include "proxy/dedupe.h"
 #include "proxy/headers.h"
@@ -110,7 +111,7 @@ static bool give_head(struct pump *u, const struct http_response *r)
             exchange_head_relay(x, &r->fields[i]);
     }
     if (u->proxy->cfg->forward.via)
-        exchange_head_field(x, SLICE("Via"), headers_via);
+        exchange_head_relay(x, &headers_via);
     if (u->proxy->is_last || !u->is_whole)
         exchange_set_last(x);
     if (exchange_head_end(x, framing_for_client(r), r->content_length) != 0) {
@@ -166,11 +167,12 @@ static bool answer_interim(struct pump *u, const struct http_response *r)
 static size_t take_heads(struct pump *u, const char *bytes, size_t n)
 {
     struct http_response *r = &u->proxy->response;
+    UNINITIALIZED struct http_lines lines;
     struct http_refusal why = {0};
     size_t used = 0;
 
     while (u->state == PUMP_SENT && u->up) {
-        size_t head = http_head_end(bytes + used, n - used, &u->scanned);
+        size_t head = http_head_end(bytes + used, n - used, &u->scanned, &lines);
 
         if (head == 0)
             break;
@@ -179,7 +181,7 @@ static size_t take_heads(struct pump *u, const char *bytes, size_t n)
             pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
             break;
         }
-        if (http_response_parse(bytes + used, head, u->to_head, r, &why) != 0) {
+        if (http_response_parse(bytes + used, head, &lines, u->to_head, r, &why) != 0) {
             answer_bad(u, &why);
             break;
         }

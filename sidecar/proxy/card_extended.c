@@ -111,7 +111,7 @@ bool extended_is_named(struct slice body)
 static bool ask_identity(struct pump *u)
 {
     size_t scanned = 0;
-    size_t head_n = http_head_end(u->out.p, u->out.len, &scanned);
+    size_t head_n = http_head_end(u->out.p, u->out.len, &scanned, NULL);
     size_t len = headers_ask_identity(u->out.p, head_n, u->out.len, u->out.cap - PUMP_RESERVE);
 
     if (len == 0)
@@ -270,7 +270,7 @@ static void send_rpc(struct pump *u, struct slice body)
     card_put_vary(u->proxy, u->x);
     exchange_head_field(u->x, SLICE("Vary"), SLICE("Authorization"));
     if (u->proxy->cfg->forward.via)
-        exchange_head_field(u->x, SLICE("Via"), headers_via);
+        exchange_head_relay(u->x, &headers_via);
     if (u->proxy->is_last || !u->is_whole)
         exchange_set_last(u->x);
     if (exchange_head_end(u->x, HTTP_BODY_LENGTH, (int64_t)body.n) != 0) {

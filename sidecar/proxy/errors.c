@@ -59,6 +59,8 @@ bool error_is_json_rpc(const struct http_request *rq)
     type = http_request_field(rq, FIELD_CONTENT_TYPE);
     if (!type)
         return false;
+    if (slice_eq(type->value, SLICE("application/json"))) /* nearly always */
+        return true;
     rest = type->value;
     if (!slice_next(&rest, ';', &media))
         return false;

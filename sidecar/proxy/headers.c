@@ -8,7 +8,10 @@
 
 #include "base/banned.h"
 
-const struct slice headers_via = SLICE_INIT("1.1 molecule");
+#define VIA_VALUE "1.1 molecule"
+
+const struct http_field headers_via = {
+    .name = SLICE_INIT("Via"), .value = SLICE_INIT(VIA_VALUE), .id = FIELD_VIA};
 
 /* Identity that a sidecar or ingress states about a caller; from outside it is only a claim. */
 static const struct slice identity_names[] = {
@@ -144,26 +147,24 @@ static bool passes_on(const struct http_field *f, const struct header_context *c
     }
 }
 
-/* The values of a field in one line, ours behind them. Nothing is written when there are none. */
-static void put_list(struct http_writer *w, const struct http_request *rq, enum http_field_id id,
-                     struct slice name, bool keep, struct slice ours)
+/* What a trusted proxy has written there, in one line, and the address it came from behind it.
+ * Nothing is written when there is neither. */
+static void put_forwarded_for(struct http_writer *w, const struct http_request *rq,
+                              struct slice peer)
 {
+    static const struct slice first = SLICE_INIT("X-Forwarded-For: ");
     bool any = false;
 
-    for (size_t i = 0; keep && i < rq->field_count; i++) {
-        if (rq->fields[i].id != id || rq->fields[i].is_hop)
+    for (size_t i = 0; i < rq->field_count; i++) {
+        if (rq->fields[i].id != FIELD_X_FORWARDED_FOR || rq->fields[i].is_hop)
             continue;
-        http_put(w, any ? SLICE(", ") : name);
-        if (!any)
-            http_put(w, SLICE(": "));
+        http_put(w, any ? SLICE(", ") : first);
         http_put(w, rq->fields[i].value);
         any = true;
     }
-    if (ours.n > 0) {
-        http_put(w, any ? SLICE(", ") : name);
-        if (!any)
-            http_put(w, SLICE(": "));
-        http_put(w, ours);
+    if (peer.n > 0) {
+        http_put(w, any ? SLICE(", ") : first);
+        http_put(w, peer);
         any = true;
     }
     if (any)
@@ -174,26 +175,30 @@ static void put_list(struct http_writer *w, const struct http_request *rq, enum 
 static void put_forwarded(struct http_writer *w, const struct http_request *rq,
                           const struct header_context *c)
 {
-    const struct http_field *proto = http_request_field(rq, FIELD_X_FORWARDED_PROTO);
-    const struct http_field *host = http_request_field(rq, FIELD_X_FORWARDED_HOST);
-    const struct http_field *prefix = http_request_field(rq, FIELD_X_FORWARDED_PREFIX);
+    const struct http_field *proto = NULL, *host = NULL, *prefix = NULL;
     struct slice peer = slice_of(c->peer);
 
     if (slice_eq(peer, SLICE("unix")))
         peer = SLICE("");
-    put_list(w, rq, FIELD_X_FORWARDED_FOR, SLICE("X-Forwarded-For"), c->is_trusted, peer);
-    http_put_field(w, SLICE("X-Forwarded-Proto"),
-                   proto && c->is_trusted ? proto->value
-                   : c->is_https          ? SLICE("https")
-                                          : SLICE("http"));
+    if (c->is_trusted) {
+        proto = http_request_field(rq, FIELD_X_FORWARDED_PROTO);
+        host = http_request_field(rq, FIELD_X_FORWARDED_HOST);
+        prefix = http_request_field(rq, FIELD_X_FORWARDED_PREFIX);
+        put_forwarded_for(w, rq, peer);
+    } else if (peer.n > 0) {
+        http_put_clean_field(w, SLICE("X-Forwarded-For"), peer);
+    }
+    if (proto)
+        http_put_clean_field(w, SLICE("X-Forwarded-Proto"), proto->value);
+    else
+        http_put(w, c->is_https ? SLICE("X-Forwarded-Proto: https\r\n")
+                                : SLICE("X-Forwarded-Proto: http\r\n"));
     if (c->client.n > 0) /* from outside it was dropped: is_identity() */
         http_put_field(w, SLICE("X-Forwarded-Client-Cert"), c->client);
-    if (host && c->is_trusted)
+    if (host)
         http_put_clean_field(w, SLICE("X-Forwarded-Host"), host->value);
     else if (rq->host.n > 0)
         http_put_clean_field(w, SLICE("X-Forwarded-Host"), rq->host);
-    if (!c->is_trusted)
-        prefix = NULL;
     if (prefix || c->strip_prefix.n > 0) {
         http_put(w, SLICE("X-Forwarded-Prefix: "));
         if (prefix)
@@ -242,7 +247,7 @@ int headers_to_agent(struct http_writer *w, const struct http_request *rq, struc
     if (has_via && via_count(rq) > VIA_LOOP_MAX)
         return -ELOOP;
     if (c->via)
-        http_put_clean_field(w, SLICE("Via"), headers_via);
+        http_put(w, SLICE("Via: " VIA_VALUE "\r\n"));
     if (c->is_card || c->is_edited)
         http_put_field(w, SLICE("Accept-Encoding"), SLICE("identity"));
     if (!c->is_card && rq->framing == HTTP_BODY_LENGTH) {

@@ -67,7 +67,7 @@ size_t headers_ask_identity(char *bytes, size_t head_n, size_t len, size_t cap);
 /* Does this field of the agent's answer go to the client? */
 bool headers_passes_back(const struct http_response *r, const struct http_field *f);
 
-/* The first Via value that has our name is ours too: what we add. */
-extern const struct slice headers_via;
+/* The Via that we add to answers. */
+extern const struct http_field headers_via;
 
 #endif

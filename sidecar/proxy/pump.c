@@ -11,6 +11,7 @@
 #include "proxy/uploads.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,7 +33,7 @@ struct pump *pump_alloc(struct proxy *p)
         if (!u)
             return NULL;
     }
-    memset(u, 0, sizeof(*u));
+    memset(u, 0, offsetof(struct pump, id_copy));
     list_init(&u->node);
     list_init(&u->flight);
     list_init(&u->way);

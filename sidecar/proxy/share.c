@@ -33,7 +33,7 @@ static bool give_head(struct pump *u)
         rest.p = end + 2;
     }
     if (u->proxy->cfg->forward.via)
-        exchange_head_field(u->x, SLICE("Via"), headers_via);
+        exchange_head_relay(u->x, &headers_via);
     if (u->proxy->is_last)
         exchange_set_last(u->x);
     if (exchange_head_end(u->x, s->framing, s->length) != 0) {

@@ -96,12 +96,11 @@ struct pump {
     enum outcome outcome;
 
     /* towards the agent */
-    struct buf out;  /* head and body; kept until the answer begins, for the id and a retry */
-    size_t out_sent; /* bytes of out that have left */
-    size_t peek_at;  /* where in out the body begins ... */
-    size_t peek_n;   /* ... and how many contiguous bytes of it are there */
-    struct slice id; /* found when those bytes had to go; points to id_copy */
-    char id_copy[ERROR_ID_MAX];
+    struct buf out;    /* head and body; kept until the answer begins, for the id and a retry */
+    size_t out_sent;   /* bytes of out that have left */
+    size_t peek_at;    /* where in out the body begins ... */
+    size_t peek_n;     /* ... and how many contiguous bytes of it are there */
+    struct slice id;   /* found when those bytes had to go; points to id_copy */
     bool peek_is_over; /* no more body bytes join the peek */
     bool is_json_rpc;
     bool is_chunked;    /* our framing of the body */
@@ -151,6 +150,8 @@ struct pump {
     bool is_guest;         /* has a client, and no way to the agent of its own */
     struct list guest;     /* in share->guests */
     uint64_t guest_at;     /* bytes of the share's answer that the client was given */
+
+    char id_copy[ERROR_ID_MAX]; /* last: the one thing that is not zeroed for each request */
 };
 
 struct proxy {

@@ -44,14 +44,14 @@ void access_line(struct exchange *x, bool complete)
     enum log_level level = line_level(s, x->status);
     const struct log_field fields[] = {
         LOG_INT("id", x->id),
-        LOG_STR("peer", x->conn->peer_text),
-        LOG_STR("method", x->method),
+        LOG_PLAIN("peer", x->conn->peer_text),
+        LOG_PLAIN("method", x->method), /* a token */
         LOG_STR("path", x->path),
         LOG_INT("status", x->status),
         LOG_INT("ms", loop_now_ms(s->loop) - x->began_ms),
         LOG_INT("bytes_in", x->body.content_bytes),
         LOG_INT("bytes_out", x->bytes_out),
-        LOG_STR("outcome", outcome_of(x, complete)),
+        LOG_PLAIN("outcome", outcome_of(x, complete)),
         LOG_STR("scheme", "https"), /* last: of TLS servers only */
     };
     size_t count = sizeof(fields) / sizeof(fields[0]) - (exchange_is_tls(x) ? 0 : 1);

@@ -322,21 +322,24 @@ static void conn_settle(struct conn *c)
 
 /* Has a client that sent many requests ahead had enough of this turn? The others, and the beats,
  * wait for its end. */
-static bool conn_turn_is_over(const struct conn *c, int64_t began_ms)
+static bool conn_turn_is_over(const struct conn *c, int64_t *began_ms)
 {
-    return c->state == CONN_HEAD && clock_mono_ms() - began_ms >= SERVER_TURN_MS;
+    if (c->state != CONN_HEAD)
+        return false;
+    if (*began_ms == 0)
+        *began_ms = clock_mono_ms();
+    return clock_mono_ms() - *began_ms >= SERVER_TURN_MS;
 }
 
 void conn_run(struct conn *c)
 {
-    int64_t began_ms;
+    int64_t began_ms = 0; /* of the second request: most turns have one */
 
     if (c->is_running)
         return;
     c->is_running = true;
-    began_ms = c->in.len ? clock_mono_ms() : 0;
     while (conn_step(c)) {
-        if (c->x.is_finished && conn_turn_is_over(c, began_ms)) {
+        if (c->x.is_finished && conn_turn_is_over(c, &began_ms)) {
             loop_defer(c->server->loop, &c->run_later, conn_run_later);
             break;
         }

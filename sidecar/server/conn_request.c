@@ -4,6 +4,8 @@
  */
 #include "server/conn.h"
 
+#include "base/uninit.h"
+
 #include <errno.h>
 
 #include "base/banned.h"
@@ -72,6 +74,7 @@ bool conn_take_head(struct conn *c)
 {
     struct server *s = c->server;
     struct slice in = buf_bytes(&c->in);
+    UNINITIALIZED struct http_lines lines;
     struct http_refusal why;
     size_t n;
 
@@ -80,7 +83,7 @@ bool conn_take_head(struct conn *c)
             conn_close(c);
         return false;
     }
-    n = http_head_end(in.p, in.n, &c->scanned);
+    n = http_head_end(in.p, in.n, &c->scanned, &lines);
     if (!n)
         return await_head(c, in);
     c->scanned = 0;
@@ -88,7 +91,7 @@ bool conn_take_head(struct conn *c)
         conn_refuse(c, &too_large);
         return true;
     }
-    if (http_request_parse(in.p, n, &s->head, &why) != 0) {
+    if (http_request_parse(in.p, n, &lines, &s->head, &why) != 0) {
         conn_refuse(c, &why);
         return true;
     }

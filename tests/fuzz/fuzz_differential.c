@@ -156,10 +156,10 @@ static enum read_result read_message(const char *in, size_t n, struct message *m
     struct http_refusal why = {0};
     struct http_body b;
     size_t scanned = 0;
-    size_t head = http_head_end(in + m->from, n - m->from, &scanned);
+    size_t head = http_head_end(in + m->from, n - m->from, &scanned, NULL);
 
     if (head == 0 || http_request_precheck(in + m->from, head, &why) != 0 ||
-        http_request_parse(in + m->from, head, &rq, &why) != 0)
+        http_request_parse(in + m->from, head, NULL, &rq, &why) != 0)
         return READ_REFUSED;
     m->head_end = m->end = m->from + head;
     m->body_n = 0;

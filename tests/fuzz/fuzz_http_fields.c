@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *head = malloc(lead + size);
     struct seen seen = {.fields = fields};
     struct head_facts facts;
-    struct head_lines lines;
+    struct http_lines lines;
     const char *text = NULL;
 
     if (!head)

@@ -55,10 +55,25 @@ static void check_accepted(const struct http_request *r)
     assert(r->framing != HTTP_BODY_LENGTH || r->content_length >= 0);
 }
 
+/* Lines noted on the way change nothing: the same verdict, the same fields. */
+static void check_noted(const char *in, size_t end, const struct http_lines *lines)
+{
+    static struct http_request with, without;
+    int rc = http_request_parse(in, end, lines, &with, NULL);
+
+    assert(http_request_parse(in, end, NULL, &without, NULL) == rc);
+    if (rc != 0)
+        return;
+    assert(with.field_count == without.field_count && with.framing == without.framing);
+    assert(with.target.p == without.target.p && with.target.n == without.target.n);
+    assert(memcmp(with.fields, without.fields, with.field_count * sizeof(with.fields[0])) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *in = calloc(1, size ? size : 1); /* exact size */
     static struct http_request r;
+    static struct http_lines lines;
     struct http_refusal why = {0};
     size_t scanned = 0, stepwise = 0, n = 0, end;
 
@@ -66,20 +81,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (size)
         memcpy(in, data, size);
-    end = http_head_end(in, size, &scanned);
+    end = http_head_end(in, size, &scanned, &lines);
     if (size < 512) { /* byte by byte finds the same end */
         for (size_t have = 0; have <= size && !n; have++)
-            n = http_head_end(in, have, &stepwise);
+            n = http_head_end(in, have, &stepwise, NULL);
         assert(n == end);
     }
     assert(end <= size);
+    if (end)
+        check_noted(in, end, &lines);
     if (end) {
         char *head = malloc(end);
 
         if (!head)
             abort();
         memcpy(head, in, end);
-        if (http_request_parse(head, end, &r, &why) == 0) {
+        if (http_request_parse(head, end, NULL, &r, &why) == 0) {
             check_accepted(&r);
             check_slices(&r, head, end);
             assert(http_request_precheck(head, end, &why) == 0);
@@ -88,12 +105,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         for (size_t have = 0; have < end && end < 512; have++) { /* what is good has no bad start */
             if (http_request_precheck(in, have, &why) != 0)
-                assert(http_request_parse(in, end, &r, &why) != 0);
+                assert(http_request_parse(in, end, NULL, &r, &why) != 0);
         }
         free(head);
     }
     (void)http_request_precheck(in, size, &why);
-    (void)http_request_parse(in, size, &r, &why); /* any length, not only a found one */
+    (void)http_request_parse(in, size, NULL, &r, &why); /* any length, not only a found one */
     free(in);
     return 0;
 }

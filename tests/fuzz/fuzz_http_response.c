@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct http_response r;
+    static struct http_lines lines;
     struct http_refusal why = {0};
     size_t scanned = 0, stepwise = 0, found = 0, n;
     char *in = calloc(1, size ? size : 1); /* exact size */
@@ -23,15 +24,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (size)
         memcpy(in, data, size);
-    n = http_head_end(in, size, &scanned);
+    n = http_head_end(in, size, &scanned, &lines);
     assert(n <= size);
     if (size < 512) { /* byte by byte finds the same end */
         for (size_t have = 0; have <= size && !found; have++)
-            found = http_head_end(in, have, &stepwise);
+            found = http_head_end(in, have, &stepwise, NULL);
         assert(found == n);
     }
     for (int to_head = 0; to_head < 2; to_head++) {
-        if (http_response_parse(in, n ? n : size, to_head, &r, &why) != 0) {
+        int rc = http_response_parse(in, n ? n : size, NULL, to_head, &r, &why);
+
+        /* lines noted on the way change nothing */
+        assert(!n || http_response_parse(in, n, &lines, to_head, &r, NULL) == rc);
+        if (rc != 0) {
             assert(why.status == 502 && why.text);
             continue;
         }

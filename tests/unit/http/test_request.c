@@ -40,19 +40,19 @@ static int status_of(struct slice in, struct http_request *r)
     char *p = exact(in);
     struct http_refusal why = {0};
     size_t scanned = 0;
-    size_t n = http_head_end(p, in.n, &scanned);
+    size_t n = http_head_end(p, in.n, &scanned, NULL);
     int status = 0;
 
     if (http_request_precheck(p, in.n, &why) != 0)
         status = why.status;
     else if (!n)
         status = -1;
-    else if (http_request_parse(p, n, r, &why) != 0)
+    else if (http_request_parse(p, n, NULL, r, &why) != 0)
         status = why.status;
     if (n && status) { /* the parser must refuse by itself as well: the check before is only a short
                           cut */
-        cr_expect_eq(http_request_parse(p, n, r, &why), -EBADMSG, "precheck only: %.*s", (int)in.n,
-                     in.p);
+        cr_expect_eq(http_request_parse(p, n, NULL, r, &why), -EBADMSG, "precheck only: %.*s",
+                     (int)in.n, in.p);
         cr_expect(why.status >= 400 && why.text && *why.text);
     }
     free(p);
@@ -291,10 +291,10 @@ static void parse_ok(struct http_request *r, struct slice in)
 {
     struct http_refusal why = {0};
     size_t scanned = 0;
-    size_t n = http_head_end(in.p, in.n, &scanned);
+    size_t n = http_head_end(in.p, in.n, &scanned, NULL);
 
     cr_assert(n > 0, "incomplete: %.*s", (int)in.n, in.p);
-    cr_assert_eq(http_request_parse(in.p, n, r, &why), 0, "%s", why.text ? why.text : "");
+    cr_assert_eq(http_request_parse(in.p, n, NULL, r, &why), 0, "%s", why.text ? why.text : "");
 }
 
 #define EQ(slice_value, literal)                                                                   \
@@ -425,7 +425,7 @@ Test(http_request, limits_are_exact)
         memset(in + n, 'a', HTTP_TARGET_MAX - 1 + extra);
         n += HTTP_TARGET_MAX - 1 + extra;
         n += (size_t)snprintf(in + n, sizeof(in) - n, " HTTP/1.1\r\nHost: h\r\n\r\n");
-        cr_expect_eq(http_request_parse(in, n, &r, &why), extra ? -EBADMSG : 0);
+        cr_expect_eq(http_request_parse(in, n, NULL, &r, &why), extra ? -EBADMSG : 0);
         if (extra)
             cr_expect_eq(why.status, 414);
 
@@ -433,7 +433,7 @@ Test(http_request, limits_are_exact)
         for (size_t i = 1; i < HTTP_FIELDS_MAX + extra; i++)
             n += (size_t)snprintf(in + n, sizeof(in) - n, "X: %zu\r\n", i);
         n += (size_t)snprintf(in + n, sizeof(in) - n, "\r\n");
-        cr_expect_eq(http_request_parse(in, n, &r, &why), extra ? -EBADMSG : 0);
+        cr_expect_eq(http_request_parse(in, n, NULL, &r, &why), extra ? -EBADMSG : 0);
         if (extra)
             cr_expect_eq(why.status, 431);
     }
@@ -467,13 +467,14 @@ Test(http_request, same_result_cut_at_every_offset)
 
     for (size_t cut = 0; cut <= whole; cut++) {
         size_t scanned = 0;
-        size_t first = http_head_end(in, cut, &scanned);
+        size_t first = http_head_end(in, cut, &scanned, NULL);
 
         cr_expect_eq(first, cut == whole ? whole : 0);
         if (!first)
-            cr_expect_eq(http_head_end(in, sizeof(in) - 1, &scanned), whole, "cut at %zu", cut);
+            cr_expect_eq(http_head_end(in, sizeof(in) - 1, &scanned, NULL), whole, "cut at %zu",
+                         cut);
         cr_expect_eq(http_request_precheck(in, cut, &why), 0, "cut at %zu", cut);
     }
     for (size_t n = 0, scanned = 0; n < whole; n++)
-        cr_expect_eq(http_head_end(in, n, &scanned), 0);
+        cr_expect_eq(http_head_end(in, n, &scanned, NULL), 0);
 }

@@ -35,9 +35,9 @@ static void check(const struct row *row, bool to_head)
 
     cr_assert(r && p);
     memcpy(p, row->in.p, row->in.n);
-    n = http_head_end(p, row->in.n, &scanned);
+    n = http_head_end(p, row->in.n, &scanned, NULL);
     cr_assert(n > 0, "%s", row->what);
-    err = http_response_parse(p, n, to_head, r, &why);
+    err = http_response_parse(p, n, NULL, to_head, r, &why);
     if (!row->status) {
         cr_expect_eq(err, -EBADMSG, "%s was accepted", row->what);
         cr_expect_eq(why.status, 502, "%s", row->what);
@@ -136,7 +136,7 @@ static struct http_response *parse(const char *in)
     static struct http_response r;
     struct http_refusal why;
 
-    cr_assert_eq(http_response_parse(in, strlen(in), false, &r, &why), 0, "%s", in);
+    cr_assert_eq(http_response_parse(in, strlen(in), NULL, false, &r, &why), 0, "%s", in);
     return &r;
 }
 

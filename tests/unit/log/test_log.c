@@ -112,7 +112,8 @@ Test(log, level_decides)
 Test(log, hostile_text_stays_one_harmless_line)
 {
     static const char hostile[] = "\n{\"level\":\"error\"}\r\x1b[2J\x7f\xC2\x9B\xFF\xE2\x82\"\\\t";
-    struct log_field field = {.key = "value", .text = {hostile, sizeof(hostile)}}; /* NUL too */
+    struct log_field field =
+        LOG_SLICE("value", ((struct slice){hostile, sizeof(hostile)})); /* NUL too */
 
     for (int format = LOG_FORMAT_TEXT; format <= LOG_FORMAT_JSON; format++) {
         char *text;
@@ -141,8 +142,8 @@ Test(log, long_lines_are_cut_and_stay_valid)
     log_init(LOG_INFO, LOG_FORMAT_JSON);
     memset(big, 'x', sizeof(big));
     for (size_t n = LOG_LINE_MAX - 200; n < LOG_LINE_MAX + 40; n++) {
-        struct log_field fields[] = {
-            {.key = "big", .text = {big, n}}, LOG_INT("after", 12345678), LOG_STR("last", "\n\n")};
+        struct log_field fields[] = {LOG_SLICE("big", ((struct slice){big, n})),
+                                     LOG_INT("after", 12345678), LOG_STR("last", "\n\n")};
         json_object *o, *cut;
         char *text;
 

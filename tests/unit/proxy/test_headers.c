@@ -16,7 +16,8 @@ static int forward(const char *in, struct header_context c, char out[HEAD_CAP])
     struct route route;
     int code;
 
-    cr_assert_eq(http_request_parse(in, strlen(in), &rq, &why), 0, "%s", why.text ? why.text : "");
+    cr_assert_eq(http_request_parse(in, strlen(in), NULL, &rq, &why), 0, "%s",
+                 why.text ? why.text : "");
     route = route_pick(&rules, rq.method, rq.target, rq.path);
     if (!c.peer)
         c.peer = "203.0.113.7";
@@ -157,7 +158,7 @@ Test(proxy_headers, knows_the_platform_by_its_secret)
     struct http_refusal why;
     static const char in[] = "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3\r\n\r\n";
 
-    cr_assert_eq(http_request_parse(in, sizeof(in) - 1, &rq, &why), 0);
+    cr_assert_eq(http_request_parse(in, sizeof(in) - 1, NULL, &rq, &why), 0);
     cr_assert_eq(headers_auth(&rq, SLICE("s3")), AUTH_PLATFORM);
     cr_assert_eq(headers_auth(&rq, SLICE("s")), AUTH_OTHER);
     cr_assert_eq(headers_auth(&rq, SLICE("")), AUTH_OTHER);
@@ -236,7 +237,7 @@ Test(proxy_headers, says_when_there_is_no_room)
     struct route route = {.target = SLICE("/")};
     struct header_context c = {.peer = "unix"};
 
-    cr_assert_eq(http_request_parse(in, sizeof(in) - 1, &rq, &why), 0);
+    cr_assert_eq(http_request_parse(in, sizeof(in) - 1, NULL, &rq, &why), 0);
     cr_assert_eq(headers_to_agent(&w, &rq, rq.method_text, &route, &c), -E2BIG);
 }
 
@@ -249,11 +250,11 @@ Test(proxy_headers, answers_lose_only_what_is_between_two_hops)
         "Content-Length: 3\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nServer: s\r\n\r\n";
     size_t kept = 0;
 
-    cr_assert_eq(http_response_parse(in, sizeof(in) - 1, false, &r, &why), 0);
+    cr_assert_eq(http_response_parse(in, sizeof(in) - 1, NULL, false, &r, &why), 0);
     for (size_t i = 0; i < r.field_count; i++)
         kept += headers_passes_back(&r, &r.fields[i]);
     cr_assert_eq(kept, 3);
-    cr_assert_eq(http_response_parse(in, sizeof(in) - 1, true, &r, &why), 0);
+    cr_assert_eq(http_response_parse(in, sizeof(in) - 1, NULL, true, &r, &why), 0);
     kept = 0;
     for (size_t i = 0; i < r.field_count; i++)
         kept += headers_passes_back(&r, &r.fields[i]);
