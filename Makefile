@@ -6,6 +6,7 @@ JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 WERROR  ?= OFF
 PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 60
+LOAD_SECONDS ?= 60
 MAKEFLAGS += --no-print-directory
 sources = $(shell find sidecar devplatform tests bench -name '*.[ch]' | sort)
 
@@ -20,7 +21,7 @@ define ctest
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
 
-.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz bench check install setup clean help
+.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz load bench check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -73,6 +74,15 @@ fuzz: ## each libFuzzer target for FUZZ_SECONDS (60)
 		echo "== $$name for $(FUZZ_SECONDS) s"; mkdir -p build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; \
 		build/fuzz/tests/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 			-artifact_prefix=build/fuzz/$$name- build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
+
+load: ## the sanitizer build under load, LOAD_SECONDS (60) each: posts, streams, rude clients, an agent that dies
+	@.ci/setup build test
+	@$(call configure,asan)
+	@$(call build,asan) --target binaries bench_tools
+	@cd tests/e2e && SIDECAR_BIN="$(CURDIR)/build/asan/molecule-sidecar" DEVPLATFORM_BIN="$(CURDIR)/build/asan/molecule-devplatform" \
+		SOURCE_DIR="$(CURDIR)" PYTHONPATH=../support LOAD_SECONDS=$(LOAD_SECONDS) \
+		ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 LSAN_OPTIONS="suppressions=$(CURDIR)/tests/support/lsan.supp:print_suppressions=0" \
+		python3 ../tools/sanitized.py python3 -B -m unittest -v test_load
 
 bench: ## the forward path beside HAProxy and nginx, in one run (BENCH="--repeats 15" for more)
 	@.ci/setup build bench

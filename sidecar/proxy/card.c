@@ -375,18 +375,29 @@ static void find_promoted(struct edit *e, struct slice card, struct str *buf)
     }
 }
 
+/* An empty list says that there are none, which stays true whatever we change. */
+static bool is_signed(struct slice card)
+{
+    struct slice signatures;
+    struct json_iter it;
+    size_t count;
+
+    if (!json_member(card, "signatures", &signatures, &count))
+        return false;
+    return count > 1 || json_type_of(signatures) != JSON_ARRAY ||
+           !json_iter_begin(&it, signatures) || json_next(&it);
+}
+
 static int rewrite(struct slice card, struct edit *e, struct err *err)
 {
     CLEANUP(str_release) struct str promoted = {0};
-    struct slice signatures;
     int code;
 
     if (json_validate(card) != JSON_OBJECT)
         return err_set(err, -EBADMSG, "the agent's card is not a JSON object");
     find_promoted(e, card, &promoted);
     code = put_card(e, card);
-    if (code == 0 && !slice_eq(str_slice(e->out), card) &&
-        json_member(card, "signatures", &signatures, NULL)) {
+    if (code == 0 && !slice_eq(str_slice(e->out), card) && is_signed(card)) {
         str_truncate(e->out, 0);
         e->drop_signatures = true;
         code = put_card(e, card);

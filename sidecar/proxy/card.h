@@ -4,8 +4,9 @@
  * Only tokens are cut and replaced; key order, number spellings, blanks and unknown members stay as
  * the agent wrote them. Touched are `url`, `preferredTransport` (when its binding cannot be reached
  * through us), `additionalInterfaces`, `supportedInterfaces` and, when anything changed,
- * `signatures`. Nothing else: not documentationUrl, not provider.url, not OAuth URLs. Extended
- * cards are treated alike, when card.rewrite_extended asks for it (card_extended.c).
+ * `signatures` that are no empty list. Nothing else: not documentationUrl, not provider.url, not
+ * OAuth URLs. Extended cards are treated alike, when card.rewrite_extended asks for it
+ * (card_extended.c).
  *
  * Source: A sections 3.6, 3.7; design section 8; P section 7.1.
  */

@@ -129,11 +129,19 @@ Test(proxy_card, a_signature_survives_only_an_unchanged_card)
 {
     expect("{\"signatures\":[{\"signature\":\"s\"}],\"url\":\"http://h/\"}",
            "{\"url\":\"" BASE "/\"}");
-    expect("{\"url\":\"http://h/\", \"signatures\":[]}", "{\"url\":\"" BASE "/\"}");
-    expect("{\"a\":1,\"signatures\":[],\"url\":\"http://h/\",\"b\":2}",
+    expect("{\"url\":\"http://h/\", \"signatures\":[1]}", "{\"url\":\"" BASE "/\"}");
+    expect("{\"a\":1,\"signatures\":{},\"url\":\"http://h/\",\"b\":2}",
            "{\"a\":1,\"url\":\"" BASE "/\",\"b\":2}");
+    expect("{\"signatures\":[],\"url\":\"http://h/\",\"signatures\":[1]}",
+           "{\"url\":\"" BASE "/\"}");
     expect("{\"signatures\":[{\"signature\":\"s\"}],\"url\":\"" BASE "/x\"}",
            "{\"signatures\":[{\"signature\":\"s\"}],\"url\":\"" BASE "/x\"}");
+}
+
+Test(proxy_card, a_card_that_says_it_is_not_signed_still_says_so)
+{
+    expect("{\"url\":\"http://h/\",\"signatures\":[ ]}",
+           "{\"url\":\"" BASE "/\",\"signatures\":[ ]}");
 }
 
 Test(proxy_card, passing_signatures_means_changing_nothing)

@@ -74,7 +74,7 @@ static const struct row {
     {"extended, REST", "/extendedAgentCard", JSON, "{\"url\":\"http://h/\",\"x\":1}",
      "{\"url\":\"@/\",\"x\":1}", 200},
     {"extended, JSON-RPC", "POST", JSON,
-     "{\"id\":7,\"url\":\"http://h/\",\"result\":{\"url\":\"http://h/\",\"signatures\":[]}}",
+     "{\"id\":7,\"url\":\"http://h/\",\"result\":{\"url\":\"http://h/\",\"signatures\":[{}]}}",
      "{\"id\":7,\"url\":\"http://h/\",\"result\":{\"url\":\"@/\"}}", 200},
     {"gzip", NULL, JSON "Content-Encoding: gzip\r\n", "{\"url\":\"http://h/\"}", NULL, 502},
     {"gzip, extended", "/v1/card", JSON "Content-Encoding: gzip\r\n", "{\"url\":\"http://h/\"}",
