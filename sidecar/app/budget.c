@@ -106,6 +106,7 @@ static void add_warnings(const struct budget *b, const struct config *cfg, struc
     const char *text = getenv("TERMINATION_GRACE_PERIOD_SECONDS");
     int64_t given;
     char a[FORMAT_MAX];
+    char name[STOP_SIGNAL_TEXT_MAX];
 
     if (text && parse_int64(slice_of(text), 0, 1000000, &given) == 0 && given * 1000 < b->grace) {
         str_addf(out,
@@ -124,7 +125,8 @@ static void add_warnings(const struct budget *b, const struct config *cfg, struc
     }
     if (cfg->command && b->agent_grace < 1000) {
         str_addf(out, "warning: the agent gets only %s between %s and SIGKILL (stop.agent_grace)\n",
-                 format_duration(b->agent_grace, a), sigabbrev_np(cfg->stop.signal));
+                 format_duration(b->agent_grace, a),
+                 stop_signal_text(cfg->stop.signal.v[0].signo, name));
     }
     if (b->drain_timeout == 0) {
         str_addz(out,
@@ -137,7 +139,8 @@ void budget_print(const struct budget *b, const struct config *cfg, struct str *
     int64_t at = 0;
     char t[FORMAT_MAX];
     char line[160];
-    const char *sig = sigabbrev_np(cfg->stop.signal);
+    char name[STOP_SIGNAL_TEXT_MAX];
+    const char *sig = stop_signal_text(cfg->stop.signal.v[0].signo, name);
 
     str_addf(out, "stop.grace %s (%s), order %s\n\n      from        to  what\n",
              format_duration(b->grace, t), config_origin(cfg, "stop.grace"),
@@ -147,10 +150,9 @@ void budget_print(const struct budget *b, const struct config *cfg, struct str *
     add_phase(out, &at, b->drain_timeout,
               "drain: new requests get 503, work in flight finishes (ends early when idle)");
     if (cfg->command) {
-        (void)snprintf(
-            line, sizeof(line),
-            "agent: SIG%s to its process group, then SIGKILL (ends early when it is gone)",
-            sig ? sig : "TERM");
+        (void)snprintf(line, sizeof(line),
+                       "agent: %s to its process group, then SIGKILL (ends early when it is gone)",
+                       sig);
         add_phase(out, &at, b->agent_grace, line);
     } else {
         add_phase(out, &at, b->agent_grace, "agent: not ours to stop (no command); unused");
@@ -158,8 +160,8 @@ void budget_print(const struct budget *b, const struct config *cfg, struct str *
     add_phase(out, &at, b->reserve, "reserve: last heartbeat, flush, exit");
     if (cfg->stop.order == STOP_SIGNAL_FIRST) {
         (void)snprintf(line, sizeof(line),
-                       "signal-first: the agent gets SIG%s at 0 and has until %s\n",
-                       sig ? sig : "TERM", format_duration(b->grace - b->reserve, t));
+                       "signal-first: the agent gets %s at 0 and has until %s\n", sig,
+                       format_duration(b->grace - b->reserve, t));
         str_addz(out, line);
     }
     str_addz(out, "A second TERM skips to the agent's phase, a third kills.\n");

@@ -177,6 +177,24 @@ static void resumed(void *arg)
     agent_side_try_start(a); /* a drain that came before the first start */
 }
 
+/* What the agent is about to get. */
+static void say_stop(const struct app *a, int64_t grace_ms)
+{
+    const struct stop_sequence *q = &a->cfg->stop.signal;
+    CLEANUP(str_release) struct str list = {0};
+    char text[FORMAT_MAX];
+    char name[STOP_SIGNAL_TEXT_MAX];
+
+    if (q->n == 1 && stop_sequence_is_open(q)) {
+        log_info("agent", "%s, then SIGKILL after %s", stop_signal_text(q->v[0].signo, name),
+                 format_duration(grace_ms, text));
+        return;
+    }
+    stop_sequence_add_text(&list, q);
+    log_info("agent", "%s (stop.signal: %s), within %s", stop_signal_text(q->v[0].signo, name),
+             str_z(&list), format_duration(grace_ms, text));
+}
+
 static void agent_stop(void *arg, int64_t grace_ms)
 {
     struct app *a = arg;
@@ -185,11 +203,8 @@ static void agent_stop(void *arg, int64_t grace_ms)
     tell_stopping(a);
     app_life(a, a->stopping.phase >= PHASE_AGENT ? LIFE_TERMINATE : LIFE_DRAIN);
     if (a->supervisor) {
-        char text[FORMAT_MAX];
-
         if (supervisor_status(a->supervisor)->pid > 0) {
-            log_info("agent", "SIG%s, then SIGKILL after %s", sigabbrev_np(a->cfg->stop.signal),
-                     format_duration(grace_ms, text));
+            say_stop(a, grace_ms);
         }
         supervisor_stop(a->supervisor, grace_ms);
     }
@@ -321,7 +336,7 @@ int ending_status(const struct app *a)
     if (!a->has_exit) {
         return a->ending.own_status;
     }
-    status = exit_status_of(&a->last_exit, a->cfg->stop.signal);
+    status = exit_status_of(&a->last_exit);
     if (status == 0 && a->start_timed_out) {
         return EXIT_INTERNAL; /* our signal ended it, but it never worked: not a success */
     }

@@ -13,7 +13,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -384,9 +383,6 @@ static void check_odd(struct loader *l)
             "secrets.mode is env (%s), but without a command after -- there is no child to "
             "give them to; use file",
             place_of(l, "secrets", "mode"));
-    if (c->stop.signal == SIGKILL || c->stop.signal == SIGSTOP)
-        (void)report_error(l->report, "stop.signal (%s) must be a signal the agent can catch",
-                           place_of(l, "stop", "signal"));
     if (*c->forward.uploads_dir && *c->forward.uploads_dir != '/')
         (void)report_error(l->report, "forward.uploads_dir is %s (%s): must be an absolute path",
                            value_shown(slice_of(c->forward.uploads_dir)).z,

@@ -13,6 +13,7 @@
 #include "base/endpoint.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "config/stop_sequence.h"
 #include "log/log.h"
 
 #include <stdbool.h>
@@ -137,7 +138,7 @@ struct config_stop {
     int64_t grace;
     /* -1 = not set: computed (app/budget.h) */
     int64_t drain_delay, drain_timeout, agent_grace, reserve;
-    int signal; /* number */
+    struct stop_sequence signal;
     enum stop_order order;
     struct string_list success_codes;
 };

@@ -13,7 +13,7 @@ static struct config config_with(int64_t grace, bool is_kubernetes)
 
     c.stop.grace = grace;
     c.stop.drain_delay = c.stop.drain_timeout = c.stop.agent_grace = c.stop.reserve = -1;
-    c.stop.signal = SIGTERM;
+    c.stop.signal = (struct stop_sequence){.v = {{SIGTERM, STOP_WAIT_REST}}, .n = 1};
     c.facts.is_kubernetes = is_kubernetes;
     return c;
 }
