@@ -89,6 +89,7 @@ static void agent_is_up(struct app *a)
 
     a->agent_answers = true;
     a->agent_ever_answered = true;
+    peer_side_note_up(a);
     a->agent_left = false;
     if (a->supervisor) {
         supervisor_mark_ready(a->supervisor);
