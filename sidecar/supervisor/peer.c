@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -87,7 +88,7 @@ static bool is_too_young(pid_t pid, int64_t answered_at_boot_ms)
 
 /* ---- finding ---- */
 
-/* The path of a socket, shown as the configuration writes it. */
+/* 1 connected, 0 nobody listens, negative: somebody may, with a sentence. */
 static int connect_to(const struct endpoint *at, int *ret_fd, struct err *err)
 {
     CLEANUP(fd_cleanup)
@@ -109,7 +110,13 @@ static int connect_to(const struct endpoint *at, int *ret_fd, struct err *err)
 static int refuse_by_rule(const struct ucred *who, const struct endpoint *at, struct err *err)
 {
     char path[64];
+    struct stat st;
 
+    /* whoever may write into the directory could point us, as root, at anybody's socket */
+    if (lstat(endpoint_unix_path(at), &st) == 0 && S_ISLNK(st.st_mode)) {
+        return err_set(err, -EPERM, "%s is a symbolic link, behind which anybody may listen",
+                       at->text);
+    }
     if (who->pid <= 0) {
         return err_set(err, -ESRCH,
                        "who listens at %s is in another process namespace (a pod shares its own "

@@ -6,7 +6,8 @@
  * Signals go through a pidfd, never to a number: a process that has ended cannot be mistaken for
  * the one that got its number. They go to that process alone, with CONT; its group and its children
  * are not ours to know. Who may be signalled: a process that we can see, of our own user (or we are
- * root), that is not process 1 of our namespace, not ourselves and none of those that started us.
+ * root), that is not process 1 of our namespace, not ourselves and none of those that started us. A
+ * socket that is reached through a symbolic link at its very name tells nobody.
  */
 #ifndef SUPERVISOR_PEER_H
 #define SUPERVISOR_PEER_H

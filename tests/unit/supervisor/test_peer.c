@@ -265,6 +265,20 @@ Test(peer, we_ourselves_and_those_who_started_us_are_left_alone)
     (void)close(fd);
 }
 
+Test(peer, a_link_to_somebody_elses_socket_is_not_followed)
+{
+    struct peer_found found;
+    struct err err = {0};
+    pid_t pid = agent(SIGTERM);
+
+    cr_assert_eq(rename(scratch_path("agent.sock"), scratch_path("victim.sock")), 0);
+    cr_assert_eq(symlink("victim.sock", scratch_path("agent.sock")), 0);
+    cr_assert_eq(find((struct peer_query){0}, &found, &err), -EPERM);
+    cr_assert_not_null(strstr(err.msg, "symbolic link"), "%s", err.msg);
+    cr_assert_eq(kill(pid, SIGKILL), 0);
+    cr_assert_eq(wait_status_of(pid), SIGKILL);
+}
+
 Test(peer, a_tcp_address_tells_nobody)
 {
     struct endpoint tcp;
