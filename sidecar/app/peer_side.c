@@ -115,14 +115,14 @@ static void signal_it(struct app *a, int64_t grace_ms)
 
 void peer_side_stop(struct app *a, int64_t grace_ms)
 {
-    if (!a->probe || a->cfg->stop.peer == STOP_PEER_OFF) {
-        a->peer.is_gone = true; /* not ours to end */
-    } else if (a->cfg->stop.peer == STOP_PEER_SIGNAL) {
+    bool is_ours = a->probe && a->cfg->stop.peer != STOP_PEER_OFF;
+
+    if (is_ours && a->cfg->stop.peer == STOP_PEER_SIGNAL) {
         signal_it(a, grace_ms);
-    } else if (agent_side_is_gone_now(a)) {
-        a->peer.is_gone = true;
-    } else {
+    } else if (is_ours && !agent_side_is_gone_now(a)) {
         wait_for_socket(a, grace_ms, "stop.peer wait");
+    } else {
+        a->peer.is_gone = true;
     }
 }
 
