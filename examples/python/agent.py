@@ -203,13 +203,12 @@ class Server(ThreadingHTTPServer):
 
 def main():
     where = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("MOLECULE_AGENT_SOCKET") or os.environ.get("PORT") or "9000"
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread; sigwait() below takes them, whenever they come
     server = Server(where)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     print(f"agent: listening on {where}", file=sys.stderr, flush=True)
-    stop.wait()
+    signal.sigwait(ends)
     server.shutdown()
     with server.work:  # let running requests finish
         server.work.wait_for(lambda: server.busy == 0)

@@ -89,6 +89,7 @@ static void agent_is_up(struct app *a)
 
     a->agent_answers = true;
     a->agent_ever_answered = true;
+    peer_side_note_up(a);
     a->agent_left = false;
     if (a->supervisor) {
         supervisor_mark_ready(a->supervisor);
@@ -288,6 +289,16 @@ static void on_ended(void *arg, const struct child_exit *last)
     stopping_changed(&a->stopping);
 }
 
+static void on_stop_step(void *arg, int signo, int64_t left_ms)
+{
+    char name[STOP_SIGNAL_TEXT_MAX];
+    char text[FORMAT_MAX];
+
+    (void)arg;
+    log_info("agent", "has not ended: %s; what follows it in stop.signal comes in %s",
+             stop_signal_text(signo, name), format_duration(left_ms, text));
+}
+
 static void on_reaped(void *arg, pid_t pid, int wait_status)
 {
     (void)arg;
@@ -301,6 +312,7 @@ static const struct supervisor_callbacks supervisor_callbacks = {
     .on_start_timeout = on_start_timeout,
     .on_exit = on_exit_of_agent,
     .on_ended = on_ended,
+    .on_stop_step = on_stop_step,
     .on_reaped = on_reaped,
 };
 
@@ -321,7 +333,7 @@ static int open_supervisor(struct app *a, struct err *err)
         .max_failures = c->restart.max,
         .start_timeout_ms = c->agent.start_timeout,
         .start_timeout_restarts = c->agent.on_start_timeout == ON_START_TIMEOUT_RESTART,
-        .stop_signal = c->stop.signal,
+        .stop = c->stop.signal,
         .origin = a->origin,
     };
 

@@ -6,6 +6,7 @@
 
 #include "app/exits.h"
 #include "app/parts.h"
+#include "app/surroundings.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/version.h"
@@ -25,7 +26,7 @@ static void on_agent_failure(void *arg, const char *sentence);
 static const char *agent_reason(void *arg);
 static struct slice inbound_secret(void *arg);
 static struct slice workspace_token(void *arg);
-static bool control_drain(void *arg, const char *who);
+static enum control_drain control_drain(void *arg, const char *who);
 static void control_stop(void *arg, const char *who);
 
 static const struct proxy_callbacks proxy_callbacks = {
@@ -148,6 +149,7 @@ static void app_close(struct app *a)
         timer_stop(&a->unanswered);
         timer_stop(&a->files_wait);
         stopping_release(&a->stopping);
+        peer_side_release(a);
     }
     server_free(a->a2a);
     tls_context_free(a->tls);
@@ -294,7 +296,7 @@ static struct slice workspace_token(void *arg)
     return a->platform ? platform_token(a->platform) : (struct slice){0};
 }
 
-static bool control_drain(void *arg, const char *who)
+static enum control_drain control_drain(void *arg, const char *who)
 {
     return ending_on_drain(arg, who);
 }
@@ -339,6 +341,24 @@ static void log_state_place(const struct config *cfg)
     }
 }
 
+/* What contradicts the grace timeline; `plan` says more. */
+static void log_surroundings(const struct app *a)
+{
+    static const struct slice mark = SLICE_INIT("warning: ");
+    CLEANUP(str_release) struct str text = {0};
+    struct unit_facts unit;
+    struct slice rest, line;
+
+    unit_facts_read("", &unit);
+    surroundings_print(&a->budget, a->cfg, &unit, &text);
+    rest = str_slice(&text);
+    while (slice_next(&rest, '\n', &line)) {
+        if (slice_starts_with(line, mark)) {
+            log_warning("app", "%.*s", (int)(line.n - mark.n), line.p + mark.n);
+        }
+    }
+}
+
 static void log_start(struct app *a)
 {
     CLEANUP(str_release) struct str stop = {0};
@@ -355,8 +375,9 @@ static void log_start(struct app *a)
              control_admin_address(a->control), a->cfg->control.socket,
              a->cfg->control.agent_socket);
     log_state_place(a->cfg);
-    budget_print_line(&a->budget, &stop);
+    budget_print_line(&a->budget, a->cfg, &stop);
     log_info("app", "%s", str_z(&stop));
+    log_surroundings(a);
 }
 
 /* ---- run

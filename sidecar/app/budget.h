@@ -3,10 +3,14 @@
  *
  *   0 .. drain_delay            still accepting, so that others learn that we leave
  *     .. drain_timeout          work in flight finishes; new requests get 503
- *     .. agent_grace            the agent has its signal; then SIGKILL
+ *     .. agent_grace            the agent has its signals (stop.signal); then SIGKILL
  *     .. reserve                flush, last beat, exit
  *
- * Phases that nobody set are computed so that they fit; only numbers a user set are refused.
+ * With stop.order signal-first the agent's time begins at 0 and runs beside the first two.
+ *
+ * Phases that nobody set are computed so that they fit; only numbers a user set are refused. The
+ * waits of stop.signal are such numbers: without stop.agent_grace the agent has as long as they
+ * say, and a last signal without a wait of its own what a lone one would have on top.
  */
 #ifndef APP_BUDGET_H
 #define APP_BUDGET_H
@@ -17,7 +21,8 @@
 
 #include <stdint.h>
 
-struct budget { /* milliseconds; the last four sum up to grace */
+struct budget { /* milliseconds; reserve and the others (signal-first: the first two, and the
+                   agent's alone) never sum up to more than grace */
     int64_t grace;
     int64_t drain_delay;
     int64_t drain_timeout;
@@ -29,9 +34,9 @@ struct budget { /* milliseconds; the last four sum up to grace */
 /* 0, or -EINVAL naming the keys, their sum, and what would fit. */
 int budget_compute(const struct config *cfg, struct budget *ret, struct err *err);
 
-/* The timeline for people, several lines; what contradicts the surroundings follows as lines that
- * begin with "warning:". */
+/* The timeline for people, several lines (timeline.c). */
 void budget_print(const struct budget *b, const struct config *cfg, struct str *out);
-void budget_print_line(const struct budget *b, struct str *out); /* one line for the log */
+void budget_print_line(const struct budget *b, const struct config *cfg,
+                       struct str *out); /* one line for the log */
 
 #endif

@@ -97,6 +97,11 @@ static void tell_stopping(struct app *a)
     }
 }
 
+static void becomes_final(void *arg)
+{
+    tell_stopping(arg);
+}
+
 static void drain_begins(void *arg)
 {
     struct app *a = arg;
@@ -149,12 +154,18 @@ static void refuse_begins(void *arg)
     say_work(a, LOG_INFO, "waiting for");
 }
 
+static enum control_drain drain_result(struct app *a)
+{
+    return has_work(a) ? CONTROL_DRAIN_CUT : CONTROL_DRAINED;
+}
+
 static void parked(void *arg)
 {
     struct app *a = arg;
 
-    log_info("app", "drained; waiting for TERM, or for the agent to come back");
-    control_drain_done(a->control, true);
+    log_info("app", "%s; waiting for TERM, or for the agent to come back",
+             has_work(a) ? "the drain is over" : "drained");
+    control_drain_done(a->control, drain_result(a));
 }
 
 static void resumed(void *arg)
@@ -165,7 +176,7 @@ static void resumed(void *arg)
     if (a->a2a) {
         server_set_last(a->a2a, false);
     }
-    control_drain_done(a->control, false);
+    control_drain_done(a->control, CONTROL_DRAIN_OFF);
     a->agent_left = false;
     app_life(a, LIFE_RESUME);
     if (a->is_on_hold) {
@@ -177,21 +188,40 @@ static void resumed(void *arg)
     agent_side_try_start(a); /* a drain that came before the first start */
 }
 
+/* What the agent is about to get. */
+static void say_stop(const struct app *a, int64_t grace_ms)
+{
+    const struct stop_sequence *q = &a->cfg->stop.signal;
+    CLEANUP(str_release) struct str list = {0};
+    char text[FORMAT_MAX];
+    char name[STOP_SIGNAL_TEXT_MAX];
+
+    if (q->n == 1 && stop_sequence_is_open(q)) {
+        log_info("agent", "%s, then SIGKILL after %s", stop_signal_text(q->v[0].signo, name),
+                 format_duration(grace_ms, text));
+        return;
+    }
+    stop_sequence_add_text(&list, q);
+    log_info("agent", "%s (stop.signal: %s), within %s", stop_signal_text(q->v[0].signo, name),
+             str_z(&list), format_duration(grace_ms, text));
+}
+
 static void agent_stop(void *arg, int64_t grace_ms)
 {
     struct app *a = arg;
 
-    control_drain_done(a->control, true);
+    if (a->stopping.phase >= PHASE_AGENT) { /* signal-first: the drain goes on beside it */
+        control_drain_done(a->control, drain_result(a));
+    }
     tell_stopping(a);
     app_life(a, a->stopping.phase >= PHASE_AGENT ? LIFE_TERMINATE : LIFE_DRAIN);
     if (a->supervisor) {
-        char text[FORMAT_MAX];
-
         if (supervisor_status(a->supervisor)->pid > 0) {
-            log_info("agent", "SIG%s, then SIGKILL after %s", sigabbrev_np(a->cfg->stop.signal),
-                     format_duration(grace_ms, text));
+            say_stop(a, grace_ms);
         }
         supervisor_stop(a->supervisor, grace_ms);
+    } else {
+        peer_side_stop(a, grace_ms);
     }
 }
 
@@ -203,6 +233,8 @@ static void agent_kill(void *arg)
         log_warning("agent", "SIGKILL now");
         a->was_killed = true;
         supervisor_kill(a->supervisor);
+    } else {
+        peer_side_kill(a);
     }
 }
 
@@ -210,8 +242,9 @@ static bool agent_is_gone(void *arg)
 {
     const struct app *a = arg;
 
-    return !a->supervisor || supervisor_status(a->supervisor)->state == CHILD_ENDED ||
-           supervisor_status(a->supervisor)->state == CHILD_DOWN;
+    return a->supervisor ? supervisor_status(a->supervisor)->state == CHILD_ENDED ||
+                               supervisor_status(a->supervisor)->state == CHILD_DOWN
+                         : peer_side_is_gone(a);
 }
 
 static void on_platform_finished(void *arg)
@@ -226,7 +259,7 @@ static void finish(void *arg, int64_t budget_ms)
     struct app *a = arg;
 
     app_life(a, LIFE_TERMINATE);
-    control_drain_done(a->control, true); /* asked for after the agent had its signal */
+    control_drain_done(a->control, drain_result(a)); /* asked for after the agent's signal */
     proxy_fail_in_flight(a->proxy);
     if (a->a2a) {
         server_stop_accepting(a->a2a);
@@ -249,6 +282,7 @@ static void over(void *arg)
 static const struct stopping_ops stopping_ops = {
     .drain_delay = drain_delay,
     .drain_begins = drain_begins,
+    .becomes_final = becomes_final,
     .refuse_begins = refuse_begins,
     .has_work = has_work,
     .drain_late = drain_late,
@@ -283,13 +317,13 @@ void ending_on_term(struct app *a, const char *what)
     stopping_stop(&a->stopping);
 }
 
-bool ending_on_drain(struct app *a, const char *who)
+enum control_drain ending_on_drain(struct app *a, const char *who)
 {
     if (!stopping_is_on(&a->stopping)) {
         log_info("app", "drain asked for by %s", who);
     }
     stopping_drain(&a->stopping);
-    return a->stopping.phase >= PHASE_PARKED;
+    return a->stopping.phase >= PHASE_PARKED ? drain_result(a) : CONTROL_DRAINING;
 }
 
 /* ---- the status and the sentence
@@ -321,7 +355,7 @@ int ending_status(const struct app *a)
     if (!a->has_exit) {
         return a->ending.own_status;
     }
-    status = exit_status_of(&a->last_exit, a->cfg->stop.signal);
+    status = exit_status_of(&a->last_exit);
     if (status == 0 && a->start_timed_out) {
         return EXIT_INTERNAL; /* our signal ended it, but it never worked: not a success */
     }

@@ -7,6 +7,7 @@
 
 #include "agent/probe.h"
 #include "app/lifecycle.h"
+#include "app/peer_side.h"
 #include "app/stopping.h"
 #include "config/config.h"
 #include "control/control.h"
@@ -55,6 +56,7 @@ struct app {
 
     struct budget budget;
     struct stopping stopping;
+    struct peer_side peer; /* without a command */
     enum life_state life;
     int64_t started_ms;
 
@@ -109,8 +111,8 @@ bool ending_because(struct app *a, const char *word, const char *by, const char 
     __attribute__((format(printf, 4, 5)));
 void ending_force_status(struct app *a, int status);  /* only by whoever was the cause */
 void ending_on_term(struct app *a, const char *what); /* TERM, INT, stop */
-bool ending_on_drain(struct app *a, const char *who); /* true: drained already */
-int ending_status(const struct app *a);               /* the exit status */
+enum control_drain ending_on_drain(struct app *a, const char *who); /* how it stands */
+int ending_status(const struct app *a);                             /* the exit status */
 void ending_say(struct app *a, int status); /* the last log line and the termination message */
 
 /* observe.c */

@@ -77,9 +77,10 @@ static void arm_phase(struct stopping *s, int64_t duration_ms)
     timer_start(&s->phase_timer, s->loop, loop_now_ms(s->loop) + duration_ms, on_phase_deadline, s);
 }
 
-static void signal_agent(struct stopping *s, int64_t wanted_ms)
+static void signal_agent(struct stopping *s)
 {
     int64_t room = stopping_left_ms(s) - s->budget.reserve;
+    int64_t wanted_ms = s->budget.agent_grace;
 
     if (s->agent_signalled) {
         return;
@@ -94,7 +95,7 @@ static void enter_delay(struct stopping *s)
 
     s->ops->drain_begins(s->arg);
     if (s->is_final && s->order == STOP_SIGNAL_FIRST) {
-        signal_agent(s, s->budget.grace);
+        signal_agent(s);
     }
     if (s->phase != PHASE_DELAY) { /* a callback went on already */
         return;
@@ -117,7 +118,7 @@ static void enter_drain(struct stopping *s)
 static void enter_agent(struct stopping *s)
 {
     s->is_final = true;
-    signal_agent(s, s->budget.agent_grace);
+    signal_agent(s);
     stopping_changed(s);
 }
 
@@ -201,8 +202,9 @@ void stopping_drain(struct stopping *s)
 static void become_final(struct stopping *s)
 {
     s->is_final = true;
+    s->ops->becomes_final(s->arg);
     if (s->order == STOP_SIGNAL_FIRST && s->phase != PHASE_PARKED) {
-        signal_agent(s, s->budget.grace);
+        signal_agent(s);
     }
     if (s->phase == PHASE_PARKED) {
         enter(s, PHASE_AGENT);
@@ -232,6 +234,8 @@ void stopping_stop(struct stopping *s)
         if (s->phase < PHASE_AGENT) {
             enter(s, PHASE_AGENT);
         }
+    } else if (s->phase == PHASE_FINISH) {
+        enter(s, PHASE_OVER); /* the last words are not worth a fourth TERM */
     } else if (!s->ops->agent_is_gone(s->arg)) {
         s->ops->agent_kill(s->arg);
     }

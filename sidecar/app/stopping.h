@@ -8,7 +8,7 @@
  * TERM leads back to none
  *
  * It decides when; what happens in each phase is done by the callbacks. A second TERM skips to the
- * agent's phase, a third kills.
+ * agent's phase, a third kills, and no later one waits for anything.
  */
 #ifndef APP_STOPPING_H
 #define APP_STOPPING_H
@@ -33,6 +33,7 @@ const char *stop_phase_name(enum stop_phase p);
 struct stopping_ops {                  /* all required */
     int64_t (*drain_delay)(void *arg); /* how long phase 1 is this time, ms */
     void (*drain_begins)(void *arg);
+    void (*becomes_final)(void *arg); /* a drain under way, or done, turns out to be the end */
     void (*refuse_begins)(void *arg);
     bool (*has_work)(void *arg);         /* something unfinished that may still finish */
     void (*drain_late)(void *arg);       /* time is up with work unfinished: say so */

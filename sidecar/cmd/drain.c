@@ -7,11 +7,13 @@
 #include "cmd/talk.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char drain_help[] = "Usage: molecule-sidecar drain [--wait] [flags]\n\n"
                                  "The running sidecar becomes not ready and takes no new requests; "
                                  "what is in flight finishes. With --wait this command\n"
-                                 "returns when that is done: a preStop hook. Without a stop within "
+                                 "returns when that is done, with status 1 when its time was up "
+                                 "before the work was: a preStop hook. Without a stop within\n"
                                  "stop.grace it goes back to serving.\n";
 static const char stop_help[] = "Usage: molecule-sidecar stop [flags]\n\n"
                                 "Stops the running sidecar and its agent, in order, as SIGTERM "
@@ -47,7 +49,10 @@ static int order(int argc, char **argv, const struct cmd_option *options, size_t
         status = cmd_fail(EXIT_NO, "%s", err.msg);
     } else {
         status = answer.status / 100 == 2 ? EXIT_OK : EXIT_NO;
-        if (status == EXIT_OK) {
+        if (status == EXIT_OK && *waits && !strstr(str_z(&answer.body), "\"drained\":true")) {
+            status =
+                cmd_fail(EXIT_NO, "the drain is over with work unfinished (stop.drain_timeout)");
+        } else if (status == EXIT_OK) {
             (void)printf("%s\n", *waits ? "drained: no work is in flight" : done);
         } else {
             (void)cmd_fail(0, "the sidecar refused: HTTP %d %s", answer.status,

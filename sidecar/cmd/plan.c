@@ -3,6 +3,7 @@
  */
 #include "app/budget.h"
 #include "app/exits.h"
+#include "app/surroundings.h"
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
@@ -20,6 +21,7 @@ int cmd_plan(int argc, char **argv)
     struct config *cfg = NULL;
     struct cmd_args args;
     struct budget budget;
+    struct unit_facts unit;
     struct err err = {0};
     int status = cmd_args_split(argc, argv, NULL, 0, help, false, &args);
 
@@ -37,7 +39,9 @@ int cmd_plan(int argc, char **argv)
     if (budget_compute(cfg, &budget, &err) < 0) {
         status = cmd_fail(EXIT_USAGE, "%s", err.msg);
     } else {
+        unit_facts_read("", &unit);
         budget_print(&budget, cfg, &out);
+        surroundings_print(&budget, cfg, &unit, &out);
         (void)fputs(str_z(&out), stdout);
     }
     config_free(cfg);

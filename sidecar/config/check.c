@@ -1,6 +1,6 @@
 /*
- * What one key alone cannot tell: required keys, ports that meet, sums, files that must be there,
- * items of lists. URLs are check_url.c's, certificates check_tls.c's.
+ * What one key alone cannot tell: required keys, ports that meet, files that must be there, items
+ * of lists. URLs are check_url.c's, certificates check_tls.c's, the sums of a stop check_stop.c's.
  */
 #include "config/source.h"
 
@@ -13,7 +13,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,43 +144,6 @@ static void check_sockets(struct loader *l)
         (void)report_error(l->report,
                            "control.socket and control.agent_socket are the same path; what "
                            "the agent may do and what the operator may do are kept apart");
-}
-
-/* Only numbers somebody set are refused; what is computed always fits. */
-static void check_stop(struct loader *l)
-{
-    const struct config_stop *s = &l->c->stop;
-    const struct {
-        const char *key;
-        int64_t ms;
-    } phases[] = {{"drain_delay", s->drain_delay},
-                  {"drain_timeout", s->drain_timeout},
-                  {"agent_grace", s->agent_grace},
-                  {"reserve", s->reserve}};
-    CLEANUP(str_release) struct str names = {0};
-    char sum_text[FORMAT_MAX], grace_text[FORMAT_MAX];
-    int64_t sum = 0;
-
-    for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
-        if (phases[i].ms < 0)
-            continue;
-        sum += phases[i].ms;
-        str_addf(&names, "%sstop.%s (%s)", names.len ? " + " : "", phases[i].key,
-                 place_of(l, "stop", phases[i].key));
-    }
-    if (sum > s->grace)
-        (void)report_error(
-            l->report,
-            "%s = %s, which is more than stop.grace %s (%s); make them shorter, or grace "
-            "longer if what stops us gives that much",
-            str_z(&names), format_duration(sum, sum_text), format_duration(s->grace, grace_text),
-            place_of(l, "stop", "grace"));
-    if (l->c->restart.backoff > l->c->restart.backoff_max)
-        (void)report_error(
-            l->report, "restart.backoff %s (%s) is more than restart.backoff_max %s (%s)",
-            format_duration(l->c->restart.backoff, sum_text), place_of(l, "restart", "backoff"),
-            format_duration(l->c->restart.backoff_max, grace_text),
-            place_of(l, "restart", "backoff_max"));
 }
 
 static bool is_name(struct slice s)
@@ -359,9 +321,15 @@ static void trim_slashes(char *path)
 static void check_odd(struct loader *l)
 {
     const struct config *c = l->c;
-    char text[FORMAT_MAX];
+    char text[FORMAT_MAX], other_text[FORMAT_MAX];
 
     trim_slashes(c->forward.strip_prefix);
+    if (c->restart.backoff > c->restart.backoff_max)
+        (void)report_error(
+            l->report, "restart.backoff %s (%s) is more than restart.backoff_max %s (%s)",
+            format_duration(c->restart.backoff, text), place_of(l, "restart", "backoff"),
+            format_duration(c->restart.backoff_max, other_text),
+            place_of(l, "restart", "backoff_max"));
     if (!*c->agent.base_path)
         (void)report_error(l->report, "agent.base_path is empty (%s): must begin with /",
                            place_of(l, "agent", "base_path"));
@@ -384,9 +352,6 @@ static void check_odd(struct loader *l)
             "secrets.mode is env (%s), but without a command after -- there is no child to "
             "give them to; use file",
             place_of(l, "secrets", "mode"));
-    if (c->stop.signal == SIGKILL || c->stop.signal == SIGSTOP)
-        (void)report_error(l->report, "stop.signal (%s) must be a signal the agent can catch",
-                           place_of(l, "stop", "signal"));
     if (*c->forward.uploads_dir && *c->forward.uploads_dir != '/')
         (void)report_error(l->report, "forward.uploads_dir is %s (%s): must be an absolute path",
                            value_shown(slice_of(c->forward.uploads_dir)).z,

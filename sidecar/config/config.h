@@ -13,6 +13,7 @@
 #include "base/endpoint.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "config/stop_sequence.h"
 #include "log/log.h"
 
 #include <stdbool.h>
@@ -32,6 +33,8 @@ enum on_start_timeout {
 };
 enum inbound_auth { INBOUND_AUTH_AUTO = 0, INBOUND_AUTH_REQUIRE, INBOUND_AUTH_OFF };
 enum stop_order { STOP_DRAIN_FIRST = 0, STOP_SIGNAL_FIRST };
+/* AUTO is resolved by config_load */
+enum stop_peer { STOP_PEER_AUTO = 0, STOP_PEER_SIGNAL, STOP_PEER_WAIT, STOP_PEER_OFF };
 enum restart_policy { RESTART_ON_FAILURE = 0, RESTART_NEVER, RESTART_ALWAYS };
 enum secrets_mode { SECRETS_ENV = 0, SECRETS_FILE, SECRETS_OFF };
 enum secrets_on_change { SECRETS_CHANGE_NONE = 0, SECRETS_CHANGE_RESTART, SECRETS_CHANGE_SIGNAL };
@@ -137,8 +140,9 @@ struct config_stop {
     int64_t grace;
     /* -1 = not set: computed (app/budget.h) */
     int64_t drain_delay, drain_timeout, agent_grace, reserve;
-    int signal; /* number */
+    struct stop_sequence signal;
     enum stop_order order;
+    enum stop_peer peer; /* of use without a command only */
     struct string_list success_codes;
 };
 

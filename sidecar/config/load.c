@@ -275,6 +275,22 @@ static void compute_stop(struct loader *l)
     }
 }
 
+/* Who ends the agent of another container: in a pod a stop of ours is a stop of the pod. Elsewhere
+ * nobody told us that the agent is ours to end. */
+static void decide_peer(struct loader *l)
+{
+    struct config *c = l->c;
+    bool is_pod = c->facts.is_kubernetes && !c->command;
+
+    if (c->stop.peer != STOP_PEER_AUTO)
+        return;
+    c->stop.peer = is_pod ? STOP_PEER_SIGNAL : STOP_PEER_OFF;
+    loader_note_origin(l, loader_row("stop", "peer"), FROM_COMPUTED,
+                       c->command ? "auto: the agent is our child"
+                       : is_pod   ? "auto: Kubernetes, no child"
+                                  : "auto: no Kubernetes");
+}
+
 /* Words that stand for a decision. */
 static void compute_decisions(struct loader *l)
 {
@@ -301,6 +317,7 @@ static void compute_decisions(struct loader *l)
         c->platform.on_removed = is_hold ? ON_REMOVED_HOLD : ON_REMOVED_EXIT;
         loader_note_origin(l, loader_row("platform", "on_removed"), FROM_COMPUTED, why);
     }
+    decide_peer(l);
 }
 
 /* Forget one of token and token_file. */

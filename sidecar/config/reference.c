@@ -42,6 +42,8 @@ static const char intro[] =
     "item per "
     "flag, one per line of the variable |\n"
     "| signal | `TERM`, `SIGTERM` or `15` |\n"
+    "| signals | one signal, or several with the time until the next one: `USR1 wait 20s, TERM, "
+    "wait 10s, KILL`, also as a YAML list |\n"
     "| path | `~/` at the beginning is the home directory |\n"
     "\n"
     "Two facts set defaults: *Kubernetes* (`KUBERNETES_SERVICE_HOST` is set) and *container* "
@@ -78,6 +80,7 @@ static const char *type_name(const struct config_row *row)
         [TYPE_LIST] = "list",
         [TYPE_SIGNAL] = "signal",
         [TYPE_OCTAL] = "octal number",
+        [TYPE_SIGNALS] = "signals",
     };
 
     return names[row->type];
@@ -202,6 +205,10 @@ static void add_schema_type(struct str *out, const struct config_row *row)
     case TYPE_SIGNAL:
     case TYPE_OCTAL:
         str_addz(out, "\"type\": [\"string\", \"integer\"]");
+        break;
+    case TYPE_SIGNALS:
+        str_addz(out, "\"type\": [\"string\", \"integer\", \"array\"], \"items\": "
+                      "{\"type\": [\"string\", \"integer\"]}");
         break;
     case TYPE_STRING:
     case TYPE_PATH:

@@ -216,6 +216,10 @@ void schema_add_range(struct str *out, const struct config_row *row)
     case TYPE_SIGNAL:
         str_addz(out, "a signal, such as TERM");
         break;
+    case TYPE_SIGNALS:
+        str_addz(out, "a signal, such as TERM, or several with their times, such as USR1 wait 20s, "
+                      "TERM wait 10s, KILL");
+        break;
     case TYPE_OCTAL:
         str_addf(out, "000 to %03llo", (unsigned long long)row->max);
         break;

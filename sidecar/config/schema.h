@@ -28,8 +28,9 @@ enum config_type {
     TYPE_LIST,     /* struct string_list */
     TYPE_SIGNAL,   /* int */
     TYPE_OCTAL,    /* int */
+    TYPE_SIGNALS,  /* struct stop_sequence; one text, or a list of its parts */
 };
-enum { CONFIG_TYPE_COUNT = TYPE_OCTAL + 1 };
+enum { CONFIG_TYPE_COUNT = TYPE_SIGNALS + 1 };
 
 /* How the text of an environment variable that others defined becomes a value of the row. */
 enum env_form {

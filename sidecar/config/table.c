@@ -279,17 +279,23 @@ const struct config_row config_rows[] = {
     {AT(stop, drain_timeout), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "what the other phases leave", .min = 0, .max = DAY,
      .help = "How long work in flight may take to finish"},
-    {AT(stop, signal), .type = TYPE_SIGNAL, .fallback = "TERM",
-     .help = "Signal that asks the agent to end"},
+    {AT(stop, signal), .type = TYPE_SIGNALS, .fallback = "TERM",
+     .help = "Signal that asks the agent to end, or several with their times; KILL follows the "
+             "last"},
     {AT(stop, agent_grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "at most 10s, half of what drain_delay and reserve leave", .min = 0,
-     .max = DAY, .help = "Time from that signal to KILL"},
+     .max = DAY, .help = "Time from the first of these signals to KILL"},
     {AT(stop, reserve), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "a fifth of grace, at most 2s", .min = 0, .max = DAY,
      .help = "Time kept for the last heartbeat and our own end"},
     {AT(stop, order), .type = TYPE_ENUM, WORDS("drain-first", "signal-first"),
      .fallback = "drain-first",
      .help = "signal-first: the agent gets its signal at once and drains itself"},
+    {AT(stop, peer), .type = TYPE_ENUM, WORDS("auto", "signal", "wait", "off"), .fallback = "auto",
+     .fallback_words = "signal under Kubernetes, else off",
+     .help = "Without a command, how a stop reaches the agent: stop.signal to the process that "
+             "listens at agent.address (shared process namespace, same user; else as wait), only "
+             "waiting for its socket to go, or not at all"},
     {AT(stop, success_codes), .type = TYPE_LIST, .fallback = "",
      .help = "Exit codes of the agent that count as success besides 0"},
 
@@ -366,6 +372,7 @@ const size_t config_row_count = sizeof(config_rows) / sizeof(config_rows[0]);
 static_assert(DELIVERY_OFF == 3 && ON_PAUSED_EXIT == 2 && ON_REMOVED_EXIT == 2, "platform's words");
 static_assert(AGENT_NONE == 1 && ON_START_TIMEOUT_EXIT == 2, "agent's words");
 static_assert(CARD_SIGNATURES_PASS == 1 && INBOUND_AUTH_OFF == 2, "card's and listen's words");
-static_assert(STOP_SIGNAL_FIRST == 1 && RESTART_ALWAYS == 2, "stop's and restart's words");
+static_assert(STOP_PEER_OFF == 3 && STOP_SIGNAL_FIRST == 1 && RESTART_ALWAYS == 2,
+              "stop's and restart's words");
 static_assert(SECRETS_OFF == 2 && SECRETS_CHANGE_SIGNAL == 2, "secrets' words");
 static_assert(LOG_ERROR == 3 && LOG_FORMAT_JSON == 2 && LOG_CHILD_WRAP == 1, "log's words");

@@ -21,11 +21,11 @@ enum {
 static const char *metavar(const struct config_row *row)
 {
     static const char *const words[CONFIG_TYPE_COUNT] = {
-        [TYPE_BOOL] = "BOOL",  [TYPE_INT] = "N",       [TYPE_DURATION] = "DURATION",
-        [TYPE_SIZE] = "SIZE",  [TYPE_STRING] = "TEXT", [TYPE_PATH] = "PATH",
-        [TYPE_URL] = "URL",    [TYPE_UUID] = "UUID",   [TYPE_ENDPOINT] = "ADDRESS",
-        [TYPE_ENUM] = "WORD",  [TYPE_LIST] = "LIST",   [TYPE_SIGNAL] = "SIGNAL",
-        [TYPE_OCTAL] = "MODE",
+        [TYPE_BOOL] = "BOOL",  [TYPE_INT] = "N",           [TYPE_DURATION] = "DURATION",
+        [TYPE_SIZE] = "SIZE",  [TYPE_STRING] = "TEXT",     [TYPE_PATH] = "PATH",
+        [TYPE_URL] = "URL",    [TYPE_UUID] = "UUID",       [TYPE_ENDPOINT] = "ADDRESS",
+        [TYPE_ENUM] = "WORD",  [TYPE_LIST] = "LIST",       [TYPE_SIGNAL] = "SIGNAL",
+        [TYPE_OCTAL] = "MODE", [TYPE_SIGNALS] = "SIGNALS",
     };
 
     return words[row->type];

@@ -352,6 +352,36 @@ static int parse_list(const struct value_case *v, struct string_list *ret)
     return 0;
 }
 
+/* A list is read as the text that its items make with commas between them. */
+static int parse_signals(const struct value_case *v, struct stop_sequence *ret)
+{
+    CLEANUP(str_release) struct str joined = {0};
+    struct err err = {0};
+    struct slice text = v->in->text;
+
+    for (size_t i = 0; v->in->is_list && i < v->in->item_count; i++) {
+        str_addz(&joined, i > 0 ? ", " : "");
+        str_add(&joined, v->in->items[i]);
+    }
+    if (v->in->is_list)
+        text = slice_of(str_z(&joined));
+    if (!str_ok(&joined))
+        return -ENOMEM;
+    if (text.n > CONFIG_STRING_MAX)
+        return refuse_text(v, text, "is too long");
+    return stop_sequence_parse(text, ret, &err) < 0 ? refuse_text(v, text, err.msg) : 0;
+}
+
+static int set_signals(struct config *c, const struct value_case *v)
+{
+    struct stop_sequence sequence = {0};
+    int rc = parse_signals(v, &sequence);
+
+    if (rc == 0 && c)
+        *(struct stop_sequence *)member(c, v->row) = sequence;
+    return rc;
+}
+
 /* Everything but lists: the text decides. */
 static int set_scalar(struct config *c, const struct value_case *v)
 {
@@ -413,6 +443,7 @@ static int set_scalar(struct config *c, const struct value_case *v)
         free(text);
         break;
     case TYPE_LIST:
+    case TYPE_SIGNALS:
         assert(false);
         break;
     }
@@ -472,6 +503,8 @@ int value_set(struct config *c, const struct config_row *row, const struct value
         } else {
             list_release(&list, true);
         }
+    } else if (row->type == TYPE_SIGNALS) {
+        rc = set_signals(c, &v);
     } else if (in->is_list) {
         rc = report_error(report, "%s (%s) is a list, must be %s", v.key, in->place, "one value");
     } else {

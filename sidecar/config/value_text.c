@@ -100,6 +100,9 @@ void value_add_text(struct str *out, const struct config *c, const struct config
         else
             str_addz(out, signal_name(number));
         break;
+    case TYPE_SIGNALS:
+        stop_sequence_add_text(out, at);
+        break;
     case TYPE_OCTAL:
         break;
     }

@@ -105,13 +105,27 @@ static void answer_self(struct control *c, struct exchange *x, const struct http
     exchange_answer_json(x, 200, str_slice(&json));
 }
 
+/* 200 unless it was called off: a hook has done what it is for, also when the time is up. */
+static void tell_drain(struct exchange *x, enum control_drain how)
+{
+    static const struct slice words[] = {
+        [CONTROL_DRAINING] = SLICE_INIT("{\"drained\":false}\n"),
+        [CONTROL_DRAINED] = SLICE_INIT("{\"drained\":true}\n"),
+        [CONTROL_DRAIN_CUT] = SLICE_INIT("{\"drained\":false,\"detail\":\"over with work "
+                                         "unfinished\"}\n"),
+        [CONTROL_DRAIN_OFF] =
+            SLICE_INIT("{\"drained\":false,\"detail\":\"called off: serving again\"}\n"),
+    };
+
+    exchange_answer_json(x, how == CONTROL_DRAIN_OFF ? 409 : 200, words[how]);
+}
+
 static void begin_drain(struct control *c, struct exchange *x, const char *who, bool waits)
 {
-    bool done = c->cb.drain(c->arg, who);
+    enum control_drain how = c->cb.drain(c->arg, who);
 
-    if (done || !waits) {
-        exchange_answer_json(x, 200,
-                             done ? SLICE("{\"drained\":true}\n") : SLICE("{\"drained\":false}\n"));
+    if (how != CONTROL_DRAINING || !waits) {
+        tell_drain(x, how);
         return;
     }
     struct waiter *w = calloc(1, sizeof(*w));
@@ -247,16 +261,13 @@ static void on_end(struct exchange *x, bool complete)
 
 static const struct handler control_handler = {.on_request = on_request, .on_end = on_end};
 
-void control_drain_done(struct control *c, bool drained)
+void control_drain_done(struct control *c, enum control_drain how)
 {
     while (!list_is_empty(&c->waiters)) {
         struct waiter *w = container_of(list_first(&c->waiters), struct waiter, node);
 
         list_remove(&w->node); /* on_end removes it again, which is harmless */
-        exchange_answer_json(
-            w->x, drained ? 200 : 409,
-            drained ? SLICE("{\"drained\":true}\n")
-                    : SLICE("{\"drained\":false,\"detail\":\"called off: serving again\"}\n"));
+        tell_drain(w->x, how);
     }
 }
 

@@ -20,15 +20,22 @@ struct control;
 
 enum control_probe { CONTROL_STARTED = 0, CONTROL_READY, CONTROL_LIVE, CONTROL_AGENT };
 
+/* How a drain stands, or ended. */
+enum control_drain {
+    CONTROL_DRAINING = 0, /* control_drain_done() is called later */
+    CONTROL_DRAINED,
+    CONTROL_DRAIN_CUT, /* over with work unfinished: its time was up, or a second TERM came */
+    CONTROL_DRAIN_OFF, /* called off: serving again */
+};
+
 struct control_callbacks { /* all required */
     bool (*probe)(void *arg, enum control_probe which, bool verbose,
                   struct str *json); /* true: 200, false: 503 */
     void (*metrics)(void *arg, struct str *text);
     void (*status)(void *arg, struct str *json);
     void (*self)(void *arg, struct str *json);
-    /* Begin to drain (preStop, `drain`). Returns true when it is done already; else
-     * control_drain_done() is called later. */
-    bool (*drain)(void *arg, const char *who);
+    /* Begin to drain (preStop, `drain`), or see how it stands. */
+    enum control_drain (*drain)(void *arg, const char *who);
     void (*stop)(void *arg, const char *who);
 };
 
@@ -37,9 +44,8 @@ struct control_callbacks { /* all required */
 int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb,
                 void *arg, struct control **ret, struct err *err);
 void control_free(struct control *c); /* NULL is fine */
-void control_drain_done(
-    struct control *c,
-    bool drained); /* answers everybody who waits for the drain; false: it was called off */
+/* answers everybody who waits for the drain */
+void control_drain_done(struct control *c, enum control_drain how);
 const char *control_admin_address(const struct control *c); /* with the real port */
 
 #endif

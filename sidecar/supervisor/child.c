@@ -58,6 +58,17 @@ static void report_exit(struct child *c)
     }
 }
 
+static void report_step(struct child *c, int64_t now_ms)
+{
+    const struct child_ops *o = c->ops;
+    const struct stop_steps *s = &c->steps;
+
+    if (o->report->on_stop_step) {
+        o->report->on_stop_step(o->report_arg, s->seq->v[s->next - 1].signo,
+                                (s->next_ms != 0 ? s->next_ms : s->end_ms) - now_ms);
+    }
+}
+
 static void report_ended(struct child *c)
 {
     const struct child_ops *o = c->ops;
@@ -69,11 +80,16 @@ static void report_ended(struct child *c)
 
 /* ---- steps ---- */
 
+/* Outside the two states that stop a process no signal of the sequence is due any more. */
 static void enter(struct child *c, enum child_state s, int64_t deadline_ms)
 {
+    if (s != CHILD_STOPPING && s != CHILD_RESTARTING) {
+        stop_steps_end(&c->steps, 0);
+    }
     c->state = s;
     c->deadline_ms = deadline_ms;
     c->ops->set_deadline(c->arg, deadline_ms);
+    c->ops->set_step(c->arg, c->steps.next_ms);
 }
 
 static int64_t start_deadline(const struct child *c)
@@ -81,14 +97,22 @@ static int64_t start_deadline(const struct child *c)
     return c->rules->start_timeout_ms > 0 ? c->spawned_at_ms + c->rules->start_timeout_ms : 0;
 }
 
-/* CONT with it: a stopped process would sleep through its grace. */
-static void signal_group_to_stop(struct child *c)
+/* The signal that is due. CONT with it: a stopped process would sleep through its grace. */
+static void send_step(struct child *c, int64_t now_ms)
 {
-    c->we_stopped_it = true;
-    c->ops->signal_group(c->arg, c->rules->stop_signal);
-    if (c->rules->stop_signal != SIGKILL) {
-        c->ops->signal_group(c->arg, SIGCONT);
-    }
+    int signo = stop_steps_take(&c->steps, now_ms);
+
+    c->ops->set_step(c->arg, c->steps.next_ms);
+    c->ops->signal_group(c->arg, signo);
+    c->ops->signal_group(c->arg, SIGCONT);
+}
+
+/* Into STOPPING or RESTARTING with the first signal of the sequence. */
+static void begin_stop(struct child *c, enum child_state s, int64_t now_ms, int64_t grace_ms)
+{
+    stop_steps_begin(&c->steps, &c->rules->stop, now_ms, grace_ms);
+    enter(c, s, c->steps.end_ms);
+    send_step(c, now_ms);
 }
 
 static void kill_everything(struct child *c)
@@ -118,7 +142,7 @@ static void record_exit(struct child *c, const struct child_input *in)
     c->last = (struct child_exit){
         .pid = c->pid,
         .wait_status = in->wait_status,
-        .we_stopped_it = c->we_stopped_it,
+        .stop_signals = c->steps.sent,
         .we_killed_it = c->we_killed_it,
         .was_ready = c->was_ready,
         .ran_ms = in->now_ms - c->spawned_at_ms,
@@ -148,7 +172,8 @@ static void spawn(struct child *c, const struct child_input *in)
 {
     c->spawned_at_ms = in->now_ms;
     c->ready_at_ms = 0;
-    c->was_ready = c->we_stopped_it = c->we_killed_it = c->restart_counts = false;
+    c->was_ready = c->we_killed_it = c->restart_counts = false;
+    c->steps = (struct stop_steps){0};
     enter(c, CHILD_SPAWNING, start_deadline(c));
     c->pid = c->ops->spawn(c->arg);
 }
@@ -218,14 +243,29 @@ static void unready(struct child *c, const struct child_input *in)
 
 static void stop(struct child *c, const struct child_input *in)
 {
-    enter(c, CHILD_STOPPING, in->now_ms + in->grace_ms);
-    signal_group_to_stop(c);
+    begin_stop(c, CHILD_STOPPING, in->now_ms, in->grace_ms);
 }
 
-/* Its signal is already on the way; only the end of the story changes. */
+/* The sequence goes on from where it is; its time and the end of the story change. */
 static void stop_restarting(struct child *c, const struct child_input *in)
 {
-    enter(c, CHILD_STOPPING, in->now_ms + in->grace_ms);
+    stop_steps_replan(&c->steps, in->now_ms, in->grace_ms);
+    enter(c, CHILD_STOPPING, c->steps.end_ms);
+}
+
+/* Less time for what is left of the sequence. */
+static void hurry_stop(struct child *c, const struct child_input *in)
+{
+    if (stop_steps_shorten(&c->steps, in->now_ms, in->grace_ms)) {
+        enter(c, c->state, c->steps.end_ms);
+    }
+}
+
+/* The process has not ended by the signals so far: the next one. */
+static void next_step(struct child *c, const struct child_input *in)
+{
+    send_step(c, in->now_ms);
+    report_step(c, in->now_ms);
 }
 
 /* Stopped while it waits to be started again: only descendants can be left. */
@@ -246,8 +286,7 @@ static void hurry(struct child *c, const struct child_input *in)
 
 static void restart(struct child *c, const struct child_input *in)
 {
-    enter(c, CHILD_RESTARTING, in->now_ms + in->grace_ms);
-    signal_group_to_stop(c);
+    begin_stop(c, CHILD_RESTARTING, in->now_ms, in->grace_ms);
 }
 
 static void late(struct child *c, const struct child_input *in)
@@ -256,8 +295,7 @@ static void late(struct child *c, const struct child_input *in)
 
     if (c->rules->start_timeout_restarts) {
         c->restart_counts = true;
-        enter(c, CHILD_RESTARTING, in->now_ms + CHILD_LATE_GRACE_MS);
-        signal_group_to_stop(c);
+        begin_stop(c, CHILD_RESTARTING, in->now_ms, CHILD_LATE_GRACE_MS);
     } else {
         enter(c, c->state, 0);
     }
@@ -275,7 +313,8 @@ static void kill_all(struct child *c, const struct child_input *in)
 /* The grace of a restart is over. What hangs in the kernel is waited for: there is no other way. */
 static void kill_restarting(struct child *c, const struct child_input *in)
 {
-    enter(c, CHILD_RESTARTING, in->now_ms + CHILD_KILL_WAIT_MS);
+    stop_steps_end(&c->steps, in->now_ms + CHILD_KILL_WAIT_MS);
+    enter(c, CHILD_RESTARTING, c->steps.end_ms);
     c->we_killed_it = true;
     c->ops->signal_group(c->arg, SIGKILL);
 }
@@ -350,23 +389,26 @@ static void give_up(struct child *c, const struct child_input *in)
 
 /* clang-format off: the columns are the point */
 static child_action *const table[CHILD_STATE_COUNT][CHILD_EVENT_COUNT] = {
-    /* START, EXEC_OK, EXEC_FAILED | READY, UNREADY | STOP, RESTART, KILL | EXIT, EMPTY, DEADLINE */
-    [CHILD_DOWN] = {spawn, NULL, NULL, skip, skip, finish, skip, finish, NULL, NULL, NULL},
+    /* START, EXEC_OK, EXEC_FAILED | READY, UNREADY | STOP, RESTART, KILL |
+     * EXIT, EMPTY | STEP, DEADLINE */
+    [CHILD_DOWN] = {spawn, NULL, NULL, skip, skip, finish, skip, finish, NULL, NULL, NULL, NULL},
     [CHILD_SPAWNING] = {skip, started, exec_failed, skip, skip, stop, restart, kill_all, NULL, NULL,
+                        NULL, late},
+    [CHILD_STARTING] = {skip, NULL, NULL, ready, skip, stop, restart, kill_all, exited, NULL, NULL,
                         late},
-    [CHILD_STARTING] = {skip, NULL, NULL, ready, skip, stop, restart, kill_all, exited, NULL, late},
-    [CHILD_READY] = {skip, NULL, NULL, skip, unready, stop, restart, kill_all, exited, NULL, NULL},
-    [CHILD_BACKOFF] = {skip, NULL, NULL, skip, skip, stop_waiting, skip, kill_all, NULL, NULL,
+    [CHILD_READY] = {skip, NULL, NULL, skip, unready, stop, restart, kill_all, exited, NULL, NULL,
+                     NULL},
+    [CHILD_BACKOFF] = {skip, NULL, NULL, skip, skip, stop_waiting, skip, kill_all, NULL, NULL, NULL,
                        spawn},
-    [CHILD_STOPPING] = {skip, started_late, exec_gone, skip, skip, hurry, skip, kill_all, gone,
-                        NULL, kill_all},
+    [CHILD_STOPPING] = {skip, started_late, exec_gone, skip, skip, hurry_stop, skip, kill_all, gone,
+                        NULL, next_step, kill_all},
     [CHILD_RESTARTING] = {skip, started_late, exec_failed, skip, skip, stop_restarting, skip,
-                          kill_all, exited_restarting, NULL, kill_restarting},
-    [CHILD_CLEANING] = {skip, NULL, NULL, skip, skip, hurry, skip, kill_all, NULL, finish,
+                          kill_all, exited_restarting, NULL, next_step, kill_restarting},
+    [CHILD_CLEANING] = {skip, NULL, NULL, skip, skip, hurry, skip, kill_all, NULL, finish, NULL,
                         kill_all},
     [CHILD_KILLING] = {skip, started_late, exec_gone, skip, skip, skip, skip, skip, gone_killed,
-                       finish, give_up},
-    [CHILD_ENDED] = {skip, NULL, NULL, skip, skip, skip, skip, skip, NULL, NULL, NULL},
+                       finish, NULL, give_up},
+    [CHILD_ENDED] = {skip, NULL, NULL, skip, skip, skip, skip, skip, NULL, NULL, NULL, NULL},
 };
 /* clang-format on */
 

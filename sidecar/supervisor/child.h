@@ -4,13 +4,16 @@
  *
  * The states are drawn in supervisor.h. Every waiting state has a deadline, set when it is entered
  * and cleared when it is left. STARTING has none after a failed health check, or when
- * start_timeout_ms is 0.
+ * start_timeout_ms is 0. STOPPING and RESTARTING may have a second time: that of the next signal of
+ * the stop sequence (CHILD_EV_STEP), which sends it and changes nothing else. Whatever the sequence
+ * does, the deadline kills.
  */
 #ifndef SUPERVISOR_CHILD_H
 #define SUPERVISOR_CHILD_H
 
 #include "base/err.h"
 #include "supervisor/restart.h"
+#include "supervisor/stop_steps.h"
 #include "supervisor/supervisor.h"
 
 #include <stdbool.h>
@@ -27,12 +30,13 @@ enum child_event {
     CHILD_EV_KILL,
     CHILD_EV_EXIT,  /* the process is a zombie: it and its group may still be signalled */
     CHILD_EV_EMPTY, /* no descendant is left; only told in CLEANING and KILLING */
+    CHILD_EV_STEP,  /* the next stop signal is due; only told while steps.next_ms is set */
     CHILD_EV_DEADLINE,
 };
 enum { CHILD_EVENT_COUNT = CHILD_EV_DEADLINE + 1 };
 
 enum {
-    /* a child that missed its start deadline gets this long after stop_signal before KILL */
+    /* a child that missed its start deadline gets this long for the stop sequence before KILL */
     CHILD_LATE_GRACE_MS = 5000,
     /* what an agent that ended by itself left behind gets this long between TERM and KILL */
     CHILD_LEFTOVER_GRACE_MS = 2000,
@@ -56,6 +60,7 @@ struct child_ops {
     /* Every other child of ours. TERM: those that have not had it, by this or with the group */
     void (*signal_rest)(void *arg, int signo);
     void (*set_deadline)(void *arg, int64_t at_ms); /* loop time; 0 = none */
+    void (*set_step)(void *arg, int64_t at_ms);     /* the same for CHILD_EV_STEP */
     const struct supervisor_callbacks *report;      /* called last in an action; NULLs are fine */
     void *report_arg;
 };
@@ -64,7 +69,7 @@ struct child_rules {
     struct restart_rules restart;
     int64_t start_timeout_ms; /* 0 = none */
     bool start_timeout_restarts;
-    int stop_signal;
+    struct stop_sequence stop; /* at least one signal */
 };
 
 struct child { /* embedded; fields private but for reading */
@@ -74,11 +79,11 @@ struct child { /* embedded; fields private but for reading */
     void *arg;                       /* for ops */
     pid_t pid;                       /* 0 while there is no process */
     int64_t deadline_ms;             /* loop time; 0 = none */
+    struct stop_steps steps;         /* this process; next_ms only in STOPPING and RESTARTING */
     int64_t spawned_at_ms, ready_at_ms;
     unsigned failures; /* in a row */
     uint64_t spawned_total;
     bool was_ready;      /* this process */
-    bool we_stopped_it;  /* this process */
     bool we_killed_it;   /* this process */
     bool restart_counts; /* RESTARTING because of a missed deadline: a failure */
     bool has_exited;

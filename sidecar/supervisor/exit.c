@@ -8,7 +8,13 @@
 
 enum { SIGNALLED_BASE = 128 }; /* a shell's way to say "by signal n" */
 
-int exit_status_of(const struct child_exit *e, int stop_signal)
+/* By us, to end it. */
+static bool was_sent(const struct child_exit *e, int signo)
+{
+    return (e->stop_signals >> (signo - 1)) & 1;
+}
+
+int exit_status_of(const struct child_exit *e)
 {
     int signo;
 
@@ -19,5 +25,5 @@ int exit_status_of(const struct child_exit *e, int stop_signal)
     if (e->we_killed_it) {
         return SIGNALLED_BASE + SIGKILL;
     }
-    return e->we_stopped_it && signo == stop_signal ? 0 : SIGNALLED_BASE + signo;
+    return was_sent(e, signo) ? 0 : SIGNALLED_BASE + signo;
 }

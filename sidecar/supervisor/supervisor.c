@@ -40,6 +40,7 @@ struct supervisor {
     struct err failure; /* of that spawn; code 0 = none */
     pid_t group;        /* of the last child; its members may outlive it */
     struct timer deadline;
+    struct timer step;          /* the next signal of the stop sequence */
     struct timer failure_timer; /* reports a spawn that failed before the fork */
     struct timer rescan;
     struct pid_list told; /* descendants that have had their TERM */
@@ -266,6 +267,24 @@ static void op_set_deadline(void *arg, int64_t at_ms)
     }
 }
 
+static void on_step(struct timer *t)
+{
+    struct supervisor *s = t->arg;
+
+    tell(s, CHILD_EV_STEP, (struct child_input){0});
+}
+
+static void op_set_step(void *arg, int64_t at_ms)
+{
+    struct supervisor *s = arg;
+
+    if (at_ms > 0) {
+        timer_start(&s->step, s->loop, at_ms, on_step, s);
+    } else {
+        timer_stop(&s->step);
+    }
+}
+
 /* ---- reaping ---- */
 
 /* The child ended. If exec failed, or its outcome was not read yet, that comes first. */
@@ -329,7 +348,7 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     struct supervisor *s;
     int r;
 
-    assert(cfg->argv && cfg->argv[0] && cfg->origin && cb->build_env);
+    assert(cfg->argv && cfg->argv[0] && cfg->origin && cb->build_env && cfg->stop.n > 0);
     s = calloc(1, sizeof(*s));
     if (!s) {
         return err_set(err, -ENOMEM, "cannot supervise %s: out of memory", cfg->argv[0]);
@@ -352,13 +371,14 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                     .max_failures = cfg->max_failures},
         .start_timeout_ms = cfg->start_timeout_ms,
         .start_timeout_restarts = cfg->start_timeout_restarts,
-        .stop_signal = cfg->stop_signal,
+        .stop = cfg->stop,
     };
     s->ops = (struct child_ops){
         .spawn = op_spawn,
         .signal_group = op_signal_group,
         .signal_rest = op_signal_rest,
         .set_deadline = op_set_deadline,
+        .set_step = op_set_step,
         .report = &s->cb,
         .report_arg = arg,
     };
@@ -393,6 +413,7 @@ void supervisor_free(struct supervisor *s)
         kill_old_group(s); /* it backs off: what the last one left behind */
     }
     timer_stop(&s->deadline);
+    timer_stop(&s->step);
     timer_stop(&s->failure_timer);
     timer_stop(&s->rescan);
     forget_spawn(s);

@@ -23,6 +23,7 @@
 #define SUPERVISOR_SUPERVISOR_H
 
 #include "base/err.h"
+#include "config/stop_sequence.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
 
@@ -58,7 +59,7 @@ enum child_state {
     CHILD_STARTING,   /* exec succeeded; not ready yet; start deadline runs */
     CHILD_READY,      /* app said so (supervisor_mark_ready) */
     CHILD_BACKOFF,    /* ended; will be started again at a deadline */
-    CHILD_STOPPING,   /* signalled; grace deadline runs, then KILL */
+    CHILD_STOPPING,   /* signalled, signal by signal; grace deadline runs, then KILL */
     CHILD_RESTARTING, /* as STOPPING, but it is started again afterwards */
     CHILD_CLEANING,   /* the child is gone for good; its descendants have until the deadline */
     CHILD_KILLING,    /* KILL was sent to all; waiting until they are gone */
@@ -73,18 +74,18 @@ struct supervisor_config {
     bool no_new_privs;
     int policy; /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
     int64_t backoff_ms, backoff_max_ms, reset_after_ms;
-    int64_t max_failures;        /* in a row; 0 = no limit */
-    int64_t start_timeout_ms;    /* from the fork; 0 = no limit */
-    bool start_timeout_restarts; /* counts as a failure; else it is only reported */
-    int stop_signal;
+    int64_t max_failures;                /* in a row; 0 = no limit */
+    int64_t start_timeout_ms;            /* from the fork; 0 = no limit */
+    bool start_timeout_restarts;         /* counts as a failure; else it is only reported */
+    struct stop_sequence stop;           /* at least one signal */
     const struct process_origin *origin; /* borrowed */
 };
 
 struct child_exit {
     pid_t pid;
-    int wait_status;    /* as waitpid gives it */
-    bool we_stopped_it; /* after supervisor_stop/_restart */
-    bool we_killed_it;  /* KILL after the grace */
+    int wait_status;       /* as waitpid gives it */
+    uint64_t stop_signals; /* that we sent to end it: bit n-1 for signal n */
+    bool we_killed_it;     /* KILL after the grace */
     bool was_ready;
     int64_t ran_ms;
     bool will_restart;
@@ -106,6 +107,8 @@ struct supervisor_callbacks {
      */
     void (*on_spawn_failed)(void *arg, const struct err *why, bool will_restart);
     void (*on_start_timeout)(void *arg); /* start deadline passed while STARTING */
+    /* a later signal of the stop sequence was sent; left_ms: until the next one, or KILL */
+    void (*on_stop_step)(void *arg, int signo, int64_t left_ms);
     void (*on_exit)(void *arg, const struct child_exit *e);
     /* CHILD_ENDED reached, exactly once; `last` NULL when no process ever ran */
     void (*on_ended)(void *arg, const struct child_exit *last);
@@ -135,8 +138,9 @@ void supervisor_mark_ready(struct supervisor *s);
 /* READY -> STARTING without a start deadline (health check failed) */
 void supervisor_mark_unready(struct supervisor *s);
 /*
- * stop_signal and CONT to the group; grace; KILL; no restart. on_ended follows, at once (before
- * this returns) when nothing runs. Again: a shorter grace shortens the one that runs.
+ * The stop sequence, each signal with CONT to the group; KILL when it or the grace is over
+ * (stop_steps.h: waits that do not fit shrink); no restart. on_ended follows, at once (before this
+ * returns) when nothing runs. Again: a shorter grace shortens the one that runs.
  */
 void supervisor_stop(struct supervisor *s, int64_t grace_ms);
 /* KILL now (third TERM, end of the budget); no restart */
@@ -160,8 +164,9 @@ uint64_t reap_orphans(void);
 
 /*
  * Design section 4: the exit status of `run` for an agent that ended so. The agent's own code; 0
- * when it died of the stop signal we sent; 137 when we had to kill it; 128+n otherwise.
+ * when it died of a stop signal we sent, whichever of the sequence; 137 when we had to kill it;
+ * 128+n otherwise.
  */
-int exit_status_of(const struct child_exit *e, int stop_signal);
+int exit_status_of(const struct child_exit *e);
 
 #endif

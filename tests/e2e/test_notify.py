@@ -86,6 +86,21 @@ class Notify(harness.Case):
         self.assertEqual(side.command("drain", "--wait")[0], 0)
         self.assertNotIn("STOPPING=1", m.lines())
 
+    def test_a_drain_that_turns_out_to_be_the_end_is_announced_before_the_work_is_done(self):
+        m = self.manager()
+        side = self.start_under(m, "--stop-grace", "60s").wait_ready()
+        slow = self.thread(side.send, "slow 5")
+        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "one request is in flight")
+        self.assertEqual(side.command("drain", "--platform-enabled", "false")[0], 0)
+        side.wait_probe("readyz", 503)
+        self.assertNotIn("STOPPING=1", m.lines())
+        side.signal(signal.SIGTERM)
+        m.wait("STOPPING=1")
+        m.wait("EXTEND_TIMEOUT_USEC=")
+        self.assertTrue(slow.is_alive(), "the work goes on")
+        self.assertEqual(slow.result().status, 200)
+        self.assertEqual(side.wait_exit(), 0)
+
     def test_socket_activation_serves_on_the_socket_it_was_handed(self):
         port_file = self.sub_dir() / "port"
         program = harness.python(HAND_OVER, str(port_file), harness.SIDECAR)

@@ -1,8 +1,9 @@
-"""As in a pod: the agent is another container's process. preStop, the agent's own restart, TERM after the agent has gone, and what the
-agent's socket permits."""
+"""As in a pod: the agent is another container's process. preStop, the agent's own restart, TERM after the agent has gone, a stop that
+reaches the agent through its socket, and what that socket permits."""
 import os
 import pathlib
 import signal
+import subprocess
 import time
 import unittest
 
@@ -100,6 +101,140 @@ class Pod(harness.Case):
         refused = harness.post(side.port, "/", a2a("hello"))
         self.assertEqual(refused.status, 503)
         self.assertIn("agent.sock", refused.text)
+
+
+# Listens at the socket named first, answers nothing, and writes the signals it hears; ends at none of them.
+DEAF = """
+import signal, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(16)
+for name in ('SIGTERM', 'SIGUSR1'):
+    signal.signal(signal.Signals[name], lambda n, _: print('heard', signal.Signals(n).name, flush=True))
+print('listening', flush=True)
+while True: signal.pause()
+"""
+
+
+class Peer(harness.Case):
+    """A stop reaches an agent of another container when the process namespace is shared."""
+
+    NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+    def pod(self, *flags, **kw):
+        side = self.sidecar(None, "--agent-health-interval", "200ms", "--stop-grace", "60s", "--stop-drain-delay", "0s", *flags, **kw)
+        side.wait_probe("startupz")
+        return side
+
+    def with_agent(self, *flags, **kw):
+        side = self.pod(*flags, **kw)
+        agent = self.process("agent", example_agent("agent.py", str(side.agent_socket)))
+        side.wait_ready()
+        return side, agent
+
+    def deaf(self, side):
+        agent = self.process("deaf", harness.python(DEAF, str(side.agent_socket)))
+        agent.wait_line("listening")
+        return agent
+
+    def test_under_kubernetes_a_stop_ends_the_agent_too(self):
+        side, agent = self.with_agent(env={"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+        side.signal(signal.SIGTERM)
+        self.assertEqual(agent.wait_exit(), 0)
+        self.assertIn("agent: stopped", agent.text(), "by a signal it can hear")
+        self.assertEqual(side.wait_exit(), 0)
+        side.wait_line(f"process {agent.pid} listens at .*: stopping it")
+
+    def test_elsewhere_nobody_said_that_it_is_ours_to_end(self):
+        side, agent = self.with_agent()
+        self.assertEqual(side.terminate(), 0)
+        self.assertTrue(agent.is_running())
+
+    def test_it_has_the_work_done_first(self):
+        side, agent = self.with_agent("--stop-peer", "signal")
+        slow = self.thread(side.send, "slow 2")
+        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "one request is in flight")
+        side.signal(signal.SIGTERM)
+        side.wait_probe("readyz", 503)
+        self.assertTrue(agent.is_running())
+        self.assertEqual(answer_text(slow.result().json), "that took 2 s")
+        self.assertEqual((agent.wait_exit(), side.wait_exit()), (0, 0))
+
+    def test_the_sequence_is_the_childs_and_kill_ends_it(self):
+        side = self.pod("--stop-peer", "signal", "--stop-signal", "USR1 wait 200ms, TERM wait 200ms")
+        agent = self.deaf(side)
+        self.assertEqual(side.terminate(), 0)
+        self.assertEqual(agent.wait_exit(), -signal.SIGKILL)
+        self.assertEqual([line for line in agent.out if line.startswith("heard")], ["heard SIGUSR1", "heard SIGTERM"])
+        side.wait_line("did not end in time and was killed")
+
+    def test_a_hook_then_term_stops_an_agent_that_ignores_its_hook(self):
+        side, agent = self.with_agent("--stop-peer", "signal", "--admin-drain-path", DRAIN)
+        self.assertEqual(get(side.admin, DRAIN).json, {"drained": True})
+        self.assertTrue(agent.is_running(), "a drain ends nobody")
+        self.assertEqual(side.terminate(), 0)
+        self.assertEqual(agent.wait_exit(), 0)
+
+    def test_without_an_agent_there_is_nothing_to_wait_for(self):
+        for how in ("signal", "wait"):
+            side = self.pod("--stop-peer", how)
+            self.assertEqual(side.terminate(), 0)
+            self.assertNotIn("waiting up to", side.text())
+
+    def test_waiting_for_its_socket_ends_when_it_goes(self):
+        side, agent = self.with_agent("--stop-peer", "wait")
+        side.signal(signal.SIGTERM)
+        side.wait_line("waiting up to .* for unix:.* to go")
+        self.assertTrue(side.is_running() and agent.is_running())
+        agent.terminate()
+        self.assertEqual(side.wait_exit(), 0)
+        side.wait_line("does not listen at .* any more")
+
+    def test_waiting_ends_with_the_agents_time_or_a_third_term(self):
+        side, agent = self.with_agent("--stop-peer", "wait", "--stop-agent-grace", "300ms")
+        self.assertEqual(side.terminate(), 0)
+        side.wait_line("still listens at .*; leaving all the same")
+        self.assertTrue(agent.is_running())
+        side, agent = self.with_agent("--stop-peer", "wait")
+        for _ in range(3):
+            seen = len(side.lines)
+            side.signal(signal.SIGTERM)
+            side.wait_line("SIGTERM: ", after=seen)
+        self.assertEqual(side.wait_exit(), 0)
+        self.assertTrue(agent.is_running())
+
+    def test_in_another_process_namespace_its_socket_is_waited_for(self):
+        if subprocess.run([*self.NAMESPACE, "true"], capture_output=True, timeout=10, check=False).returncode != 0:
+            self.skipTest("no PID namespaces here")
+        side, agent = self.with_agent("--stop-peer", "signal", program=[*self.NAMESPACE, harness.SIDECAR])
+        (first,) = harness.children(side.pid)
+        os.kill(first, signal.SIGTERM)
+        side.wait_line("waiting up to .*is in another process namespace .*shareProcessNamespace")
+        self.assertTrue(agent.is_running())
+        agent.terminate()
+        self.assertEqual(side.wait_exit(), 0)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_another_users_process_is_waited_for(self):
+        directory = self.sub_dir()
+        (directory / "run").mkdir()
+        (directory / "state").mkdir()
+        become, program = harness.ordinary_user(directory)
+        side = self.pod("--stop-peer", "signal", directory=directory, preexec=become, program=program)
+        agent = self.deaf(side)
+        os.chmod(side.agent_socket, 0o777)
+        side.signal(signal.SIGTERM)
+        side.wait_line("waiting up to .*runs as user 0 and we as 65534")
+        agent.signal(signal.SIGKILL)
+        self.assertEqual(side.wait_exit(), 0)
+
+    def test_a_tcp_agent_is_waited_for(self):
+        port = harness.free_port()
+        side = self.pod("--stop-peer", "signal", "--agent-address", f"http://127.0.0.1:{port}")
+        agent = self.process("agent", example_agent("agent.py", str(port)))
+        side.wait_ready()
+        side.signal(signal.SIGTERM)
+        side.wait_line("waiting up to .*is no Unix socket")
+        agent.terminate()
+        self.assertEqual(side.wait_exit(), 0)
 
 
 if __name__ == "__main__":

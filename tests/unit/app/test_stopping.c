@@ -34,6 +34,10 @@ static void drain_begins(void *arg)
 {
     say(arg, "D");
 }
+static void becomes_final(void *arg)
+{
+    say(arg, "f");
+}
 static void refuse_begins(void *arg)
 {
     say(arg, "R");
@@ -101,10 +105,22 @@ static void over(void *arg)
     loop_stop(c->loop);
 }
 
-static const struct stopping_ops ops = {drain_delay, drain_begins,     refuse_begins, has_work,
-                                        drain_late,  nothing_to_serve, parked,        resumed,
-                                        agent_stop,  agent_kill,       agent_is_gone, finish,
-                                        over};
+static const struct stopping_ops ops = {
+    .drain_delay = drain_delay,
+    .drain_begins = drain_begins,
+    .becomes_final = becomes_final,
+    .refuse_begins = refuse_begins,
+    .has_work = has_work,
+    .drain_late = drain_late,
+    .nothing_to_serve = nothing_to_serve,
+    .parked = parked,
+    .resumed = resumed,
+    .agent_stop = agent_stop,
+    .agent_kill = agent_kill,
+    .agent_is_gone = agent_is_gone,
+    .finish = finish,
+    .over = over,
+};
 
 static void on_guard(struct timer *t)
 {
@@ -115,8 +131,11 @@ static void on_guard(struct timer *t)
 
 static void scene_open(struct scene *c, enum stop_order order)
 {
-    const struct budget b = {
-        .grace = 200, .drain_delay = 20, .drain_timeout = 60, .agent_grace = 60, .reserve = 40};
+    const struct budget b = {.grace = 200,
+                             .drain_delay = 20,
+                             .drain_timeout = 60,
+                             .agent_grace = order == STOP_SIGNAL_FIRST ? 160 : 60,
+                             .reserve = 40};
 
     cr_assert_eq(loop_new(&c->loop, NULL), 0);
     c->finish_answers = true;
@@ -255,7 +274,7 @@ Test(stopping, a_drain_waits_for_term_and_the_clock_is_not_started_again)
     cr_assert_str_eq(c.said, "DRP");
     int64_t started = c.s.started_ms;
     stopping_stop(&c.s);
-    cr_assert_str_eq(c.said, "DRPTFO");
+    cr_assert_str_eq(c.said, "DRPfTFO");
     cr_assert_eq(c.s.started_ms, started);
     scene_close(&c);
 }
@@ -293,6 +312,62 @@ Test(stopping, the_agents_own_end_during_a_drain_is_final)
     scene_open(&c, STOP_DRAIN_FIRST);
     stopping_drain(&c.s);
     stopping_end(&c.s);
-    cr_assert_str_eq(c.said, "DRPTFO");
+    cr_assert_str_eq(c.said, "DRPfTFO");
+    scene_close(&c);
+}
+
+Test(stopping, a_term_during_a_drain_is_the_first_one_and_lets_it_finish)
+{
+    struct scene c = {.agent_is_gone = true, .has_work = true};
+
+    scene_open(&c, STOP_DRAIN_FIRST);
+    stopping_drain(&c.s);
+    stopping_stop(&c.s);
+    cr_assert_str_eq(c.said, "DRf", "said to be the end, and the work goes on");
+    c.has_work = false;
+    stopping_changed(&c.s);
+    cr_assert_str_eq(c.said, "DRfTFO");
+    scene_close(&c);
+}
+
+Test(stopping, what_a_drain_has_used_is_gone_from_the_agents_time)
+{
+    struct scene c = {.has_work = true};
+
+    scene_open(&c, STOP_DRAIN_FIRST);
+    stopping_drain(&c.s);
+    c.s.started_ms -= 130; /* so long ago */
+    stopping_stop(&c.s);
+    stopping_stop(&c.s);
+    cr_assert_str_eq(c.said, "DRfT");
+    cr_assert_leq(c.agent_grace_ms, 30, "200 - 130 - 40 of the reserve");
+    stopping_stop(&c.s);
+    cr_assert_str_eq(c.said, "DRfTKFO");
+    scene_close(&c);
+}
+
+Test(stopping, signal_first_signals_during_a_drain_that_turns_out_to_be_the_end)
+{
+    struct scene c = {.has_work = true, .delay_ms = 30};
+
+    scene_open(&c, STOP_SIGNAL_FIRST);
+    stopping_drain(&c.s);
+    cr_assert_str_eq(c.said, "D", "a drain alone ends nobody");
+    stopping_stop(&c.s);
+    cr_assert_str_eq(c.said, "DfT");
+    scene_close(&c);
+}
+
+Test(stopping, a_third_term_does_not_wait_for_the_last_words)
+{
+    struct scene c = {.agent_is_gone = true};
+
+    scene_open(&c, STOP_DRAIN_FIRST);
+    c.finish_answers = false;
+    stopping_stop(&c.s);
+    stopping_stop(&c.s);
+    cr_assert_str_eq(c.said, "DRTF", "a second one skips what comes before");
+    stopping_stop(&c.s);
+    cr_assert_str_eq(c.said, "DRTFO");
     scene_close(&c);
 }

@@ -92,6 +92,12 @@ static const struct bad bad[] = {
     {.arg = "--stop-signal=KILL",
      .sentence = "stop.signal is KILL (flag --stop-signal): must be a signal that can be caught"},
     {.arg = "--stop-signal=BOOM", .sentence = "stop.signal is BOOM"},
+    {.arg = "--stop-signal=USR1 wait 20, TERM",
+     .sentence = "stop.signal is USR1 wait 20, TERM (flag --stop-signal): character 11, 20: a wait "
+                 "must be a whole number with ms, s, m, h or d, for example wait 10s"},
+    {.yaml = "stop:\n  signal: [USR1, TERM]\n",
+     .sentence = "sidecar.yaml:2): character 7, TERM: there must be a "
+                 "wait between it and the signal before it"},
     {.arg = "--stop-success-codes=0,256",
      .sentence = "stop.success_codes holds 256 (flag --stop-success-codes): must be an exit code, "
                  "0 to 255"},

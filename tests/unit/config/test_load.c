@@ -6,6 +6,7 @@
 #include "support/config_case.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ Test(config_load, needs_nothing_but_the_workspace_id)
     cr_expect(k.config->listen.address_is_default);
     cr_expect_eq(k.config->stop.grace, 10000);
     cr_expect_eq(k.config->stop.drain_delay, -1);
-    cr_expect_eq(k.config->stop.signal, 15);
+    cr_expect_eq(k.config->stop.signal.v[0].signo, 15);
     cr_expect_eq(k.config->secrets.mode, SECRETS_OFF);
     cr_expect_eq(k.config->platform.on_removed, ON_REMOVED_HOLD);
     cr_expect_str_eq(k.config->facts.runtime_dir, "/run/molecule");
@@ -68,6 +69,28 @@ Test(config_load, a_flag_beats_the_environment_beats_the_file_beats_the_default)
     case_release(&flag);
 }
 
+Test(config_load, a_list_of_stop_signals_is_one_text_or_a_yaml_list)
+{
+    static const char *const yaml[] = {
+        "stop:\n  signal: USR1 wait 2s, TERM, wait 1s, KILL\n",
+        "stop:\n  signal: [USR1 wait 2s, TERM, wait 1s, KILL]\n",
+        "stop:\n  signal:\n    - USR1 wait 2s\n    - TERM\n    - wait 1s\n",
+        "stop:\n  signal: [USR1, wait 2s, 15, wait 1s]\n",
+    };
+
+    for (size_t i = 0; i < sizeof(yaml) / sizeof(yaml[0]); i++) {
+        struct config_case k = {.yaml = yaml[i]};
+
+        load_ok(&k);
+        cr_expect_eq(k.config->stop.signal.n, 2);
+        cr_expect_eq(k.config->stop.signal.v[0].signo, SIGUSR1);
+        cr_expect_eq(k.config->stop.signal.v[0].wait_ms, 2000);
+        cr_expect_eq(k.config->stop.signal.v[1].signo, SIGTERM);
+        cr_expect_eq(k.config->stop.signal.v[1].wait_ms, 1000);
+        case_release(&k);
+    }
+}
+
 /* A value that is right for the row and differs from its default; NULL where the test below has no
  * general one. */
 static const char *other_value(const struct config_row *row)
@@ -101,6 +124,8 @@ static const char *other_value(const struct config_row *row)
         return strcmp(row->section, "listen") == 0 ? "*" : "7";
     case TYPE_SIGNAL:
         return "USR1";
+    case TYPE_SIGNALS:
+        return "USR1 wait 2s, TERM wait 1s, KILL";
     case TYPE_OCTAL:
         break;
     }

@@ -17,9 +17,11 @@ struct world {
     struct child_ops ops;
     struct supervisor_callbacks report;
     pid_t next_pid;
-    int64_t deadline_ms;
-    int spawns, group_term, group_cont, group_kill, rest_term, rest_kill;
-    int spawned, spawn_failed, start_timeouts, exits, ended;
+    int64_t deadline_ms, step_ms;
+    int spawns, group_usr1, group_term, group_int, group_cont, group_kill, rest_term, rest_kill;
+    int spawned, spawn_failed, start_timeouts, exits, ended, steps;
+    int step_signal;
+    int64_t step_left_ms;
     bool will_restart;
     bool exec_is_open; /* spawned, and not told how that went */
     struct child_exit last;
@@ -38,7 +40,10 @@ static void fake_group(void *arg, int signo)
 {
     struct world *w = arg;
 
+    cr_assert_gt(signo, 0, "0 signals nobody");
+    w->group_usr1 += signo == SIGUSR1;
     w->group_term += signo == SIGTERM;
+    w->group_int += signo == SIGINT;
     w->group_cont += signo == SIGCONT;
     w->group_kill += signo == SIGKILL;
 }
@@ -54,6 +59,20 @@ static void fake_rest(void *arg, int signo)
 static void fake_deadline(void *arg, int64_t at_ms)
 {
     ((struct world *)arg)->deadline_ms = at_ms;
+}
+
+static void fake_step(void *arg, int64_t at_ms)
+{
+    ((struct world *)arg)->step_ms = at_ms;
+}
+
+static void saw_step(void *arg, int signo, int64_t left_ms)
+{
+    struct world *w = arg;
+
+    w->steps++;
+    w->step_signal = signo;
+    w->step_left_ms = left_ms;
 }
 
 static void saw_spawned(void *arg, pid_t pid)
@@ -107,16 +126,18 @@ static void world_init(struct world *w)
                               .reset_after_ms = 30000,
                               .max_failures = 5},
                   .start_timeout_ms = 60000,
-                  .stop_signal = SIGTERM},
+                  .stop = {.v = {{SIGTERM, 300}, {SIGINT, STOP_WAIT_REST}}, .n = 2}},
         .report = {.on_spawned = saw_spawned,
                    .on_spawn_failed = saw_spawn_failed,
                    .on_start_timeout = saw_start_timeout,
+                   .on_stop_step = saw_step,
                    .on_exit = saw_exit,
                    .on_ended = saw_ended},
         .ops = {.spawn = fake_spawn,
                 .signal_group = fake_group,
                 .signal_rest = fake_rest,
-                .set_deadline = fake_deadline},
+                .set_deadline = fake_deadline,
+                .set_step = fake_step},
     };
     w->ops.report = &w->report;
     w->ops.report_arg = w;
@@ -202,12 +223,17 @@ enum { NO = -1 };
 #define E CHILD_ENDED
 /* clang-format off: the columns are the point */
 static const int next_state[CHILD_STATE_COUNT][CHILD_EVENT_COUNT] = {
-    /*      START EXEC_OK EXEC_FAILED READY UNREADY STOP RESTART KILL EXIT EMPTY DEADLINE */
-    [D] = {P, NO, NO, D, D, E, D, E, NO, NO, NO}, [P] = {P, S, B, P, P, T, A, K, NO, NO, P},
-    [S] = {S, NO, NO, R, S, T, A, K, B, NO, S},   [R] = {R, NO, NO, R, S, T, A, K, B, NO, NO},
-    [B] = {B, NO, NO, B, B, C, B, K, NO, NO, P},  [T] = {T, T, C, T, T, T, T, K, C, NO, K},
-    [A] = {A, A, B, A, A, T, A, K, B, NO, A},     [C] = {C, NO, NO, C, C, C, C, K, NO, E, K},
-    [K] = {K, K, K, K, K, K, K, K, K, E, E},      [E] = {E, NO, NO, E, E, E, E, E, NO, NO, NO},
+    /*      START EXEC_OK EXEC_FAILED READY UNREADY STOP RESTART KILL EXIT EMPTY STEP DEADLINE */
+    [D] = {P, NO, NO, D, D, E, D, E, NO, NO, NO, NO},
+    [P] = {P, S, B, P, P, T, A, K, NO, NO, NO, P},
+    [S] = {S, NO, NO, R, S, T, A, K, B, NO, NO, S},
+    [R] = {R, NO, NO, R, S, T, A, K, B, NO, NO, NO},
+    [B] = {B, NO, NO, B, B, C, B, K, NO, NO, NO, P},
+    [T] = {T, T, C, T, T, T, T, K, C, NO, T, K},
+    [A] = {A, A, B, A, A, T, A, K, B, NO, A, A},
+    [C] = {C, NO, NO, C, C, C, C, K, NO, E, NO, K},
+    [K] = {K, K, K, K, K, K, K, K, K, E, NO, E},
+    [E] = {E, NO, NO, E, E, E, E, E, NO, NO, NO, NO},
 };
 /* clang-format on */
 
@@ -250,6 +276,7 @@ Test(child, every_cell_does_what_the_drawing_says)
                          child_state_name((enum child_state)s), ev, child_state_name(w.child.state),
                          child_state_name((enum child_state)want));
             cr_assert_eq(w.child.deadline_ms, w.deadline_ms, "one truth about the deadline");
+            cr_assert_eq(w.child.steps.next_ms, w.step_ms, "one truth about the next signal");
         }
     }
 }
@@ -305,10 +332,92 @@ Test(child, stopping_is_signal_cont_grace_kill)
     cr_assert_eq(w.deadline_ms, 5700 + CHILD_KILL_WAIT_MS);
     TELL(&w, EXIT, .now_ms = 5701, .wait_status = SIGKILL);
     cr_assert_eq(w.exits, 1);
-    cr_assert(w.last.we_killed_it && w.last.we_stopped_it && !w.last.will_restart);
+    cr_assert(w.last.we_killed_it && w.last.stop_signals && !w.last.will_restart);
     cr_assert_eq(w.ended, 0);
     TELL(&w, EMPTY);
     cr_assert_eq(w.ended, 1);
+}
+
+Test(child, the_sequence_is_sent_signal_by_signal_and_kill_ends_it)
+{
+    struct world w;
+
+    go_to(&w, CHILD_READY);
+    w.rules.stop =
+        (struct stop_sequence){.v = {{SIGUSR1, 2000}, {SIGTERM, 1000}, {SIGINT, 500}}, .n = 3};
+    TELL(&w, STOP, .now_ms = 5000, .grace_ms = 10000);
+    cr_assert(w.group_usr1 == 1 && w.group_term == 0 && w.group_cont == 1 && w.steps == 0);
+    cr_assert_eq(w.step_ms, 7000);
+    cr_assert_eq(w.deadline_ms, 8500, "KILL when the last wait is over, not when the grace is");
+    TELL(&w, STEP, .now_ms = 7000);
+    cr_assert(w.group_term == 1 && w.group_cont == 2 && w.group_int == 0);
+    cr_assert(w.steps == 1 && w.step_signal == SIGTERM && w.step_left_ms == 1000);
+    cr_assert(w.step_ms == 8000 && w.deadline_ms == 8500);
+    TELL(&w, STEP, .now_ms = 8000);
+    cr_assert(w.group_int == 1 && w.steps == 2 && w.step_left_ms == 500);
+    cr_assert_eq(w.step_ms, 0, "no signal is left");
+    cr_assert_eq(w.group_kill, 0);
+    TELL(&w, DEADLINE, .now_ms = 8500);
+    cr_assert_eq(w.group_kill, 1);
+    cr_assert_eq(w.child.state, CHILD_KILLING);
+}
+
+Test(child, an_exit_ends_the_sequence_where_it_is)
+{
+    struct world w;
+
+    go_to(&w, CHILD_STOPPING);
+    cr_assert_neq(w.step_ms, 0);
+    TELL(&w, EXIT, .wait_status = 0);
+    cr_assert_eq(w.step_ms, 0);
+    cr_assert_eq(w.group_int, 0);
+}
+
+Test(child, any_signal_of_the_sequence_that_was_sent_makes_a_good_end)
+{
+    struct world w;
+
+    go_to(&w, CHILD_STOPPING);
+    TELL(&w, EXIT, .wait_status = SIGINT);
+    cr_assert_eq(exit_status_of(&w.last), 128 + SIGINT, "its turn had not come");
+    go_to(&w, CHILD_STOPPING);
+    TELL(&w, STEP, .now_ms = 1300);
+    TELL(&w, EXIT, .now_ms = 1301, .wait_status = SIGINT);
+    cr_assert_eq(exit_status_of(&w.last), 0);
+    go_to(&w, CHILD_STOPPING);
+    TELL(&w, STEP, .now_ms = 1300);
+    TELL(&w, EXIT, .now_ms = 1301, .wait_status = SIGTERM);
+    cr_assert_eq(exit_status_of(&w.last), 0, "the first one, late");
+}
+
+Test(child, less_time_shrinks_the_sequence_and_leaves_no_signal_out)
+{
+    struct world w;
+
+    go_to(&w, CHILD_READY);
+    w.rules.stop = (struct stop_sequence){.v = {{SIGUSR1, 20000}, {SIGTERM, 10000}}, .n = 2};
+    TELL(&w, STOP, .now_ms = 5000, .grace_ms = 30000);
+    cr_assert(w.step_ms == 25000 && w.deadline_ms == 35000);
+    TELL(&w, STOP, .now_ms = 5000, .grace_ms = 3000);
+    cr_assert(w.step_ms == 7000 && w.deadline_ms == 8000);
+    TELL(&w, STEP, .now_ms = 7000);
+    cr_assert(w.group_term == 1 && w.deadline_ms == 8000);
+}
+
+Test(child, a_restart_runs_the_sequence_too)
+{
+    struct world w;
+
+    go_to(&w, CHILD_RESTARTING);
+    cr_assert_eq(w.step_ms, 1300);
+    TELL(&w, STEP, .now_ms = 1300);
+    cr_assert_eq(w.group_int, 1);
+    TELL(&w, DEADLINE, .now_ms = 1700);
+    cr_assert_eq(w.child.state, CHILD_RESTARTING);
+    cr_assert(w.group_kill == 1 && w.step_ms == 0);
+    TELL(&w, EXIT, .now_ms = 1701, .wait_status = SIGKILL);
+    TELL(&w, DEADLINE, .now_ms = 1702);
+    cr_assert_eq(w.child.steps.sent, 0, "the next process has had no signal");
 }
 
 Test(child, a_second_stop_can_only_shorten)
@@ -385,7 +494,7 @@ Test(child, five_failures_in_a_row_are_the_end)
     TELL(&w, EMPTY);
     cr_assert_eq(w.ended, 1);
     cr_assert_eq(w.spawns, 5);
-    cr_assert_eq(exit_status_of(&w.last, SIGTERM), 7);
+    cr_assert_eq(exit_status_of(&w.last), 7);
 }
 
 Test(child, status_0_ends_it_for_good)
@@ -427,7 +536,7 @@ Test(child, a_restart_can_still_become_a_stop)
     TELL(&w, EXIT, .wait_status = SIGTERM);
     TELL(&w, EMPTY);
     cr_assert_eq(w.ended, 1);
-    cr_assert_eq(exit_status_of(&w.last, SIGTERM), 0);
+    cr_assert_eq(exit_status_of(&w.last), 0);
 }
 
 Test(child, a_missed_start_deadline_is_told_once)
@@ -468,7 +577,7 @@ Test(child, what_hangs_in_the_kernel_is_given_up)
     go_to(&w, CHILD_KILLING);
     TELL(&w, DEADLINE);
     cr_assert_eq(w.ended, 1);
-    cr_assert_eq(exit_status_of(&w.last, SIGTERM), 137);
+    cr_assert_eq(exit_status_of(&w.last), 137);
     cr_assert_eq(w.child.pid, 0);
 }
 
@@ -500,6 +609,8 @@ static bool is_possible(const struct world *w, enum child_event ev)
     switch (ev) {
     case CHILD_EV_DEADLINE:
         return w->deadline_ms != 0;
+    case CHILD_EV_STEP:
+        return w->step_ms != 0;
     case CHILD_EV_EXEC_OK:
     case CHILD_EV_EXEC_FAILED:
         return w->child.pid > 0 && w->exec_is_open;
@@ -537,11 +648,17 @@ Test(child, random_sequences_stay_sane)
             if (ev == CHILD_EV_DEADLINE && now_ms < w.deadline_ms) {
                 now_ms = w.deadline_ms;
             }
+            if (ev == CHILD_EV_STEP && now_ms < w.step_ms) {
+                now_ms = w.step_ms;
+            }
             in.now_ms = now_ms;
             tell(&w, ev, in);
             enum child_state s = w.child.state;
 
             cr_assert_eq(w.child.deadline_ms, w.deadline_ms);
+            cr_assert_eq(w.child.steps.next_ms, w.step_ms);
+            cr_assert(w.step_ms == 0 || w.step_ms <= w.deadline_ms, "KILL is never before a step");
+            cr_assert(w.step_ms == 0 || s == CHILD_STOPPING || s == CHILD_RESTARTING);
             cr_assert_leq(w.ended, 1);
             cr_assert_eq(w.ended == 1, s == CHILD_ENDED);
             if (s == CHILD_BACKOFF || s == CHILD_STOPPING || s == CHILD_RESTARTING ||

@@ -160,7 +160,7 @@ static void setup(void)
         .reset_after_ms = 30000,
         .max_failures = 5,
         .start_timeout_ms = 60000,
-        .stop_signal = SIGTERM,
+        .stop = {.v = {{SIGTERM, STOP_WAIT_REST}}, .n = 1},
         .origin = &origin,
     };
 }
@@ -243,7 +243,7 @@ static bool is_in_backoff(void)
 
 static int exit_status(void)
 {
-    return exit_status_of(&last, cfg.stop_signal);
+    return exit_status_of(&last);
 }
 
 /* Nothing of ours is left, not even a zombie. */
@@ -359,7 +359,7 @@ Test(supervisor, stop_is_term_and_the_agents_own_code)
     supervisor_stop(sup, 10000);
     wait_for(has_ended);
     cr_assert_eq(exit_status(), 42);
-    cr_assert(last.was_ready && last.we_stopped_it && !last.we_killed_it);
+    cr_assert(last.was_ready && last.stop_signals && !last.we_killed_it);
     expect_nobody();
 }
 
@@ -367,13 +367,38 @@ Test(supervisor, dying_of_the_stop_signal_is_success)
 {
     char *argv[] = {(char[]){"sleep"}, (char[]){"1000"}, NULL};
 
-    cfg.stop_signal = SIGUSR1;
+    cfg.stop.v[0].signo = SIGUSR1;
     start(argv);
     wait_for(is_spawned);
     supervisor_stop(sup, 10000);
     wait_for(has_ended);
     cr_assert_eq(last.wait_status, SIGUSR1);
     cr_assert_eq(exit_status(), 0);
+}
+
+Test(supervisor, a_sequence_goes_on_until_a_signal_is_heard)
+{
+    cfg.stop = (struct stop_sequence){
+        .v = {{SIGUSR1, 200}, {SIGINT, 100}, {SIGTERM, STOP_WAIT_REST}}, .n = 3};
+    start_sh("trap 'echo usr1' USR1; trap 'echo int' INT; trap 'echo term; exit 3' TERM; echo up; "
+             "while :; do sleep 1000 & wait; done");
+    wait_for(says_up);
+    supervisor_stop(sup, 20000);
+    wait_for(has_ended);
+    cr_assert(strstr(output, "usr1\nint\nterm\n"), "%s", output);
+    cr_assert_eq(exit_status(), 3);
+    expect_nobody();
+}
+
+Test(supervisor, kill_ends_a_sequence_that_nobody_hears)
+{
+    cfg.stop = (struct stop_sequence){.v = {{SIGUSR1, 50}, {SIGTERM, 50}}, .n = 2};
+    start_sh("trap '' USR1 TERM; echo up; while :; do sleep 1000 & wait; done");
+    wait_for(says_up);
+    supervisor_stop(sup, 600000);
+    wait_for(has_ended); /* long before the grace is over */
+    cr_assert_eq(exit_status(), 137);
+    expect_nobody();
 }
 
 Test(supervisor, ignoring_term_is_killed_after_the_grace)

@@ -1,0 +1,229 @@
+/*
+ * What a service's unit files say about its stop. systemd is not asked: a call to it could block,
+ * and its files say the same unless somebody forgot daemon-reload.
+ */
+#include "app/surroundings.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/parse.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    UNIT_FILE_MAX = 256 * 1024, /* bytes read of one file */
+    UNIT_DROPINS_MAX = 64,      /* *.conf files of one unit that are looked at */
+    STOP_DEFAULT_MS = 90000,    /* DefaultTimeoutStopSec when nobody sets it */
+};
+
+/* Where units are looked for; the first one counts. */
+static const char *const unit_dirs[] = {
+    "/etc/systemd/system",    "/run/systemd/transient",        "/run/systemd/system",
+    "/run/systemd/generator", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+};
+enum { UNIT_DIR_COUNT = sizeof(unit_dirs) / sizeof(unit_dirs[0]) };
+
+static const struct {
+    const char *name;
+    int64_t ms;
+} time_units[] = {
+    {"ms", 1},          {"msec", 1},        {"s", 1000},         {"sec", 1000},
+    {"second", 1000},   {"seconds", 1000},  {"m", 60000},        {"min", 60000},
+    {"minute", 60000},  {"minutes", 60000}, {"h", 3600000},      {"hr", 3600000},
+    {"hour", 3600000},  {"hours", 3600000}, {"d", 86400000},     {"day", 86400000},
+    {"days", 86400000}, {"w", 604800000},   {"week", 604800000}, {"weeks", 604800000},
+};
+
+static size_t span_of(struct slice s, const char *set)
+{
+    size_t n = 0;
+
+    while (n < s.n && s.p[n] != '\0' && strchr(set, s.p[n]))
+        n++;
+    return n;
+}
+
+static struct slice cut_front(struct slice s, size_t n)
+{
+    return (struct slice){s.p + n, s.n - n};
+}
+
+/* A number and its unit off the front of *rest; without one it is seconds. */
+static int take_time(struct slice *rest, int64_t *ret_ms)
+{
+    size_t digits = span_of(*rest, "0123456789");
+    int64_t number;
+    int64_t unit_ms = 1000;
+    struct slice word;
+
+    if (parse_int64((struct slice){rest->p, digits}, 0, INT32_MAX, &number) < 0)
+        return -EINVAL;
+    *rest = slice_trim(cut_front(*rest, digits));
+    word = (struct slice){rest->p, span_of(*rest, "abcdefghijklmnopqrstuvwxyz")};
+    for (size_t i = 0; word.n > 0 && i <= sizeof(time_units) / sizeof(time_units[0]); i++) {
+        if (i == sizeof(time_units) / sizeof(time_units[0]))
+            return -EINVAL;
+        if (slice_eq(word, slice_of(time_units[i].name))) {
+            unit_ms = time_units[i].ms;
+            break;
+        }
+    }
+    *rest = slice_trim(cut_front(*rest, word.n));
+    *ret_ms = number * unit_ms; /* below 2^31 times 2^30 */
+    return 0;
+}
+
+int unit_time_parse(struct slice text, int64_t *ret_ms)
+{
+    struct slice rest = slice_trim(text);
+    int64_t sum = 0;
+    int64_t part;
+
+    if (slice_eq(rest, SLICE("infinity"))) {
+        *ret_ms = -1;
+        return 0;
+    }
+    if (rest.n == 0)
+        return -EINVAL;
+    while (rest.n > 0) {
+        if (take_time(&rest, &part) < 0 || __builtin_add_overflow(sum, part, &sum))
+            return -EINVAL;
+    }
+    *ret_ms = sum == 0 ? -1 : sum; /* 0 switches the limit off, too */
+    return 0;
+}
+
+/* The last assignment of `key` or `other` in [section] of the file. False: the file is not there.
+ */
+static bool read_setting(const char *path, const char *section, const char *key, const char *other,
+                         struct unit_facts *u)
+{
+    CLEANUP(str_release) struct str text = {0};
+    struct slice rest, line;
+    bool is_inside = false;
+    int64_t ms;
+
+    if (file_read(path, UNIT_FILE_MAX, &text, NULL) < 0)
+        return false;
+    rest = str_slice(&text);
+    while (slice_next(&rest, '\n', &line)) {
+        const char *eq = line.n > 0 ? memchr(line.p, '=', line.n) : NULL;
+        struct slice name, value;
+
+        if (line.n > 1 && line.p[0] == '[') {
+            is_inside = slice_eq((struct slice){line.p + 1, line.n - 2}, slice_of(section));
+            continue;
+        }
+        if (!is_inside || !eq)
+            continue;
+        name = slice_trim((struct slice){line.p, (size_t)(eq - line.p)});
+        value = slice_trim(cut_front(line, (size_t)(eq - line.p) + 1));
+        if (!slice_eq(name, slice_of(key)) && !slice_eq(name, slice_of(other)))
+            continue;
+        if (value.n == 0) { /* back to the default */
+            u->stop_ms = STOP_DEFAULT_MS;
+            (void)snprintf(u->place, sizeof(u->place), "systemd's default");
+        } else if (unit_time_parse(value, &ms) == 0) {
+            u->stop_ms = ms;
+            (void)snprintf(u->place, sizeof(u->place), "%s", path);
+        }
+    }
+    return true;
+}
+
+static int is_conf(const struct dirent *d)
+{
+    return slice_ends_with(slice_of(d->d_name), SLICE(".conf"));
+}
+
+/* Drop-ins of all directories; of later ones in unit_dirs first, so that the stronger come last.
+ * (systemd goes by file name alone where two directories have files of other names.) */
+static void read_dropins(const char *root, const char *dirname, const char *section,
+                         const char *key, const char *other, struct unit_facts *u)
+{
+    for (size_t i = UNIT_DIR_COUNT; i-- > 0;) {
+        char dir[PATH_MAX], path[PATH_MAX];
+        struct dirent **list = NULL;
+        int n;
+
+        (void)snprintf(dir, sizeof(dir), "%s%s/%s", root, unit_dirs[i], dirname);
+        n = scandir(dir, &list, is_conf, alphasort);
+        for (int k = 0; k < n; k++) {
+            if (k < UNIT_DROPINS_MAX &&
+                snprintf(path, sizeof(path), "%s/%s", dir, list[k]->d_name) < (int)sizeof(path))
+                (void)read_setting(path, section, key, other, u);
+            free(list[k]);
+        }
+        free(list);
+    }
+}
+
+/* The innermost unit of our cgroup if it is a service: "0::/system.slice/x.service". In a scope
+ * below one (a terminal below user@1000.service) we are not what that service starts. */
+static void find_unit(const char *root, struct unit_facts *u)
+{
+    CLEANUP(str_release) struct str text = {0};
+    char path[PATH_MAX];
+    struct slice rest, line, part;
+
+    (void)snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+    if (file_read(path, UNIT_FILE_MAX, &text, NULL) < 0)
+        return;
+    rest = str_slice(&text);
+    while (slice_next(&rest, '\n', &line)) {
+        if (!slice_starts_with(line, SLICE("0::/")) && !memmem(line.p, line.n, "name=systemd", 12))
+            continue;
+        while (slice_next(&line, '/', &part)) {
+            if (slice_ends_with(part, SLICE(".service")) && part.n < sizeof(u->name)) {
+                memcpy(u->name, part.p, part.n);
+                u->name[part.n] = '\0';
+            } else if (slice_ends_with(part, SLICE(".scope")) ||
+                       slice_ends_with(part, SLICE(".slice"))) {
+                u->name[0] = '\0';
+            }
+        }
+    }
+}
+
+/* "x@y.service" is made from "x@.service"; the unit's own file counts first. */
+static bool read_fragment(const char *root, const char *name, struct unit_facts *u)
+{
+    const char *at = strchr(name, '@');
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < 2 * UNIT_DIR_COUNT; i++) {
+        if (i < UNIT_DIR_COUNT)
+            (void)snprintf(path, sizeof(path), "%s%s/%s", root, unit_dirs[i], name);
+        else if (at)
+            (void)snprintf(path, sizeof(path), "%s%s/%.*s@.service", root,
+                           unit_dirs[i - UNIT_DIR_COUNT], (int)(at - name), name);
+        else
+            return false;
+        if (read_setting(path, "Service", "TimeoutStopSec", "TimeoutSec", u))
+            return true;
+    }
+    return false;
+}
+
+void unit_facts_read(const char *root, struct unit_facts *ret)
+{
+    char path[PATH_MAX], dropins[UNIT_NAME_MAX + 3];
+
+    *ret = (struct unit_facts){.stop_ms = STOP_DEFAULT_MS,
+                               .place = "systemd's default",
+                               .has_notify = getenv("NOTIFY_SOCKET") != NULL};
+    find_unit(root, ret);
+    if (!ret->name[0])
+        return;
+    (void)snprintf(path, sizeof(path), "%s/etc/systemd/system.conf", root);
+    (void)read_setting(path, "Manager", "DefaultTimeoutStopSec", "DefaultTimeoutStopSec", ret);
+    ret->is_known = read_fragment(root, ret->name, ret);
+    (void)snprintf(dropins, sizeof(dropins), "%s.d", ret->name);
+    read_dropins(root, dropins, "Service", "TimeoutStopSec", "TimeoutSec", ret);
+}
