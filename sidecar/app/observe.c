@@ -154,6 +154,7 @@ static void add_agent(const struct app *a, struct json_writer *w)
         json_add_int(w, "restarts", (int64_t)s->restarts_total);
         json_add_int(w, "failures_in_a_row", s->failures);
         json_add_int(w, "orphans_reaped", (int64_t)s->orphans_reaped_total);
+        json_add_text(w, "orphans_often", s->orphans_often);
         add_last_exit(a, w);
     }
     json_close(w, '}');

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/slice.h"
 #include "base/str.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/spawn_error.h"
 
 #include <assert.h>
@@ -174,6 +175,7 @@ __attribute__((noreturn)) static void become_program(const struct spawn_request 
 {
     const struct process_origin *o = rq->origin;
 
+    (void)cgroup_enter(rq->cgroup_fd); /* a kernel that refuses leaves it in ours: as well */
     if (setpgid(0, 0) < 0) {
         fail(fd, STEP_GROUP);
     }

@@ -25,6 +25,7 @@ struct spawn_request { /* all borrowed for the call */
     char *const *envp;
     const char *cwd; /* "" = ours */
     bool no_new_privs;
+    int cgroup_fd; /* cgroup.procs of the group it is to be in; 0, -1 = ours (cgroup.h) */
     const struct process_origin *origin;
 };
 

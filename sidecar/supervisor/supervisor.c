@@ -5,9 +5,14 @@
 #include "supervisor/supervisor.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "log/log.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/child.h"
+#include "supervisor/descendants.h"
+#include "supervisor/orphans.h"
+#include "supervisor/pidfd.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
 
@@ -17,7 +22,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +29,8 @@ enum {
     /* While we end descendants: their children come to us as they die, and are looked for again
      * this long after a death, many deaths at once. */
     SUPERVISOR_RESCAN_MS = 10,
-    SUPERVISOR_FREE_WAIT_MS = 1000, /* supervisor_free() waits this long for a child it killed */
+    SUPERVISOR_FREE_WAIT_MS = 1000, /* supervisor_free() waits this long for those it killed */
+    SUPERVISOR_FREE_LOOK_MS = 5,    /* and looks this often whether there are more */
 };
 
 struct supervisor {
@@ -38,14 +43,17 @@ struct supervisor {
     struct spawn spawn; /* the one under way, until its outcome is known */
     struct watch outcome_watch;
     struct err failure; /* of that spawn; code 0 = none */
+    int child_fd;       /* a pidfd of the child; -1 = none, or a kernel without */
     pid_t group;        /* of the last child; its members may outlive it */
+    struct cgroup cgroup;
     struct timer deadline;
     struct timer step;          /* the next signal of the stop sequence */
     struct timer failure_timer; /* reports a spawn that failed before the fork */
     struct timer rescan;
-    struct pid_list told; /* descendants that have had their TERM */
-    bool is_cleaning;     /* told was filled once since the last spawn */
-    uint64_t orphans;
+    struct descendants_told told; /* descendants that have had their TERM */
+    bool is_cleaning;             /* they were asked once since the last spawn */
+    bool is_end_said;             /* about those who survive everything */
+    struct orphans orphans;
     struct supervisor_status status;
 };
 
@@ -74,6 +82,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .envp = env,
         .cwd = s->cfg.cwd ? s->cfg.cwd : "",
         .no_new_privs = s->cfg.no_new_privs,
+        .cgroup_fd = s->cgroup.procs_fd,
         .origin = s->cfg.origin,
     };
 }
@@ -130,23 +139,14 @@ static void on_outcome(struct watch *w, int events)
 
 /*
  * What the last child left in its group would hold sockets and ports of the next one. The child
- * itself was reaped; but while a child of ours is in that group, its number cannot be anybody
- * else's, so the whole group may be killed at once, grandchildren too.
+ * itself was reaped; but while a descendant of ours is in that group, its number cannot be anybody
+ * else's, so the whole group may be killed at once.
  */
 static void kill_old_group(struct supervisor *s)
 {
-    struct pid_list children = {0};
-    bool is_ours = false;
-
-    if (s->group > 0 && reap_has_children() && reap_list(&children) == 0) {
-        for (size_t i = 0; i < children.n && !is_ours; i++) {
-            is_ours = getpgid(children.v[i]) == s->group;
-        }
-    }
-    if (is_ours) {
+    if (s->group > 0 && reap_has_children() && descendants_are_in_group(s->group)) {
         (void)kill(-s->group, SIGKILL);
     }
-    pid_list_release(&children);
 }
 
 static pid_t op_spawn(void *arg)
@@ -157,7 +157,7 @@ static pid_t op_spawn(void *arg)
     int r;
 
     kill_old_group(s);
-    s->told.n = 0;
+    descendants_told_release(&s->told);
     s->is_cleaning = false;
     s->failure.code = 0;
     env = s->cb.build_env(s->child.ops->report_arg);
@@ -170,6 +170,7 @@ static pid_t op_spawn(void *arg)
     env_free(env);
     if (r == 0) {
         s->group = s->spawn.pid;
+        s->child_fd = pidfd_of(s->spawn.pid);
         r = watch_start(&s->outcome_watch, s->loop, s->spawn.fd, WATCH_READ, on_outcome, s);
         if (r == 0) {
             return s->spawn.pid;
@@ -185,54 +186,48 @@ static pid_t op_spawn(void *arg)
 
 /* ---- signals ---- */
 
+/* The process alone. Nothing once its zombie was seen: then the number is about to be free. */
+static void signal_child(const struct supervisor *s, int signo)
+{
+    if (s->child.pid > 0 && (s->child_fd < 0 || pidfd_signal(s->child_fd, signo) < 0)) {
+        (void)kill(s->child.pid, signo); /* ours to reap, so its number is its own */
+    }
+}
+
 static void op_signal_group(void *arg, int signo)
 {
     struct supervisor *s = arg;
 
     /* child.pid is 0 once the zombie was seen: the number cannot be somebody else's yet */
     if (s->child.pid > 0) {
-        (void)kill(-s->child.pid, signo); /* ESRCH: all of it is gone */
+        (void)kill(-s->child.pid, signo); /* ESRCH: all of it is gone, or has moved */
+        if (getpgid(s->child.pid) != s->child.pid) {
+            signal_child(s, signo); /* it has joined another group, as shells with jobs do */
+        }
     }
-}
-
-static void signal_one(pid_t pid, int signo)
-{
-    (void)kill(pid, signo); /* our own child: at worst a zombie */
-    if (signo != SIGKILL) {
-        (void)kill(pid, SIGCONT); /* a stopped process would sleep through its grace */
-    }
-}
-
-/* The first time around, the group has just had its TERM; whoever comes to us later has not. */
-static bool is_told(const struct supervisor *s, pid_t pid)
-{
-    return pid_list_has(&s->told, pid) || (!s->is_cleaning && getpgid(pid) == s->group);
 }
 
 static void op_signal_rest(void *arg, int signo)
 {
     struct supervisor *s = arg;
-    struct pid_list children = {0};
     int r;
 
     if (!reap_has_children()) {
         return;
     }
-    r = reap_list(&children);
+    if (signo == SIGKILL) {
+        cgroup_kill(&s->cgroup);
+        r = descendants_kill();
+    } else {
+        /* the first time around, the group has just had its TERM; who comes later has not */
+        s->told.group = s->is_cleaning ? 0 : s->group;
+        s->is_cleaning = true;
+        r = descendants_ask(&s->told);
+    }
     if (r < 0) {
         log_warning("supervisor", "cannot list the agent's descendants (/proc): %s",
                     strerrordesc_np(-r));
     }
-    for (size_t i = 0; i < children.n; i++) {
-        pid_t pid = children.v[i];
-
-        if (pid != s->child.pid && (signo == SIGKILL || !is_told(s, pid))) {
-            signal_one(pid, signo);
-        }
-    }
-    s->is_cleaning = true;
-    pid_list_release(&s->told);
-    s->told = children;
 }
 
 /* Children of those that died while we end everything. */
@@ -309,10 +304,13 @@ void supervisor_on_sigchld(struct supervisor *s)
     for (pid_t pid; (pid = reap_look(&wait_status)) > 0; reap_take(pid)) {
         reaped = true;
         if (pid == s->child.pid) {
+            fd_close(&s->child_fd);
             child_is_zombie(s, wait_status);
             continue;
         }
-        s->orphans++;
+        if (orphans_add(&s->orphans, pid, loop_now_ms(s->loop))) {
+            orphans_say(&s->orphans, loop_now_ms(s->loop));
+        }
         if (s->cb.on_reaped) {
             s->cb.on_reaped(s->child.ops->report_arg, pid, wait_status);
         }
@@ -322,6 +320,23 @@ void supervisor_on_sigchld(struct supervisor *s)
         timer_start(&s->rescan, s->loop, loop_now_ms(s->loop) + SUPERVISOR_RESCAN_MS, on_rescan, s);
     }
     settle(s);
+}
+
+/* What not even KILL has ended: it hangs in the kernel, or is another user's. */
+static void say_survivors(struct supervisor *s)
+{
+    CLEANUP(str_release) struct str who = {0};
+
+    if (s->is_end_said || !reap_has_children()) {
+        return;
+    }
+    s->is_end_said = true;
+    if (descendants_describe(&who) > 0) {
+        log_warning("supervisor",
+                    "what the agent left behind survives SIGKILL (it hangs in the kernel, or is "
+                    "another user's): %s",
+                    str_z(&who));
+    }
 }
 
 /* The end of each entry: ending everything is over when nobody is left to die. */
@@ -336,10 +351,24 @@ static void settle(struct supervisor *s)
     if (s->child.state == CHILD_ENDED) {
         timer_stop(&s->rescan);
         forget_spawn(s); /* still open only when the child hangs in the kernel */
+        say_survivors(s);
     }
 }
 
 /* ---- the interface ---- */
+
+static void open_cgroup(struct supervisor *s)
+{
+    const char *why = "";
+
+    cgroup_make(&s->cgroup, &why);
+    if (s->cgroup.procs_fd >= 0) {
+        log_debug("supervisor", "the agent runs in a control group of its own: %s",
+                  str_z(&s->cgroup.path));
+    } else {
+        log_debug("supervisor", "no control group of the agent's own: %s", why);
+    }
+}
 
 int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                    const struct supervisor_callbacks *cb, void *arg, struct supervisor **ret,
@@ -363,6 +392,8 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     s->cfg = *cfg;
     s->cb = *cb;
     s->spawn.fd = -1;
+    s->child_fd = -1;
+    open_cgroup(s);
     s->rules = (struct child_rules){
         .restart = {.when = (enum restart_when)cfg->policy,
                     .backoff_ms = cfg->backoff_ms,
@@ -387,17 +418,28 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     return 0;
 }
 
-/* KILL was sent; a pidfd becomes readable when it has taken effect. */
-static void wait_briefly(pid_t pid)
+/*
+ * The last moment: the budget is over, or start-up failed half-way. KILL to everybody, again to
+ * those who come to us as their parents die, for a short time.
+ */
+static void kill_all_now(struct supervisor *s)
 {
-    CLEANUP(fd_cleanup) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int64_t until_ms = clock_mono_ms() + SUPERVISOR_FREE_WAIT_MS;
+    int wait_status;
 
-    if (fd >= 0) {
-        (void)poll(&p, 1, SUPERVISOR_FREE_WAIT_MS);
-        (void)waitpid(pid, NULL, WNOHANG);
-    } else {
-        (void)waitpid(pid, NULL, 0); /* Linux before 5.3 */
+    while (reap_has_children()) {
+        op_signal_group(s, SIGKILL);
+        op_signal_rest(s, SIGKILL);
+        for (pid_t pid; (pid = reap_look(&wait_status)) > 0; reap_take(pid)) {
+            if (pid == s->child.pid) {
+                s->child.pid = 0;
+            }
+        }
+        if (clock_mono_ms() > until_ms) {
+            say_survivors(s);
+            return;
+        }
+        (void)poll(NULL, 0, SUPERVISOR_FREE_LOOK_MS); /* the loop is over: nobody else waits */
     }
 }
 
@@ -406,18 +448,17 @@ void supervisor_free(struct supervisor *s)
     if (!s) {
         return;
     }
-    if (s->child.pid > 0) {
-        (void)kill(-s->child.pid, SIGKILL);
-        wait_briefly(s->child.pid);
-    } else {
-        kill_old_group(s); /* it backs off: what the last one left behind */
+    if (s->child.state != CHILD_DOWN && !s->is_end_said) {
+        kill_all_now(s);
     }
     timer_stop(&s->deadline);
     timer_stop(&s->step);
     timer_stop(&s->failure_timer);
     timer_stop(&s->rescan);
     forget_spawn(s);
-    pid_list_release(&s->told);
+    fd_close(&s->child_fd);
+    cgroup_release(&s->cgroup);
+    descendants_told_release(&s->told);
     free(s);
 }
 
@@ -473,7 +514,8 @@ const struct supervisor_status *supervisor_status(struct supervisor *s)
         .pid = c->pid,
         .spawned_total = c->spawned_total,
         .restarts_total = c->spawned_total > 0 ? c->spawned_total - 1 : 0,
-        .orphans_reaped_total = s->orphans,
+        .orphans_reaped_total = s->orphans.total,
+        .orphans_often = s->orphans.text,
         .failures = c->failures,
         .spawned_at_ms = c->pid > 0 ? c->spawned_at_ms : 0,
         .ready_at_ms = c->ready_at_ms,

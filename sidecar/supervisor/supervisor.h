@@ -9,7 +9,8 @@
  *
  * What happens to the processes the agent leaves behind: when it is started again (after a crash,
  * or supervisor_restart) its group is ended, nothing else; when it is not started again, every
- * descendant is ended, TERM first, KILL when the grace is over.
+ * descendant is ended (descendants.h, cgroup.h), TERM first, KILL when the grace is over. What
+ * survives that is named in the log.
  *
  * The child also dies with us: it asks the kernel for KILL when the thread that spawned it (the
  * loop's, which lives as long as the process) is gone. Only a killed or crashed sidecar makes that
@@ -119,7 +120,8 @@ struct supervisor_status {
     enum child_state state;
     pid_t pid; /* 0 = none */
     uint64_t spawned_total, restarts_total, orphans_reaped_total;
-    unsigned failures;                  /* in a row */
+    const char *orphans_often; /* "sh 70, curl 30" of the last hundred when many came; or "" */
+    unsigned failures;         /* in a row */
     int64_t spawned_at_ms, ready_at_ms; /* loop time; 0 = not */
     int64_t next_start_ms;              /* loop time, BACKOFF */
     bool has_exited;
@@ -130,7 +132,7 @@ struct supervisor_status {
 int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                    const struct supervisor_callbacks *cb, void *arg, struct supervisor **ret,
                    struct err *err);
-/* a child that still runs is killed with its group, and waited for briefly */
+/* what still runs below us is killed, and waited for briefly */
 void supervisor_free(struct supervisor *s);
 /* Only a child that was never started; nothing in other states. */
 void supervisor_start(struct supervisor *s);

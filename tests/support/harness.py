@@ -221,11 +221,12 @@ class Process:
                     if found.search(line):
                         return line
                 left = end - time.monotonic()
-                if left <= 0 or not self.news.wait(min(left, 0.2)) and self.p.poll() is not None and not self._reading():
+                if left <= 0 or not self.news.wait(min(left, 0.2)) and self.p.poll() is not None and not self.is_reading():
                     break
         raise AssertionError(f"{self.name} never wrote /{pattern}/" + ("" if self.p.poll() is None else f", it ended with {self.p.returncode}"))
 
-    def _reading(self):
+    def is_reading(self):
+        """Somebody, it or whom it left behind, has one of its outputs open."""
         return any(t.is_alive() for t in self.readers)
 
     def signal(self, number):

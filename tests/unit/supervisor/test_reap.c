@@ -21,37 +21,6 @@ static pid_t fork_waiting(void)
 
 TestSuite(reap, .timeout = 20);
 
-Test(reap, children_are_listed_by_both_ways)
-{
-    enum { COUNT = 100 };
-    struct pid_list fast = {0};
-    struct pid_list slow = {0};
-    pid_t pids[COUNT];
-
-    cr_assert_eq(reap_list(&fast), 0);
-    cr_assert_eq(fast.n, 0);
-    cr_assert_not(reap_has_children());
-    for (int i = 0; i < COUNT; i++) {
-        pids[i] = fork_waiting();
-    }
-    cr_assert(reap_has_children());
-    cr_assert_eq(reap_list(&fast), 0);
-    cr_assert_eq(reap_list_by_parents(&slow), 0);
-    cr_assert_eq(fast.n, COUNT);
-    cr_assert_eq(slow.n, COUNT);
-    for (int i = 0; i < COUNT; i++) {
-        cr_assert_eq(fast.v[i], slow.v[i]);
-        cr_assert(pid_list_has(&fast, pids[i]));
-        cr_assert_eq(kill(pids[i], SIGKILL), 0);
-    }
-    cr_assert_not(pid_list_has(&fast, getpid()));
-    for (int i = 0; i < COUNT; i++) {
-        cr_assert_eq(waitpid(pids[i], NULL, 0), pids[i]);
-    }
-    pid_list_release(&fast);
-    pid_list_release(&slow);
-}
-
 Test(reap, a_zombie_can_be_looked_at_before_it_is_taken)
 {
     siginfo_t si;
