@@ -314,6 +314,7 @@ static int open_supervisor(struct app *a, struct err *err)
         .argv = c->command,
         .cwd = c->agent.cwd,
         .no_new_privs = c->agent.no_new_privs,
+        .wrap_output = c->log.child == LOG_CHILD_WRAP,
         .policy = (int)c->restart.policy,
         .backoff_ms = c->restart.backoff,
         .backoff_max_ms = c->restart.backoff_max,

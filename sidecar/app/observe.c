@@ -155,6 +155,10 @@ static void add_agent(const struct app *a, struct json_writer *w)
         json_add_int(w, "failures_in_a_row", s->failures);
         json_add_int(w, "orphans_reaped", (int64_t)s->orphans_reaped_total);
         add_last_exit(a, w);
+        if (a->cfg->log.child == LOG_CHILD_WRAP) {
+            json_add_int(w, "output_lines", (int64_t)s->output_lines);
+            json_add_int(w, "output_lines_dropped", (int64_t)s->output_dropped);
+        }
     }
     json_close(w, '}');
 }
@@ -396,6 +400,14 @@ static void add_process(const struct app *a, struct str *out)
                     "Times the agent's process was started.", s->spawned_total);
     metrics_counter(out, "molecule_sidecar_agent_restarts_total", "Times it was started again.",
                     s->restarts_total);
+    if (a->cfg->log.child == LOG_CHILD_WRAP) {
+        metrics_counter(out, "molecule_sidecar_agent_output_lines_total",
+                        "Lines of the agent that went into the log (log.child: wrap).",
+                        s->output_lines);
+        metrics_counter(out, "molecule_sidecar_agent_output_dropped_lines_total",
+                        "Lines of the agent lost because stderr did not take them.",
+                        s->output_dropped);
+    }
     metrics_counter(out, "molecule_sidecar_reaped_children_total", "Orphans reaped.",
                     s->orphans_reaped_total);
 }

@@ -25,6 +25,7 @@ struct spawn_request { /* all borrowed for the call */
     char *const *envp;
     const char *cwd; /* "" = ours */
     bool no_new_privs;
+    const int *output; /* [2]: become its stdout and stderr; NULL = ours. Over 2 */
     const struct process_origin *origin;
 };
 

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "log/log.h"
 #include "supervisor/child.h"
+#include "supervisor/output.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
 
@@ -45,6 +46,7 @@ struct supervisor {
     struct pid_list told; /* descendants that have had their TERM */
     bool is_cleaning;     /* told was filled once since the last spawn */
     uint64_t orphans;
+    struct output *output; /* NULL: it writes to our own stdout and stderr */
     struct supervisor_status status;
 };
 
@@ -73,6 +75,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .envp = env,
         .cwd = s->cfg.cwd ? s->cfg.cwd : "",
         .no_new_privs = s->cfg.no_new_privs,
+        .output = s->output ? output_fds(s->output) : NULL,
         .origin = s->cfg.origin,
     };
 }
@@ -169,6 +172,9 @@ static pid_t op_spawn(void *arg)
     env_free(env);
     if (r == 0) {
         s->group = s->spawn.pid;
+        if (s->output) {
+            output_set_pid(s->output, s->spawn.pid);
+        }
         r = watch_start(&s->outcome_watch, s->loop, s->spawn.fd, WATCH_READ, on_outcome, s);
         if (r == 0) {
             return s->spawn.pid;
@@ -271,6 +277,9 @@ static void op_set_deadline(void *arg, int64_t at_ms)
 /* The child ended. If exec failed, or its outcome was not read yet, that comes first. */
 static void child_is_zombie(struct supervisor *s, int wait_status)
 {
+    if (s->output) {
+        output_child_ended(s->output); /* its last words, before anybody says that it ended */
+    }
     if (s->spawn.fd >= 0) {
         (void)read_outcome(s); /* its end of the pipe is closed: known for sure now */
         forget_spawn(s);
@@ -327,11 +336,16 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                    struct err *err)
 {
     struct supervisor *s;
+    struct output *output = NULL;
     int r;
 
     assert(cfg->argv && cfg->argv[0] && cfg->origin && cb->build_env);
+    if (cfg->wrap_output && (r = output_new(l, &output, err)) < 0) {
+        return r;
+    }
     s = calloc(1, sizeof(*s));
     if (!s) {
+        output_free(output);
         return err_set(err, -ENOMEM, "cannot supervise %s: out of memory", cfg->argv[0]);
     }
     r = reap_become_subreaper();
@@ -341,6 +355,7 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                     strerrordesc_np(-r));
     }
     s->loop = l;
+    s->output = output;
     s->cfg = *cfg;
     s->cb = *cb;
     s->spawn.fd = -1;
@@ -397,6 +412,7 @@ void supervisor_free(struct supervisor *s)
     timer_stop(&s->rescan);
     forget_spawn(s);
     pid_list_release(&s->told);
+    output_free(s->output);
     free(s);
 }
 
@@ -460,5 +476,9 @@ const struct supervisor_status *supervisor_status(struct supervisor *s)
         .has_exited = c->has_exited,
         .last = c->last,
     };
+    if (s->output) {
+        s->status.output_lines = output_stats(s->output)->lines;
+        s->status.output_dropped = output_stats(s->output)->dropped;
+    }
     return &s->status;
 }

@@ -71,7 +71,8 @@ struct supervisor_config {
     char *const *argv; /* NULL-terminated; borrowed */
     const char *cwd;   /* "" = ours; borrowed */
     bool no_new_privs;
-    int policy; /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
+    bool wrap_output; /* its stdout and stderr become lines of our log: output.h */
+    int policy;       /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
     int64_t backoff_ms, backoff_max_ms, reset_after_ms;
     int64_t max_failures;        /* in a row; 0 = no limit */
     int64_t start_timeout_ms;    /* from the fork; 0 = no limit */
@@ -121,6 +122,7 @@ struct supervisor_status {
     int64_t next_start_ms;              /* loop time, BACKOFF */
     bool has_exited;
     struct child_exit last;
+    uint64_t output_lines, output_dropped; /* wrap_output: lines in the log, and lost */
 };
 
 /* becomes subreaper unless PID 1 */
