@@ -323,6 +323,7 @@ static int open_supervisor(struct app *a, struct err *err)
         .start_timeout_ms = c->agent.start_timeout,
         .start_timeout_restarts = c->agent.on_start_timeout == ON_START_TIMEOUT_RESTART,
         .stop_signal = c->stop.signal,
+        .success = ending_success_codes(c),
         .origin = a->origin,
     };
 

@@ -295,21 +295,24 @@ bool ending_on_drain(struct app *a, const char *who)
 /* ---- the status and the sentence
  * ------------------------------------------------------------------------------------------ */
 
-static bool is_success_code(const struct config *cfg, int status)
+struct exit_codes ending_success_codes(const struct config *cfg)
 {
+    struct exit_codes set = {0};
+
     for (size_t i = 0; i < cfg->stop.success_codes.n; i++) {
         int64_t code;
 
-        if (parse_int64(slice_of(cfg->stop.success_codes.v[i]), 0, 255, &code) == 0 &&
-            code == status) {
-            return true;
+        if (parse_int64(slice_of(cfg->stop.success_codes.v[i]), 0, EXIT_CODE_COUNT - 1, &code) ==
+            0) {
+            exit_codes_add(&set, (uint8_t)code);
         }
     }
-    return false;
+    return set;
 }
 
 int ending_status(const struct app *a)
 {
+    struct exit_codes success = ending_success_codes(a->cfg);
     int status;
 
     if (a->ending.is_forced) {
@@ -322,10 +325,11 @@ int ending_status(const struct app *a)
         return a->ending.own_status;
     }
     status = exit_status_of(&a->last_exit, a->cfg->stop.signal);
-    if (status == 0 && a->start_timed_out) {
-        return EXIT_INTERNAL; /* our signal ended it, but it never worked: not a success */
+    if (status != EXIT_OK && !exit_codes_have(&success, (uint8_t)status)) {
+        return status;
     }
-    return is_success_code(a->cfg, status) ? EXIT_OK : status;
+    /* our signal ended it, but it never worked: not a success */
+    return a->start_timed_out ? EXIT_INTERNAL : EXIT_OK;
 }
 
 /* For `kubectl describe pod`. Missing outside Kubernetes. */
@@ -344,7 +348,8 @@ void ending_say(struct app *a, int status)
     const struct ending *e = &a->ending;
     const char *word = e->is_set ? e->word : "stopped";
     const char *by = e->is_set ? e->by : "sidecar";
-    bool was_killed = a->was_killed || (a->has_exit && a->last_exit.we_killed_it);
+    bool was_killed = a->was_killed || (a->has_exit && a->last_exit.we_killed_it &&
+                                        WIFSIGNALED(a->last_exit.wait_status));
     const char *killed =
         e->is_set && was_killed ? "; the agent did not end in time and was killed" : "";
     char text[ENDING_TEXT_MAX + 160];

@@ -368,6 +368,7 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
         .start_timeout_ms = cfg->start_timeout_ms,
         .start_timeout_restarts = cfg->start_timeout_restarts,
         .stop_signal = cfg->stop_signal,
+        .success = cfg->success,
     };
     s->ops = (struct child_ops){
         .spawn = op_spawn,
@@ -462,6 +463,8 @@ bool supervisor_has_descendants(const struct supervisor *s)
 const struct supervisor_status *supervisor_status(struct supervisor *s)
 {
     const struct child *c = &s->child;
+    bool is_stable =
+        c->pid > 0 && restart_is_stable(&s->rules.restart, child_well_ms(c, loop_now_ms(s->loop)));
 
     s->status = (struct supervisor_status){
         .state = c->state,
@@ -469,7 +472,7 @@ const struct supervisor_status *supervisor_status(struct supervisor *s)
         .spawned_total = c->spawned_total,
         .restarts_total = c->spawned_total > 0 ? c->spawned_total - 1 : 0,
         .orphans_reaped_total = s->orphans,
-        .failures = c->failures,
+        .failures = is_stable ? 0 : c->failures,
         .spawned_at_ms = c->pid > 0 ? c->spawned_at_ms : 0,
         .ready_at_ms = c->ready_at_ms,
         .next_start_ms = c->state == CHILD_BACKOFF ? c->deadline_ms : 0,

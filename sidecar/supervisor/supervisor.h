@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
+#include "supervisor/exit_codes.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -78,6 +79,7 @@ struct supervisor_config {
     int64_t start_timeout_ms;    /* from the fork; 0 = no limit */
     bool start_timeout_restarts; /* counts as a failure; else it is only reported */
     int stop_signal;
+    struct exit_codes success; /* statuses that are no failure, besides 0; 128+n: by signal n */
     const struct process_origin *origin; /* borrowed */
 };
 
@@ -88,6 +90,7 @@ struct child_exit {
     bool we_killed_it;  /* KILL after the grace */
     bool was_ready;
     int64_t ran_ms;
+    int64_t well_ms; /* of these, since it was ready for the first time; 0: it never was */
     bool will_restart;
     int64_t restart_in_ms;
     unsigned failures; /* in a row */
@@ -117,7 +120,7 @@ struct supervisor_status {
     enum child_state state;
     pid_t pid; /* 0 = none */
     uint64_t spawned_total, restarts_total, orphans_reaped_total;
-    unsigned failures;                  /* in a row */
+    unsigned failures;                  /* in a row; 0 once the one that runs is stable */
     int64_t spawned_at_ms, ready_at_ms; /* loop time; 0 = not */
     int64_t next_start_ms;              /* loop time, BACKOFF */
     bool has_exited;
@@ -165,5 +168,10 @@ uint64_t reap_orphans(void);
  * when it died of the stop signal we sent; 137 when we had to kill it; 128+n otherwise.
  */
 int exit_status_of(const struct child_exit *e, int stop_signal);
+/* Of an end nobody asked for: neither 0 nor in `success`, where 128+n stands for signal n. */
+bool exit_is_failure(int wait_status, const struct exit_codes *success);
+/* "exited with status 7 after 12ms", "was ended by SIGSEGV (core dumped) after 3s"; returns ret */
+enum { EXIT_WORDS_MAX = 96 };
+const char *exit_in_words(const struct child_exit *e, char ret[EXIT_WORDS_MAX]);
 
 #endif
