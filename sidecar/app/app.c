@@ -168,12 +168,11 @@ static void app_close(struct app *a)
 
 void app_tell_status(struct app *a)
 {
-    char text[160];
-    char task[80];
+    char agent[OUTAGE_TEXT_MAX];
+    char text[OUTAGE_TEXT_MAX + 100];
 
-    observe_task_word(a, task, sizeof(task));
     (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s", life_state_name(a->life),
-                   a->agent_answers ? "answers" : task,
+                   outage_words(a, agent, sizeof(agent)),
                    a->platform ? (platform_status(a->platform)->is_registered ? "registered"
                                                                               : "not registered")
                                : "off");

@@ -328,8 +328,11 @@ int ending_status(const struct app *a)
     if (status != EXIT_OK && !exit_codes_have(&success, (uint8_t)status)) {
         return status;
     }
-    /* our signal ended it, but it never worked: not a success */
-    return a->start_timed_out ? EXIT_INTERNAL : EXIT_OK;
+    if (a->start_timed_out) {
+        return EXIT_INTERNAL; /* our signal ended it, but it never worked: not a success */
+    }
+    /* It ended well once, and then could not be started again. */
+    return a->child_is_lost && a->outage.is_unspawned ? a->ending.own_status : EXIT_OK;
 }
 
 /* For `kubectl describe pod`. Missing outside Kubernetes. */

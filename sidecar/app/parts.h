@@ -7,6 +7,7 @@
 
 #include "agent/probe.h"
 #include "app/lifecycle.h"
+#include "app/outage.h"
 #include "app/stopping.h"
 #include "config/config.h"
 #include "control/control.h"
@@ -73,6 +74,7 @@ struct app {
     bool was_killed;   /* by us, before its grace was over or at the end of the budget */
     bool has_exit;
     struct child_exit last_exit;
+    struct outage outage; /* why the agent is down: outage.h */
     enum workspace_state workspace;
     int secret_files_pending; /* secrets.mode file: writes the storage thread has not done yet */
 
