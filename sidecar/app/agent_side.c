@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "log/log.h"
+#include "supervisor/spawn.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define CARD_PATH "/.well-known/agent-card.json"
@@ -60,20 +60,25 @@ void agent_side_gate(struct app *a)
 
 const char *agent_side_reason(const struct app *a)
 {
+    const struct outage *o = &a->outage;
+
     if (a->child_is_lost) {
-        return "the agent ended and will not be started again";
+        return o->text[0] ? o->text : "the agent ended and will not be started again";
     }
     if (a->agent_answers) {
         return "";
     }
     if (a->supervisor && supervisor_status(a->supervisor)->state == CHILD_BACKOFF) {
-        return "the agent ended and will be started again";
+        return o->text[0] ? o->text : "the agent ended and will be started again";
     }
     if (a->supervisor && !a->may_spawn) {
         return "its start waits for the first secrets (secrets.start_wait)";
     }
     if (a->supervisor && supervisor_status(a->supervisor)->pid == 0) {
         return "the agent's process does not run";
+    }
+    if (o->is_failing && !o->is_late) {
+        return o->text; /* why the last one ended tells more than that the next one is not there */
     }
     return a->probe && probe_status(a->probe)->reason[0] ? probe_status(a->probe)->reason
                                                          : "the agent has not answered yet";
@@ -93,6 +98,10 @@ static void agent_is_up(struct app *a)
     a->agent_left = false;
     if (a->supervisor) {
         supervisor_mark_ready(a->supervisor);
+    }
+    outage_on_up(a);
+    if (a->platform) {
+        platform_work_changed(a->platform);
     }
     if (was_restart) {
         stopping_resume(
@@ -180,6 +189,7 @@ static void on_spawned(void *arg, pid_t pid)
 
     a->was_spawned = true;
     log_event(LOG_INFO, "agent", fields, 1, "started %s", a->cfg->command[0]);
+    outage_on_spawned(a);
     if (a->probe) {
         probe_start(a->probe);
     } else {
@@ -193,10 +203,13 @@ static void on_spawn_failed(void *arg, const struct err *why, bool will_restart)
 {
     struct app *a = arg;
 
-    log_error("agent", "%s%s", why->msg, will_restart ? "; trying again" : "");
-    if (!will_restart) {
-        ending_because(a, "stopped", "sidecar", "%s", why->msg);
-        a->ending.own_status = EXIT_USAGE;
+    outage_on_spawn_failed(a, why);
+    if (will_restart) {
+        log_error("agent", "%s", a->outage.text);
+        app_tell_status(a);
+    } else {
+        log_error("agent", "%s", why->msg);
+        a->ending.own_status = spawn_failure_is_permanent(why->code) ? EXIT_USAGE : EXIT_INTERNAL;
     }
 }
 
@@ -210,9 +223,13 @@ static void on_start_timeout(void *arg)
         [ON_START_TIMEOUT_EXIT] = "stopping (agent.on_start_timeout: exit)",
     };
 
+    outage_on_late(a);
     log_warning("agent", "has not answered within %s (agent.start_timeout): %s; %s",
                 format_duration(a->cfg->agent.start_timeout, text), agent_side_reason(a),
                 then[a->cfg->agent.on_start_timeout]);
+    if (a->platform) {
+        platform_work_changed(a->platform);
+    }
     if (a->cfg->agent.on_start_timeout == ON_START_TIMEOUT_EXIT) {
         a->start_timed_out = true;
         ending_because(a, "stopped", "sidecar",
@@ -221,32 +238,18 @@ static void on_start_timeout(void *arg)
     }
 }
 
-static void describe_exit(const struct child_exit *e, char *ret, size_t cap)
-{
-    char ran[FORMAT_MAX];
-
-    if (WIFEXITED(e->wait_status)) {
-        (void)snprintf(ret, cap, "exited with status %d after %s", WEXITSTATUS(e->wait_status),
-                       format_duration(e->ran_ms, ran));
-    } else {
-        const char *name = sigabbrev_np(WTERMSIG(e->wait_status));
-
-        (void)snprintf(ret, cap, "was ended by SIG%s after %s", name ? name : "?",
-                       format_duration(e->ran_ms, ran));
-    }
-}
-
 static void on_exit_of_agent(void *arg, const struct child_exit *e)
 {
     struct app *a = arg;
-    char what[96];
+    char what[EXIT_WORDS_MAX];
     char in[FORMAT_MAX];
     const struct log_field fields[] = {LOG_INT("pid", e->pid), LOG_INT("failures", e->failures)};
 
     a->last_exit = *e;
     a->has_exit = true;
     a->agent_answers = false;
-    describe_exit(e, what, sizeof(what));
+    outage_on_exit(a, e);
+    (void)exit_in_words(e, what);
     if (e->will_restart) {
         log_event(LOG_WARNING, "agent", fields, 2, "%s; starting it again in %s", what,
                   format_duration(e->restart_in_ms, in));
@@ -269,19 +272,10 @@ static void on_ended(void *arg, const struct child_exit *last)
     struct app *a = arg;
 
     if (!a->stopping.agent_signalled) { /* by itself, and not to be started again */
-        char what[96] = "never ran";
+        const char *why = outage_on_lost(a, last);
 
         a->child_is_lost = true;
-        if (last) {
-            describe_exit(last, what, sizeof(what));
-        }
-        if (last && last->failures > 1) {
-            ending_because(a, "stopped", "agent",
-                           "the agent %s, %u failures in a row (restart.max)", what,
-                           last->failures);
-        } else {
-            ending_because(a, "stopped", "agent", "the agent %s", what);
-        }
+        ending_because(a, "stopped", a->outage.is_unspawned ? "sidecar" : "agent", "%s", why);
         agent_side_gate(a);
         stopping_end(&a->stopping);
         return;
@@ -326,6 +320,7 @@ static int open_supervisor(struct app *a, struct err *err)
         .argv = c->command,
         .cwd = c->agent.cwd,
         .no_new_privs = c->agent.no_new_privs,
+        .wrap_output = c->log.child == LOG_CHILD_WRAP,
         .policy = (int)c->restart.policy,
         .backoff_ms = c->restart.backoff,
         .backoff_max_ms = c->restart.backoff_max,
@@ -334,6 +329,7 @@ static int open_supervisor(struct app *a, struct err *err)
         .start_timeout_ms = c->agent.start_timeout,
         .start_timeout_restarts = c->agent.on_start_timeout == ON_START_TIMEOUT_RESTART,
         .stop = c->stop.signal,
+        .success = ending_success_codes(c),
         .origin = a->origin,
     };
 
@@ -370,6 +366,7 @@ static void on_unanswered(struct timer *t)
     char text[FORMAT_MAX];
 
     if (!a->agent_ever_answered) {
+        outage_on_late(a);
         log_warning("agent", "has not answered within %s (agent.start_timeout): %s; waiting on",
                     format_duration(a->cfg->agent.start_timeout, text), agent_side_reason(a));
     }

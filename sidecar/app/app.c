@@ -7,6 +7,7 @@
 #include "app/exits.h"
 #include "app/parts.h"
 #include "app/surroundings.h"
+#include "app/termination.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/version.h"
@@ -170,12 +171,11 @@ static void app_close(struct app *a)
 
 void app_tell_status(struct app *a)
 {
-    char text[160];
-    char task[80];
+    char agent[OUTAGE_TEXT_MAX];
+    char text[OUTAGE_TEXT_MAX + 100];
 
-    observe_task_word(a, task, sizeof(task));
     (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s", life_state_name(a->life),
-                   a->agent_answers ? "answers" : task,
+                   outage_words(a, agent, sizeof(agent)),
                    a->platform ? (platform_status(a->platform)->is_registered ? "registered"
                                                                               : "not registered")
                                : "off");
@@ -400,6 +400,7 @@ int app_run(const struct config *cfg, const struct process_origin *origin)
     if (r < 0) {
         log_error("app", "cannot start: %s", err.msg);
         status = status_of_failed_start(r);
+        termination_cannot_start(cfg->log.termination_file, err.msg, status);
     } else {
         log_start(&a);
         log_set_buffered(true);

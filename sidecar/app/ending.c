@@ -4,21 +4,15 @@
 #include "app/parts.h"
 
 #include "app/exits.h"
+#include "app/termination.h"
 #include "base/cleanup.h"
-#include "base/fd.h"
 #include "base/parse.h"
 #include "log/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#define TERMINATION_LOG "/dev/termination-log"
 
 enum {
     LOG_FINISH_MS = 500,            /* for a slow stderr at the very end */
@@ -345,21 +339,24 @@ enum control_drain ending_on_drain(struct app *a, const char *who)
 /* ---- the status and the sentence
  * ------------------------------------------------------------------------------------------ */
 
-static bool is_success_code(const struct config *cfg, int status)
+struct exit_codes ending_success_codes(const struct config *cfg)
 {
+    struct exit_codes set = {0};
+
     for (size_t i = 0; i < cfg->stop.success_codes.n; i++) {
         int64_t code;
 
-        if (parse_int64(slice_of(cfg->stop.success_codes.v[i]), 0, 255, &code) == 0 &&
-            code == status) {
-            return true;
+        if (parse_int64(slice_of(cfg->stop.success_codes.v[i]), 0, EXIT_CODE_COUNT - 1, &code) ==
+            0) {
+            exit_codes_add(&set, (uint8_t)code);
         }
     }
-    return false;
+    return set;
 }
 
 int ending_status(const struct app *a)
 {
+    struct exit_codes success = ending_success_codes(a->cfg);
     int status;
 
     if (a->ending.is_forced) {
@@ -372,21 +369,14 @@ int ending_status(const struct app *a)
         return a->ending.own_status;
     }
     status = exit_status_of(&a->last_exit);
-    if (status == 0 && a->start_timed_out) {
+    if (status != EXIT_OK && !exit_codes_have(&success, (uint8_t)status)) {
+        return status;
+    }
+    if (a->start_timed_out) {
         return EXIT_INTERNAL; /* our signal ended it, but it never worked: not a success */
     }
-    return is_success_code(a->cfg, status) ? EXIT_OK : status;
-}
-
-/* For `kubectl describe pod`. Missing outside Kubernetes. */
-static void write_termination_log(const char *text)
-{
-    CLEANUP(fd_cleanup)
-    int fd = open(TERMINATION_LOG, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd >= 0) {
-        (void)fd_write_all(fd, text, strlen(text)); /* the log line says the same */
-    }
+    /* It ended well once, and then could not be started again. */
+    return a->child_is_lost && a->outage.is_unspawned ? a->ending.own_status : EXIT_OK;
 }
 
 void ending_say(struct app *a, int status)
@@ -394,7 +384,8 @@ void ending_say(struct app *a, int status)
     const struct ending *e = &a->ending;
     const char *word = e->is_set ? e->word : "stopped";
     const char *by = e->is_set ? e->by : "sidecar";
-    bool was_killed = a->was_killed || (a->has_exit && a->last_exit.we_killed_it);
+    bool was_killed = a->was_killed || (a->has_exit && a->last_exit.we_killed_it &&
+                                        WIFSIGNALED(a->last_exit.wait_status));
     const char *killed =
         e->is_set && was_killed ? "; the agent did not end in time and was killed" : "";
     char text[ENDING_TEXT_MAX + 160];
@@ -405,7 +396,7 @@ void ending_say(struct app *a, int status)
     log_event(status == EXIT_OK ? LOG_INFO : LOG_ERROR, "app", fields, 3, "ended: %s%s",
               e->is_set ? e->why : "no reason was given", killed);
     log_finish(LOG_FINISH_MS);
-    (void)snprintf(text, sizeof(text), "%s: %s%s (by=%s, exit status %d)\n", word, e->why, killed,
-                   by, status);
-    write_termination_log(text);
+    (void)snprintf(text, sizeof(text), "%s: %s%s (by=%s, exit status %d)\n", word,
+                   e->is_set ? e->why : "no reason was given", killed, by, status);
+    termination_write(a->cfg->log.termination_file, text);
 }

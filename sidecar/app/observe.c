@@ -11,7 +11,6 @@
 #include "metrics/metrics.h"
 
 #include <stdio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- words and numbers others need
@@ -121,19 +120,22 @@ static void add_platform(const struct app *a, struct json_writer *w)
     json_close(w, '}');
 }
 
-static void add_last_exit(const struct app *a, struct json_writer *w)
+static void add_restarts(const struct app *a, struct json_writer *w)
 {
-    char text[48];
+    const struct supervisor_status *s = supervisor_status(a->supervisor);
+    char text[EXIT_WORDS_MAX];
 
-    if (!a->has_exit) {
-        return;
+    json_add_int(w, "failures_in_a_row", s->failures);
+    json_add_int(w, "failures_max", a->cfg->restart.max);
+    json_add_bool(w, "crash_loop", outage_is_crash_loop(a));
+    json_add_int(w, "next_start_in_ms",
+                 s->next_start_ms ? s->next_start_ms - loop_now_ms(a->loop) : -1);
+    json_add_text(w, "last_exit", a->has_exit ? exit_in_words(&a->last_exit, text) : NULL);
+    json_add_text(w, "last_failure", a->outage.last);
+    if (a->cfg->log.child == LOG_CHILD_WRAP) {
+        json_add_int(w, "output_lines", (int64_t)s->output_lines);
+        json_add_int(w, "output_lines_dropped", (int64_t)s->output_dropped);
     }
-    if (WIFEXITED(a->last_exit.wait_status)) {
-        (void)snprintf(text, sizeof(text), "exit status %d", WEXITSTATUS(a->last_exit.wait_status));
-    } else {
-        (void)snprintf(text, sizeof(text), "signal %d", WTERMSIG(a->last_exit.wait_status));
-    }
-    json_add_text(w, "last_exit", text);
 }
 
 static void add_agent(const struct app *a, struct json_writer *w)
@@ -152,10 +154,9 @@ static void add_agent(const struct app *a, struct json_writer *w)
         json_add_int(w, "pid", s->pid);
         json_add_int(w, "uptime_ms", s->pid && s->spawned_at_ms ? now - s->spawned_at_ms : 0);
         json_add_int(w, "restarts", (int64_t)s->restarts_total);
-        json_add_int(w, "failures_in_a_row", s->failures);
         json_add_int(w, "orphans_reaped", (int64_t)s->orphans_reaped_total);
         json_add_text(w, "orphans_often", s->orphans_often);
-        add_last_exit(a, w);
+        add_restarts(a, w);
     }
     json_close(w, '}');
 }
@@ -397,6 +398,19 @@ static void add_process(const struct app *a, struct str *out)
                     "Times the agent's process was started.", s->spawned_total);
     metrics_counter(out, "molecule_sidecar_agent_restarts_total", "Times it was started again.",
                     s->restarts_total);
+    if (a->cfg->log.child == LOG_CHILD_WRAP) {
+        metrics_counter(out, "molecule_sidecar_agent_output_lines_total",
+                        "Lines of the agent that went into the log (log.child: wrap).",
+                        s->output_lines);
+        metrics_counter(out, "molecule_sidecar_agent_output_dropped_lines_total",
+                        "Lines of the agent lost because stderr did not take them.",
+                        s->output_dropped);
+    }
+    metrics_gauge(out, "molecule_sidecar_agent_failures_in_a_row",
+                  "Times it failed since it last ran stably.", (double)s->failures);
+    metrics_gauge(out, "molecule_sidecar_agent_crash_loop",
+                  "1 while it fails again and again; the platform is told error_rate 1.",
+                  outage_is_crash_loop(a));
     metrics_counter(out, "molecule_sidecar_reaped_children_total", "Orphans reaped.",
                     s->orphans_reaped_total);
 }

@@ -7,6 +7,7 @@
 
 #include "agent/probe.h"
 #include "app/lifecycle.h"
+#include "app/outage.h"
 #include "app/peer_side.h"
 #include "app/stopping.h"
 #include "config/config.h"
@@ -75,6 +76,7 @@ struct app {
     bool was_killed;   /* by us, before its grace was over or at the end of the budget */
     bool has_exit;
     struct child_exit last_exit;
+    struct outage outage; /* why the agent is down: outage.h */
     enum workspace_state workspace;
     int secret_files_pending; /* secrets.mode file: writes the storage thread has not done yet */
 
@@ -113,6 +115,7 @@ void ending_force_status(struct app *a, int status);  /* only by whoever was the
 void ending_on_term(struct app *a, const char *what); /* TERM, INT, stop */
 enum control_drain ending_on_drain(struct app *a, const char *who); /* how it stands */
 int ending_status(const struct app *a);                             /* the exit status */
+struct exit_codes ending_success_codes(const struct config *cfg); /* stop.success_codes */
 void ending_say(struct app *a, int status); /* the last log line and the termination message */
 
 /* observe.c */

@@ -18,14 +18,11 @@
  * ------------------------------------------------------------------------------------------------
  */
 
-static bool agent_is_down(const struct app *a)
+/* The process runs and its health check fails; one that is only starting is not stuck yet. */
+static bool agent_is_stuck(const struct app *a)
 {
-    bool is_starting = a->supervisor && supervisor_status(a->supervisor)->state == CHILD_STARTING;
-
-    if (!a->probe || a->agent_answers || a->life == LIFE_STOPPING || a->life == LIFE_STOPPED) {
-        return false;
-    }
-    return a->agent_ever_answered || (a->supervisor && a->was_spawned && !is_starting);
+    return a->supervisor && a->probe && supervisor_status(a->supervisor)->pid > 0 &&
+           (probe_status(a->probe)->has_answered || a->outage.is_late);
 }
 
 static void fill_beat(void *arg, struct beat *ret)
@@ -33,14 +30,15 @@ static void fill_beat(void *arg, struct beat *ret)
     struct app *a = arg;
     const struct proxy_stats *ps = proxy_stats(a->proxy);
     int64_t now = loop_now_ms(a->loop);
-    bool is_down = agent_is_down(a);
+    bool is_down = outage_is_on(a);
+    bool is_bad = is_down || outage_is_crash_loop(a);
 
-    ret->error_rate = is_down ? 1.0 : window_failure_rate(&ps->agent_window, now);
+    ret->error_rate = is_bad ? 1.0 : window_failure_rate(&ps->agent_window, now);
     ret->active_tasks = observe_active_tasks(a);
     ret->uptime_seconds = (now - a->started_ms) / 1000;
-    ret->is_wedged = is_down && a->supervisor && supervisor_status(a->supervisor)->pid > 0;
+    ret->is_wedged = is_down && agent_is_stuck(a);
     (void)snprintf(ret->sample_error, sizeof(ret->sample_error), "%s",
-                   is_down ? agent_side_reason(a) : (ret->error_rate > 0 ? ps->last_failure : ""));
+                   is_bad ? outage_sample(a) : (ret->error_rate > 0 ? ps->last_failure : ""));
     observe_task_word(a, ret->current_task, sizeof(ret->current_task));
 }
 

@@ -74,6 +74,28 @@ static const char *ago(int64_t ms, char buf[FORMAT_MAX])
     return buf;
 }
 
+/* How far a crash loop has come, and when it goes on. */
+static void print_failures(FILE *to, json_object *o)
+{
+    int64_t count = number(o, "agent", "failures_in_a_row");
+    int64_t max = number(o, "agent", "failures_max");
+    int64_t next = number(o, "agent", "next_start_in_ms");
+    char in[FORMAT_MAX];
+
+    if (count == 0) {
+        return;
+    }
+    (void)fprintf(to, "\n           %s%lld failure%s in a row",
+                  yes(o, "agent", "crash_loop") ? "crash loop: " : "", (long long)count,
+                  count == 1 ? "" : "s");
+    if (max > 0) {
+        (void)fprintf(to, ", the end at %lld (restart.max)", (long long)max);
+    }
+    if (next >= 0) {
+        (void)fprintf(to, ", next start in %s", ago(next, in));
+    }
+}
+
 static void print_agent(FILE *to, json_object *o)
 {
     char up[FORMAT_MAX];
@@ -89,6 +111,7 @@ static void print_agent(FILE *to, json_object *o)
                       text(o, "agent", "process"), (long long)number(o, "agent", "pid"),
                       ago(number(o, "agent", "uptime_ms"), up),
                       (long long)number(o, "agent", "restarts"), text(o, "agent", "last_exit"));
+        print_failures(to, o);
     }
     (void)fprintf(to, "\n");
 }

@@ -362,8 +362,12 @@ const struct config_row config_rows[] = {
      .help = "The least important lines to print"},
     {AT(log, format), .type = TYPE_ENUM, WORDS("auto", "text", "json"), .fallback = "auto",
      .fallback_words = "text on a terminal, else json", .help = "Shape of our own log lines"},
-    {AT(log, child), LATER("wrapping the agent's output", NULL), .type = TYPE_ENUM,
-     WORDS("pass", "wrap"), .fallback = "pass", .help = "What happens to the agent's output"},
+    {AT(log, child), .type = TYPE_ENUM, WORDS("pass", "wrap"), .fallback = "pass",
+     .help = "pass: the agent writes to our own stdout and stderr; wrap: each of its lines becomes "
+             "a line of our log, on stderr"},
+    {AT(log, termination_file), .type = TYPE_PATH, .fallback = "/dev/termination-log",
+     .help = "File that gets the sentence why we ended, when it is there: Kubernetes' "
+             "terminationMessagePath"},
 };
 
 const size_t config_row_count = sizeof(config_rows) / sizeof(config_rows[0]);

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/str.h"
 #include "base/uninit.h"
 #include "log/line.h"
 
@@ -310,4 +311,45 @@ void log_event(enum log_level level, const char *module, const struct log_field 
     if (!state.buffered)
         (void)log_flush();
     errno = saved;
+}
+
+/* ---- lines of others ---- */
+
+static bool is_half_empty(void)
+{
+    return state.len <= LOG_BUFFER_BYTES / 2;
+}
+
+bool log_has_room(void)
+{
+    if (!is_half_empty())
+        (void)log_flush();
+    return is_half_empty();
+}
+
+void log_line(enum log_level level, const char *module, struct slice text,
+              const struct log_field *fields, size_t field_count)
+{
+    UNINITIALIZED struct line line;
+
+    if (!state.is_ready)
+        log_init(state.level, LOG_FORMAT_AUTO);
+    line_make(&line, state.format, level, module, text, fields, field_count);
+    if (!add_notice() || !buffer_add(&line))
+        count_dropped(1);
+    if (!state.buffered)
+        (void)log_flush();
+}
+
+size_t log_char_cost(struct slice *rest)
+{
+    char out[ESCAPE_MAX];
+    char c = rest->p[0];
+
+    if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') {
+        rest->p++;
+        rest->n--;
+        return 1;
+    }
+    return state.format == LOG_FORMAT_JSON ? escape_json(rest, out) : escape_printable(rest, out);
 }

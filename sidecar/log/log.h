@@ -26,6 +26,8 @@ enum {
     /* bytes of one line; longer ones are cut, PIPE_BUF keeps them whole */
     LOG_LINE_MAX = 4096,
     LOG_PRESSING_BYTES = 16 * 1024, /* of lines are written without gathering more */
+    /* of a log_line()'s text, escapes counted, that fit together with short fields */
+    LOG_TEXT_MAX = LOG_LINE_MAX - 256,
 };
 
 struct log_field {
@@ -64,6 +66,17 @@ bool log_wants(enum log_level level);
  */
 void log_event(enum log_level level, const char *module, const struct log_field *fields,
                size_t field_count, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/*
+ * A line that somebody else wrote (the agent's output), whatever log.level is: text as it came, no
+ * format. Ask log_has_room() first: then such lines never take more than half of the buffer, and
+ * ours always find room. log_char_cost() takes a character (or bad byte) off *rest, which is not
+ * empty, and returns how many bytes of LOG_TEXT_MAX it takes.
+ */
+void log_line(enum log_level level, const char *module, struct slice text,
+              const struct log_field *fields, size_t field_count);
+bool log_has_room(void); /* writes what stderr takes when there is none */
+size_t log_char_cost(struct slice *rest);
 
 /* Everything that can be written now, without blocking. Returns true when nothing is left. */
 bool log_flush(void);

@@ -10,7 +10,6 @@
 #include <assert.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 
 typedef void child_action(struct child *c, const struct child_input *in);
 
@@ -131,9 +130,9 @@ static void ask_group_to_go(struct child *c)
     c->ops->signal_group(c->arg, SIGCONT);
 }
 
-static bool is_failure(int wait_status)
+int64_t child_well_ms(const struct child *c, int64_t now_ms)
 {
-    return !WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0;
+    return c->was_ready ? now_ms - c->first_ready_at_ms : 0;
 }
 
 /* The process is a zombie: note how it ended. It is ours to reap once this action is over. */
@@ -146,6 +145,7 @@ static void record_exit(struct child *c, const struct child_input *in)
         .we_killed_it = c->we_killed_it,
         .was_ready = c->was_ready,
         .ran_ms = in->now_ms - c->spawned_at_ms,
+        .well_ms = child_well_ms(c, in->now_ms),
         .failures = c->failures,
     };
     c->has_exited = true;
@@ -229,6 +229,9 @@ static void exec_gone(struct child *c, const struct child_input *in)
 
 static void ready(struct child *c, const struct child_input *in)
 {
+    if (!c->was_ready) {
+        c->first_ready_at_ms = in->now_ms;
+    }
     c->was_ready = true;
     c->ready_at_ms = in->now_ms;
     enter(c, CHILD_READY, 0);
@@ -323,7 +326,7 @@ static void kill_restarting(struct child *c, const struct child_input *in)
 static void go_on_after_exit(struct child *c, const struct child_input *in, bool failed)
 {
     struct restart_verdict v =
-        restart_decide(&c->rules->restart, failed, c->last.ran_ms, &c->failures);
+        restart_decide(&c->rules->restart, failed, c->last.well_ms, &c->failures);
 
     c->last.failures = c->failures;
     c->last.will_restart = v.restart;
@@ -341,7 +344,7 @@ static void exited(struct child *c, const struct child_input *in)
 {
     ask_group_to_go(c);
     record_exit(c, in);
-    go_on_after_exit(c, in, is_failure(in->wait_status));
+    go_on_after_exit(c, in, exit_is_failure(in->wait_status, &c->rules->success));
     report_exit(c);
 }
 
@@ -353,6 +356,9 @@ static void exited_restarting(struct child *c, const struct child_input *in)
     if (c->restart_counts) {
         go_on_after_exit(c, in, true);
     } else {
+        if (restart_is_stable(&c->rules->restart, c->last.well_ms)) {
+            c->last.failures = c->failures = 0;
+        }
         c->last.will_restart = true;
         enter(c, CHILD_BACKOFF,
               in->now_ms); /* at once, but from the loop: this one is not reaped */

@@ -70,6 +70,7 @@ struct child_rules {
     int64_t start_timeout_ms; /* 0 = none */
     bool start_timeout_restarts;
     struct stop_sequence stop; /* at least one signal */
+    struct exit_codes success; /* no failures, besides 0 */
 };
 
 struct child { /* embedded; fields private but for reading */
@@ -83,9 +84,10 @@ struct child { /* embedded; fields private but for reading */
     int64_t spawned_at_ms, ready_at_ms;
     unsigned failures; /* in a row */
     uint64_t spawned_total;
-    bool was_ready;      /* this process */
-    bool we_killed_it;   /* this process */
-    bool restart_counts; /* RESTARTING because of a missed deadline: a failure */
+    int64_t first_ready_at_ms; /* this process, when it was_ready; ready_at_ms forgets */
+    bool was_ready;            /* this process */
+    bool we_killed_it;         /* this process */
+    bool restart_counts;       /* RESTARTING because of a missed deadline: a failure */
     bool has_exited;
     struct child_exit last;
 };
@@ -94,6 +96,8 @@ void child_init(struct child *c, const struct child_rules *rules, const struct c
                 void *arg);
 /* Asserts that the cell is filled. */
 void child_dispatch(struct child *c, enum child_event ev, const struct child_input *in);
+/* How long its process has run since it was ready for the first time; 0: it never was. */
+int64_t child_well_ms(const struct child *c, int64_t now_ms);
 /* For the test that walks the table. */
 bool child_cell_is_filled(enum child_state s, enum child_event ev);
 

@@ -1,9 +1,13 @@
 /*
- * From the agent's end to our own exit status: the table of design section 4.
+ * From the agent's end to our own exit status, and to words: the table of design section 4.
  */
 #include "supervisor/supervisor.h"
 
+#include "base/parse.h"
+
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 
 enum { SIGNALLED_BASE = 128 }; /* a shell's way to say "by signal n" */
@@ -22,8 +26,49 @@ int exit_status_of(const struct child_exit *e)
         return WEXITSTATUS(e->wait_status); /* 42 stays 42, also after a stop */
     }
     signo = WTERMSIG(e->wait_status);
-    if (e->we_killed_it) {
-        return SIGNALLED_BASE + SIGKILL;
+    if (e->we_killed_it && signo == SIGKILL) {
+        return SIGNALLED_BASE + SIGKILL; /* also with stop.signal KILL: its grace was over */
     }
     return was_sent(e, signo) ? 0 : SIGNALLED_BASE + signo;
+}
+
+bool exit_is_failure(int wait_status, const struct exit_codes *success)
+{
+    const struct child_exit unasked = {.wait_status = wait_status};
+    int status = exit_status_of(&unasked);
+
+    return status != 0 && !exit_codes_have(success, (uint8_t)status);
+}
+
+/* Real-time signals have no names, only distances from the first one that is free. */
+static void signal_words(int signo, char *ret, size_t cap)
+{
+    const char *name = sigabbrev_np(signo);
+
+    if (name) {
+        (void)snprintf(ret, cap, "SIG%s", name);
+    } else if (signo == SIGRTMIN) {
+        (void)snprintf(ret, cap, "SIGRTMIN");
+    } else if (signo > SIGRTMIN && signo <= SIGRTMAX) {
+        (void)snprintf(ret, cap, "SIGRTMIN+%d", signo - SIGRTMIN);
+    } else {
+        (void)snprintf(ret, cap, "signal %d", signo);
+    }
+}
+
+const char *exit_in_words(const struct child_exit *e, char ret[EXIT_WORDS_MAX])
+{
+    char ran[FORMAT_MAX];
+    char by[24];
+
+    (void)format_duration(e->ran_ms, ran);
+    if (WIFEXITED(e->wait_status)) {
+        (void)snprintf(ret, EXIT_WORDS_MAX, "exited with status %d after %s",
+                       WEXITSTATUS(e->wait_status), ran);
+        return ret;
+    }
+    signal_words(WTERMSIG(e->wait_status), by, sizeof(by));
+    (void)snprintf(ret, EXIT_WORDS_MAX, "was ended by %s%s after %s", by,
+                   WCOREDUMP(e->wait_status) ? " (core dumped)" : "", ran);
+    return ret;
 }

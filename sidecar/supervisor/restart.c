@@ -20,12 +20,17 @@ static bool policy_wants(enum restart_when when, bool failed)
     return false;
 }
 
+bool restart_is_stable(const struct restart_rules *rules, int64_t well_ms)
+{
+    return rules->reset_after_ms > 0 && well_ms >= rules->reset_after_ms;
+}
+
 struct restart_verdict restart_decide(const struct restart_rules *rules, bool failed,
-                                      int64_t ran_ms, unsigned *failures)
+                                      int64_t well_ms, unsigned *failures)
 {
     struct restart_verdict v = {0};
 
-    if (!failed || (rules->reset_after_ms > 0 && ran_ms >= rules->reset_after_ms)) {
+    if (!failed || restart_is_stable(rules, well_ms)) {
         *failures = 0;
     }
     if (failed && *failures < UINT_MAX) {

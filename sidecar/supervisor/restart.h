@@ -18,7 +18,7 @@ struct restart_rules {
     enum restart_when when;
     int64_t backoff_ms;     /* after the first failure */
     int64_t backoff_max_ms; /* the delay doubles up to this */
-    int64_t reset_after_ms; /* ran this long: was well, the count starts anew; 0 = never */
+    int64_t reset_after_ms; /* well for so long: the count starts anew; 0 = never */
     int64_t max_failures;   /* in a row, then it is over; 0 = no limit */
 };
 
@@ -29,10 +29,17 @@ struct restart_verdict {
 };
 
 /*
- * One process ended (failed: by a signal, with a status other than 0, or it could not be spawned)
- * after ran_ms. *failures counts failures in a row and is updated.
+ * well_ms: how long a process ran since it was ready for the first time, 0 when it never was: one
+ * that hangs, or needs long to start, is not well, and restart.max must be reached. true: it has
+ * made up for the failures before it.
+ */
+bool restart_is_stable(const struct restart_rules *rules, int64_t well_ms);
+
+/*
+ * One process ended (failed: see exit_is_failure(), or it could not be spawned) after well_ms.
+ * *failures counts failures in a row and is updated.
  */
 struct restart_verdict restart_decide(const struct restart_rules *rules, bool failed,
-                                      int64_t ran_ms, unsigned *failures);
+                                      int64_t well_ms, unsigned *failures);
 
 #endif

@@ -33,6 +33,7 @@ enum spawn_step {
     STEP_GROUP = 0,
     STEP_PARENT,
     STEP_LIMITS,
+    STEP_OUTPUT,
     STEP_CWD,
     STEP_NO_NEW_PRIVS,
     STEP_SIGNALS,
@@ -44,6 +45,7 @@ static const char *const step_words[] = {
     [STEP_GROUP] = "make a process group",
     [STEP_PARENT] = "tie it to our own life",
     [STEP_LIMITS] = "give back the limits",
+    [STEP_OUTPUT] = "redirect its output",
     [STEP_CWD] = "change directory",
     [STEP_NO_NEW_PRIVS] = "set no_new_privs",
     [STEP_SIGNALS] = "give back the signal mask",
@@ -189,6 +191,9 @@ __attribute__((noreturn)) static void become_program(const struct spawn_request 
     (void)umask(o->umask);
     if (setrlimit(RLIMIT_NOFILE, &o->nofile) < 0 || setrlimit(RLIMIT_CORE, &o->core) < 0) {
         fail(fd, STEP_LIMITS);
+    }
+    if (rq->output && (dup2(rq->output[0], 1) < 0 || dup2(rq->output[1], 2) < 0)) {
+        fail(fd, STEP_OUTPUT);
     }
     if (rq->cwd[0] && chdir(rq->cwd) < 0) {
         fail(fd, STEP_CWD);

@@ -26,6 +26,7 @@ struct spawn_request { /* all borrowed for the call */
     const char *cwd; /* "" = ours */
     bool no_new_privs;
     int cgroup_fd; /* cgroup.procs of the group it is to be in; 0, -1 = ours (cgroup.h) */
+    const int *output; /* [2]: become its stdout and stderr; NULL = ours. Over 2 */
     const struct process_origin *origin;
 };
 

@@ -13,6 +13,7 @@
 #include "supervisor/descendants.h"
 #include "supervisor/orphans.h"
 #include "supervisor/pidfd.h"
+#include "supervisor/output.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
 
@@ -54,6 +55,7 @@ struct supervisor {
     bool is_cleaning;             /* they were asked once since the last spawn */
     bool is_end_said;             /* about those who survive everything */
     struct orphans orphans;
+    struct output *output; /* NULL: it writes to our own stdout and stderr */
     struct supervisor_status status;
 };
 
@@ -83,6 +85,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .cwd = s->cfg.cwd ? s->cfg.cwd : "",
         .no_new_privs = s->cfg.no_new_privs,
         .cgroup_fd = s->cgroup.procs_fd,
+        .output = s->output ? output_fds(s->output) : NULL,
         .origin = s->cfg.origin,
     };
 }
@@ -171,6 +174,9 @@ static pid_t op_spawn(void *arg)
     if (r == 0) {
         s->group = s->spawn.pid;
         s->child_fd = pidfd_of(s->spawn.pid);
+        if (s->output) {
+            output_set_pid(s->output, s->spawn.pid);
+        }
         r = watch_start(&s->outcome_watch, s->loop, s->spawn.fd, WATCH_READ, on_outcome, s);
         if (r == 0) {
             return s->spawn.pid;
@@ -285,6 +291,9 @@ static void op_set_step(void *arg, int64_t at_ms)
 /* The child ended. If exec failed, or its outcome was not read yet, that comes first. */
 static void child_is_zombie(struct supervisor *s, int wait_status)
 {
+    if (s->output) {
+        output_child_ended(s->output); /* its last words, before anybody says that it ended */
+    }
     if (s->spawn.fd >= 0) {
         (void)read_outcome(s); /* its end of the pipe is closed: known for sure now */
         forget_spawn(s);
@@ -375,11 +384,16 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                    struct err *err)
 {
     struct supervisor *s;
+    struct output *output = NULL;
     int r;
 
     assert(cfg->argv && cfg->argv[0] && cfg->origin && cb->build_env && cfg->stop.n > 0);
+    if (cfg->wrap_output && (r = output_new(l, &output, err)) < 0) {
+        return r;
+    }
     s = calloc(1, sizeof(*s));
     if (!s) {
+        output_free(output);
         return err_set(err, -ENOMEM, "cannot supervise %s: out of memory", cfg->argv[0]);
     }
     r = reap_become_subreaper();
@@ -389,6 +403,7 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                     strerrordesc_np(-r));
     }
     s->loop = l;
+    s->output = output;
     s->cfg = *cfg;
     s->cb = *cb;
     s->spawn.fd = -1;
@@ -403,6 +418,7 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
         .start_timeout_ms = cfg->start_timeout_ms,
         .start_timeout_restarts = cfg->start_timeout_restarts,
         .stop = cfg->stop,
+        .success = cfg->success,
     };
     s->ops = (struct child_ops){
         .spawn = op_spawn,
@@ -459,6 +475,7 @@ void supervisor_free(struct supervisor *s)
     fd_close(&s->child_fd);
     cgroup_release(&s->cgroup);
     descendants_told_release(&s->told);
+    output_free(s->output);
     free(s);
 }
 
@@ -508,6 +525,8 @@ bool supervisor_has_descendants(const struct supervisor *s)
 const struct supervisor_status *supervisor_status(struct supervisor *s)
 {
     const struct child *c = &s->child;
+    bool is_stable =
+        c->pid > 0 && restart_is_stable(&s->rules.restart, child_well_ms(c, loop_now_ms(s->loop)));
 
     s->status = (struct supervisor_status){
         .state = c->state,
@@ -516,12 +535,16 @@ const struct supervisor_status *supervisor_status(struct supervisor *s)
         .restarts_total = c->spawned_total > 0 ? c->spawned_total - 1 : 0,
         .orphans_reaped_total = s->orphans.total,
         .orphans_often = s->orphans.text,
-        .failures = c->failures,
+        .failures = is_stable ? 0 : c->failures,
         .spawned_at_ms = c->pid > 0 ? c->spawned_at_ms : 0,
         .ready_at_ms = c->ready_at_ms,
         .next_start_ms = c->state == CHILD_BACKOFF ? c->deadline_ms : 0,
         .has_exited = c->has_exited,
         .last = c->last,
     };
+    if (s->output) {
+        s->status.output_lines = output_stats(s->output)->lines;
+        s->status.output_dropped = output_stats(s->output)->dropped;
+    }
     return &s->status;
 }

@@ -27,6 +27,7 @@
 #include "config/stop_sequence.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
+#include "supervisor/exit_codes.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,12 +74,14 @@ struct supervisor_config {
     char *const *argv; /* NULL-terminated; borrowed */
     const char *cwd;   /* "" = ours; borrowed */
     bool no_new_privs;
-    int policy; /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
+    bool wrap_output; /* its stdout and stderr become lines of our log: output.h */
+    int policy;       /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
     int64_t backoff_ms, backoff_max_ms, reset_after_ms;
     int64_t max_failures;                /* in a row; 0 = no limit */
     int64_t start_timeout_ms;            /* from the fork; 0 = no limit */
     bool start_timeout_restarts;         /* counts as a failure; else it is only reported */
     struct stop_sequence stop;           /* at least one signal */
+    struct exit_codes success; /* statuses that are no failure, besides 0; 128+n: by signal n */
     const struct process_origin *origin; /* borrowed */
 };
 
@@ -89,6 +92,7 @@ struct child_exit {
     bool we_killed_it;     /* KILL after the grace */
     bool was_ready;
     int64_t ran_ms;
+    int64_t well_ms; /* of these, since it was ready for the first time; 0: it never was */
     bool will_restart;
     int64_t restart_in_ms;
     unsigned failures; /* in a row */
@@ -121,11 +125,12 @@ struct supervisor_status {
     pid_t pid; /* 0 = none */
     uint64_t spawned_total, restarts_total, orphans_reaped_total;
     const char *orphans_often; /* "sh 70, curl 30" of the last hundred when many came; or "" */
-    unsigned failures;         /* in a row */
+    unsigned failures;                  /* in a row; 0 once the one that runs is stable */
     int64_t spawned_at_ms, ready_at_ms; /* loop time; 0 = not */
     int64_t next_start_ms;              /* loop time, BACKOFF */
     bool has_exited;
     struct child_exit last;
+    uint64_t output_lines, output_dropped; /* wrap_output: lines in the log, and lost */
 };
 
 /* becomes subreaper unless PID 1 */
@@ -170,5 +175,10 @@ uint64_t reap_orphans(void);
  * 128+n otherwise.
  */
 int exit_status_of(const struct child_exit *e);
+/* Of an end nobody asked for: neither 0 nor in `success`, where 128+n stands for signal n. */
+bool exit_is_failure(int wait_status, const struct exit_codes *success);
+/* "exited with status 7 after 12ms", "was ended by SIGSEGV (core dumped) after 3s"; returns ret */
+enum { EXIT_WORDS_MAX = 96 };
+const char *exit_in_words(const struct child_exit *e, char ret[EXIT_WORDS_MAX]);
 
 #endif

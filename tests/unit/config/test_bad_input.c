@@ -247,9 +247,9 @@ static const struct bad bad[] = {
                  "key and set it where the sidecar is started"},
     {.yaml = "signals:\n  map: {HUP: TERM}\n",
      .sentence = "sidecar.yaml:2): translating signals is not in this version; remove the key"},
-    {.env = "MOLECULE_SIDECAR_LOG_CHILD=wrap",
-     .sentence = "log.child (environment MOLECULE_SIDECAR_LOG_CHILD): wrapping the agent's output "
-                 "is not in this version"},
+    {.env = "MOLECULE_SIDECAR_FORWARD_TRACE=make",
+     .sentence = "forward.trace (environment MOLECULE_SIDECAR_FORWARD_TRACE): beginning traces is "
+                 "not in this version"},
     {.arg = "--agent-user=nobody",
      .sentence = "agent.user (flag --agent-user): running the agent as somebody else is not in "
                  "this version"},

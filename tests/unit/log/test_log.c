@@ -329,3 +329,79 @@ Test(log, finish_waits_no_longer_than_told)
     log_finish(50); /* returns; the test's timeout is the proof */
     cr_assert_not(log_flush());
 }
+
+/* ---- lines of others ---- */
+
+Test(log, lines_of_others_are_not_measured_by_the_level)
+{
+    struct log_field fields[] = {LOG_STR("stream", "stdout"), LOG_INT("pid", 12)};
+    json_object *o;
+
+    log_init(LOG_ERROR, LOG_FORMAT_JSON);
+    log_line(LOG_INFO, "output", SLICE("50%s \"x\" \xff\0"), fields, 2);
+    o = parsed(take());
+    cr_assert_str_eq(member(o, "msg"), "50%s \"x\" \xEF\xBF\xBD");
+    cr_assert_str_eq(member(o, "level"), "info");
+    cr_assert_str_eq(member(o, "stream"), "stdout");
+    json_object_put(o);
+}
+
+Test(log, others_get_half_of_the_buffer_and_ours_still_fit)
+{
+    size_t others = 0;
+
+    log_init(LOG_INFO, LOG_FORMAT_JSON);
+    log_set_buffered(true);
+    while (log_has_room()) { /* the pipe, then half of the buffer: nobody reads */
+        log_line(LOG_INFO, "output", SLICE("theirs"), NULL, 0);
+        others++;
+    }
+    cr_assert_gt(others, 1000);
+    cr_assert_leq(log_pending(), (size_t)LOG_BUFFER_BYTES / 2 + LOG_LINE_MAX);
+    for (int i = 0; i < 100; i++) {
+        log_info("app", "ours");
+    }
+    cr_assert_eq(log_dropped(), 0);
+    while (!log_flush()) {
+        (void)take();
+    }
+    cr_assert(log_has_room());
+}
+
+static size_t cost_of(struct slice s)
+{
+    size_t n = log_char_cost(&s);
+
+    cr_assert_eq(s.n, 0, "one character, all of it");
+    return n;
+}
+
+Test(log, characters_cost_what_they_take_in_the_format_in_use)
+{
+    log_init(LOG_INFO, LOG_FORMAT_JSON);
+    cr_assert_eq(cost_of(SLICE("a")), 1);
+    cr_assert_eq(cost_of(SLICE("\"")), 2);
+    cr_assert_eq(cost_of(SLICE("\x01")), 6);
+    cr_assert_eq(cost_of(SLICE("\xc3\xa4")), 2);
+    cr_assert_eq(cost_of(SLICE("\xff")), 3);
+    log_init(LOG_INFO, LOG_FORMAT_TEXT);
+    cr_assert_eq(cost_of(SLICE("\"")), 1);
+    cr_assert_eq(cost_of(SLICE("\x01")), 4);
+    cr_assert_eq(cost_of(SLICE("\xff")), 4);
+}
+
+Test(log, a_text_of_the_limit_is_never_cut)
+{
+    static char longest[LOG_TEXT_MAX];
+    struct log_field fields[] = {LOG_STR("stream", "stdout"), LOG_INT("pid", 4194304),
+                                 LOG_INT("part", 4294967295), LOG_INT("more", 1)};
+    json_object *o;
+
+    memset(longest, 'x', sizeof(longest));
+    log_init(LOG_INFO, LOG_FORMAT_JSON);
+    log_line(LOG_INFO, "output", (struct slice){longest, sizeof(longest)}, fields, 4);
+    o = parsed(take());
+    cr_assert_eq(strlen(member(o, "msg")), sizeof(longest));
+    cr_assert_str_eq(member(o, "more"), "1");
+    json_object_put(o);
+}

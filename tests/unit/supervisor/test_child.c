@@ -508,6 +508,66 @@ Test(child, status_0_ends_it_for_good)
     cr_assert_eq(w.group_term, 1, "what it left in its group is asked to go");
 }
 
+Test(child, a_success_code_is_no_failure_and_ends_it_for_good)
+{
+    struct world w;
+
+    go_to(&w, CHILD_READY);
+    exit_codes_add(&w.rules.success, 7);
+    exit_codes_add(&w.rules.success, 128 + SIGTERM);
+    TELL(&w, EXIT, .wait_status = W_EXITCODE(7, 0));
+    cr_assert_not(w.last.will_restart);
+    cr_assert_eq(w.last.failures, 0);
+
+    go_to(&w, CHILD_READY);
+    exit_codes_add(&w.rules.success, 128 + SIGTERM);
+    TELL(&w, EXIT, .wait_status = SIGTERM);
+    cr_assert_not(w.last.will_restart, "143 stands for TERM");
+
+    go_to(&w, CHILD_READY);
+    exit_codes_add(&w.rules.success, 7);
+    TELL(&w, EXIT, .wait_status = W_EXITCODE(8, 0));
+    cr_assert(w.last.will_restart);
+    cr_assert_eq(w.last.failures, 1);
+}
+
+Test(child, failures_are_forgotten_once_it_was_well_for_long)
+{
+    struct world w;
+
+    go_to(&w, CHILD_READY);
+    w.child.failures = 4;
+    TELL(&w, UNREADY, .now_ms = 50000);
+    TELL(&w, EXIT, .now_ms = 50001, .wait_status = SIGSEGV);
+    cr_assert(w.last.will_restart, "it was well for longer than reset_after before it was not");
+    cr_assert_eq(w.last.failures, 1);
+    cr_assert_geq(w.last.well_ms, 30000);
+
+    go_to(&w, CHILD_STARTING);
+    w.child.failures = 4;
+    TELL(&w, READY, .now_ms = 50000);
+    TELL(&w, EXIT, .now_ms = 79999, .wait_status = SIGSEGV);
+    cr_assert_not(w.last.will_restart, "a start that takes long is no time of being well");
+    cr_assert_eq(w.last.well_ms, 29999);
+}
+
+Test(child, a_restart_forgives_only_after_a_stable_run)
+{
+    struct world w;
+
+    go_to(&w, CHILD_READY);
+    w.child.failures = 3;
+    TELL(&w, RESTART, .now_ms = 2000, .grace_ms = 700);
+    TELL(&w, EXIT, .now_ms = 2100, .wait_status = SIGTERM);
+    cr_assert_eq(w.last.failures, 3);
+
+    go_to(&w, CHILD_READY);
+    w.child.failures = 3;
+    TELL(&w, RESTART, .now_ms = 90000, .grace_ms = 700);
+    TELL(&w, EXIT, .now_ms = 90100, .wait_status = SIGTERM);
+    cr_assert_eq(w.last.failures, 0);
+}
+
 Test(child, a_restart_kills_the_group_before_the_next_one_starts)
 {
     struct world w;

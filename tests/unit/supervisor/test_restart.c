@@ -106,3 +106,14 @@ Test(restart, a_good_exit_forgives_the_failures_before_it)
     cr_assert_eq(failures, 0);
     cr_assert(v.delay_ms >= 250 && v.delay_ms <= 500, "a program that ends at once must not spin");
 }
+
+Test(restart, a_process_that_never_was_ready_was_not_stable)
+{
+    unsigned failures = 4;
+    struct restart_verdict v = restart_decide(&rules, true, 0, &failures);
+
+    cr_assert_not(v.restart, "or an agent that hangs at its start would be restarted for ever");
+    cr_assert(v.is_over_max);
+    cr_assert(restart_is_stable(&rules, 30000));
+    cr_assert_not(restart_is_stable(&rules, 29999));
+}

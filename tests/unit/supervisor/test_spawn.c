@@ -5,14 +5,17 @@
 #include <criterion/criterion.h>
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static struct process_origin origin;
 static char path_variable[] = "PATH=/usr/bin:/bin";
@@ -506,4 +509,30 @@ Test(spawn, every_deadly_signal_comes_back)
 
         cr_assert_eq(exit_status_of(&e, 0), 128 + signals[i]);
     }
+}
+
+Test(spawn, its_output_can_be_a_pair_of_pipes)
+{
+    char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, (char[]){"echo out; echo err >&2"}, NULL};
+    int out[2], err_pipe[2];
+    char got[32] = "";
+    int fds[2];
+    const struct spawn_request rq = {
+        .argv = argv, .envp = env, .cwd = "", .output = fds, .origin = &origin};
+    struct spawn sp;
+    struct err err;
+    int wait_status;
+
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err_pipe, O_CLOEXEC), 0);
+    fds[0] = out[1];
+    fds[1] = err_pipe[1];
+    cr_assert_eq(spawn_start(&rq, &sp, &err), 0);
+    cr_assert_eq(waitpid(sp.pid, &wait_status, 0), sp.pid);
+    cr_assert_eq(wait_status, 0);
+    cr_assert_eq(read(out[0], got, sizeof(got)), 4);
+    cr_assert_eq(strncmp(got, "out\n", 4), 0);
+    cr_assert_eq(read(err_pipe[0], got, sizeof(got)), 4);
+    cr_assert_eq(strncmp(got, "err\n", 4), 0);
+    spawn_release(&sp);
 }
