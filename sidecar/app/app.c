@@ -6,6 +6,7 @@
 
 #include "app/exits.h"
 #include "app/parts.h"
+#include "app/termination.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/version.h"
@@ -378,6 +379,7 @@ int app_run(const struct config *cfg, const struct process_origin *origin)
     if (r < 0) {
         log_error("app", "cannot start: %s", err.msg);
         status = status_of_failed_start(r);
+        termination_cannot_start(cfg->log.termination_file, err.msg, status);
     } else {
         log_start(&a);
         log_set_buffered(true);

@@ -4,21 +4,14 @@
 #include "app/parts.h"
 
 #include "app/exits.h"
-#include "base/cleanup.h"
-#include "base/fd.h"
+#include "app/termination.h"
 #include "base/parse.h"
 #include "log/log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#define TERMINATION_LOG "/dev/termination-log"
 
 enum {
     LOG_FINISH_MS = 500,            /* for a slow stderr at the very end */
@@ -335,17 +328,6 @@ int ending_status(const struct app *a)
     return a->child_is_lost && a->outage.is_unspawned ? a->ending.own_status : EXIT_OK;
 }
 
-/* For `kubectl describe pod`. Missing outside Kubernetes. */
-static void write_termination_log(const char *text)
-{
-    CLEANUP(fd_cleanup)
-    int fd = open(TERMINATION_LOG, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd >= 0) {
-        (void)fd_write_all(fd, text, strlen(text)); /* the log line says the same */
-    }
-}
-
 void ending_say(struct app *a, int status)
 {
     const struct ending *e = &a->ending;
@@ -363,7 +345,7 @@ void ending_say(struct app *a, int status)
     log_event(status == EXIT_OK ? LOG_INFO : LOG_ERROR, "app", fields, 3, "ended: %s%s",
               e->is_set ? e->why : "no reason was given", killed);
     log_finish(LOG_FINISH_MS);
-    (void)snprintf(text, sizeof(text), "%s: %s%s (by=%s, exit status %d)\n", word, e->why, killed,
-                   by, status);
-    write_termination_log(text);
+    (void)snprintf(text, sizeof(text), "%s: %s%s (by=%s, exit status %d)\n", word,
+                   e->is_set ? e->why : "no reason was given", killed, by, status);
+    termination_write(a->cfg->log.termination_file, text);
 }

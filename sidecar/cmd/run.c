@@ -4,6 +4,7 @@
 #include "app/app.h"
 #include "app/exits.h"
 #include "app/origin.h"
+#include "app/termination.h"
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
@@ -33,6 +34,7 @@ static int run_with(const struct config *cfg, const struct config_report *report
     }
     if (config_prepare_dirs(cfg, &err) < 0) {
         log_error("config", "%s", err.msg);
+        termination_cannot_start(cfg->log.termination_file, err.msg, EXIT_USAGE);
         return EXIT_USAGE;
     }
     if (!cfg->command) {
@@ -68,6 +70,8 @@ int cmd_run(int argc, char **argv)
     status = cmd_load_config(&args, NULL, &cfg, &report);
     if (status == 0) {
         status = run_with(cfg, &report, &origin);
+    } else if (report.error_count > 0) {
+        termination_cannot_start(TERMINATION_FILE, str_z(&report.errors[0]), status);
     }
     config_report_release(&report);
     config_free(cfg);

@@ -163,6 +163,7 @@ struct config_log {
     enum log_level level;
     enum log_format format;
     enum log_child child;
+    char *termination_file; /* "" = off */
 };
 
 /* Facts that set defaults; found once at start (design section 5). */

@@ -359,6 +359,9 @@ const struct config_row config_rows[] = {
     {AT(log, child), .type = TYPE_ENUM, WORDS("pass", "wrap"), .fallback = "pass",
      .help = "pass: the agent writes to our own stdout and stderr; wrap: each of its lines becomes "
              "a line of our log, on stderr"},
+    {AT(log, termination_file), .type = TYPE_PATH, .fallback = "/dev/termination-log",
+     .help = "File that gets the sentence why we ended, when it is there: Kubernetes' "
+             "terminationMessagePath"},
 };
 
 const size_t config_row_count = sizeof(config_rows) / sizeof(config_rows[0]);
