@@ -2,6 +2,7 @@
 # ctest: timeout=600
 import concurrent.futures
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -66,7 +67,7 @@ class Ends(harness.Case):
     def test_killed_by_somebody_else(self):
         side = self.sidecar(None, "--restart-policy", "never", command=["sleep", "1000"])
         (pid,) = eventually(side.agent_pids, "it runs")
-        eventually(lambda: b"sleep" in open(f"/proc/{pid}/cmdline", "rb").read(), "exec is done")
+        eventually(lambda: b"sleep" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes(), "exec is done")
         os.kill(pid, signal.SIGKILL)
         self.assertEqual(side.wait_exit(), 137)
         self.assertRegex(side.exit_sentence(), 'was ended by SIGKILL.*"by":"agent"')
@@ -81,7 +82,7 @@ class Ends(harness.Case):
     def test_a_real_time_signal_has_a_name(self):
         side = self.sidecar(None, "--restart-policy", "never", command=["sleep", "1000"])
         (pid,) = eventually(side.agent_pids, "it runs")
-        eventually(lambda: b"sleep" in open(f"/proc/{pid}/cmdline", "rb").read(), "exec is done")
+        eventually(lambda: b"sleep" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes(), "exec is done")
         os.kill(pid, signal.SIGRTMIN + 3)
         self.assertEqual(side.wait_exit(), 128 + signal.SIGRTMIN + 3)
         self.assertIn("was ended by SIGRTMIN+3", side.exit_sentence())
