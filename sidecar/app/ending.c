@@ -305,6 +305,21 @@ void ending_open(struct app *a)
  * ----------------------------------------------------------------------------------------------------------
  */
 
+/*
+ * stop.order: signal-first. The agent has its signal before anything else is done or written: a
+ * line of the log costs more than the signal. The sequencer sends none again, it finds the child
+ * stopping.
+ */
+static void signal_at_once(struct app *a)
+{
+    int64_t room = a->budget.grace - a->budget.reserve; /* as the sequencer will have it */
+
+    if (a->cfg->stop.order == STOP_SIGNAL_FIRST && !stopping_is_on(&a->stopping) && a->supervisor &&
+        supervisor_status(a->supervisor)->pid > 0) {
+        supervisor_stop(a->supervisor, a->budget.agent_grace < room ? a->budget.agent_grace : room);
+    }
+}
+
 void ending_on_term(struct app *a, const char *what)
 {
     static const char *const then[] = {"stopping (once more: hurry)",
@@ -312,6 +327,7 @@ void ending_on_term(struct app *a, const char *what)
                                        "killing the agent"};
     unsigned n = a->stopping.stop_count;
 
+    signal_at_once(a);
     log_info("app", "%s: %s", what, then[n < 2 ? n : 2]);
     ending_because(a, "stopped", "sidecar", "%s", what);
     stopping_stop(&a->stopping);
