@@ -20,7 +20,7 @@ define ctest
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
 
-.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz bench check install setup clean help
+.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -80,6 +80,12 @@ bench: ## the forward path beside HAProxy and nginx, in one run (BENCH="--repeat
 	@$(call build,release) --target binaries bench_tools
 	@bench/forward.py $(BENCH)
 
+bench-supervise: ## PID 1 beside tini, dumb-init and catatonit (BENCH="--starts 200" for more)
+	@.ci/setup build bench
+	@$(call configure,release)
+	@$(call build,release) --target binaries bench_first
+	@bench/supervise.py $(BENCH)
+
 check: ## what CI runs
 	@.ci/run
 
@@ -96,4 +102,4 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
