@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/signame.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -294,6 +295,19 @@ static void on_reaped(void *arg, pid_t pid, int wait_status)
     log_debug("agent", "reaped orphan %d, wait status %d", (int)pid, wait_status);
 }
 
+/* It answers nothing meanwhile; the probe sees that. */
+static void on_stopped(void *arg, int signo)
+{
+    char name[SIGNAL_TEXT_MAX];
+
+    (void)arg;
+    if (signo == 0) {
+        log_info("agent", "goes on (SIGCONT)");
+    } else {
+        log_info("agent", "was stopped by SIG%s, until SIGCONT", signal_text(signo, name));
+    }
+}
+
 static const struct supervisor_callbacks supervisor_callbacks = {
     .build_env = build_env,
     .on_spawned = on_spawned,
@@ -302,6 +316,7 @@ static const struct supervisor_callbacks supervisor_callbacks = {
     .on_exit = on_exit_of_agent,
     .on_ended = on_ended,
     .on_reaped = on_reaped,
+    .on_stopped = on_stopped,
 };
 
 static const struct probe_callbacks probe_callbacks = {
@@ -312,6 +327,7 @@ static int open_supervisor(struct app *a, struct err *err)
     const struct config *c = a->cfg;
     const struct supervisor_config sc = {
         .argv = c->command,
+        .group = (enum child_group)c->agent.group,
         .cwd = c->agent.cwd,
         .no_new_privs = c->agent.no_new_privs,
         .policy = (int)c->restart.policy,
@@ -400,15 +416,6 @@ void agent_side_may_start(struct app *a)
                     on_files_late, a);
     }
     agent_side_try_start(a);
-}
-
-void agent_side_child_signal(struct app *a, int signo)
-{
-    if (a->supervisor) {
-        supervisor_signal(a->supervisor, signo);
-    } else {
-        log_debug("app", "signal %d: no agent of ours to pass it on to", signo);
-    }
 }
 
 bool agent_side_is_gone_now(const struct app *a)

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "log/log.h"
 #include "supervisor/child.h"
+#include "supervisor/job.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
 
@@ -35,10 +36,11 @@ struct supervisor {
     struct child_rules rules;
     struct child_ops ops;
     struct child child;
+    struct job job;     /* the child as the kernel's job control sees it */
     struct spawn spawn; /* the one under way, until its outcome is known */
     struct watch outcome_watch;
     struct err failure; /* of that spawn; code 0 = none */
-    pid_t group;        /* of the last child; its members may outlive it */
+    pid_t group;        /* of the last child; its members may outlive it; 0 = it shares ours */
     struct timer deadline;
     struct timer failure_timer; /* reports a spawn that failed before the fork */
     struct timer rescan;
@@ -73,6 +75,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .envp = env,
         .cwd = s->cfg.cwd ? s->cfg.cwd : "",
         .no_new_privs = s->cfg.no_new_privs,
+        .group = s->cfg.group,
         .origin = s->cfg.origin,
     };
 }
@@ -130,7 +133,8 @@ static void on_outcome(struct watch *w, int events)
 /*
  * What the last child left in its group would hold sockets and ports of the next one. The child
  * itself was reaped; but while a child of ours is in that group, its number cannot be anybody
- * else's, so the whole group may be killed at once, grandchildren too.
+ * else's, so the whole group may be killed at once, grandchildren too. Where the child shares our
+ * own group (agent.group: process) nothing tells its leftovers from others: they stay.
  */
 static void kill_old_group(struct supervisor *s)
 {
@@ -162,13 +166,15 @@ static pid_t op_spawn(void *arg)
     env = s->cb.build_env(s->child.ops->report_arg);
     if (env) {
         rq = request(s, env);
+        rq.takes_terminal = job_may_take_terminal(&s->job);
         r = spawn_start(&rq, &s->spawn, &s->failure);
+        job_started(&s->job, r == 0 && rq.takes_terminal);
     } else {
         r = err_set(&s->failure, -EAGAIN, "cannot build the environment of %s", s->cfg.argv[0]);
     }
     env_free(env);
     if (r == 0) {
-        s->group = s->spawn.pid;
+        s->group = s->cfg.group == CHILD_GROUP_PROCESS ? 0 : s->spawn.pid;
         r = watch_start(&s->outcome_watch, s->loop, s->spawn.fd, WATCH_READ, on_outcome, s);
         if (r == 0) {
             return s->spawn.pid;
@@ -190,7 +196,7 @@ static void op_signal_group(void *arg, int signo)
 
     /* child.pid is 0 once the zombie was seen: the number cannot be somebody else's yet */
     if (s->child.pid > 0) {
-        (void)kill(-s->child.pid, signo); /* ESRCH: all of it is gone */
+        job_signal(&s->job, s->child.pid, signo);
     }
 }
 
@@ -205,7 +211,8 @@ static void signal_one(pid_t pid, int signo)
 /* The first time around, the group has just had its TERM; whoever comes to us later has not. */
 static bool is_told(const struct supervisor *s, pid_t pid)
 {
-    return pid_list_has(&s->told, pid) || (!s->is_cleaning && getpgid(pid) == s->group);
+    return pid_list_has(&s->told, pid) ||
+           (!s->is_cleaning && s->group > 0 && getpgid(pid) == s->group);
 }
 
 static void op_signal_rest(void *arg, int signo)
@@ -268,9 +275,30 @@ static void op_set_deadline(void *arg, int64_t at_ms)
 
 /* ---- reaping ---- */
 
+/* Ctrl-C or Ctrl-\, or a program that ended because of them and says so as shells do. */
+static bool is_of_keyboard(int wait_status)
+{
+    int signo = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status) - 128;
+
+    return signo == SIGINT || signo == SIGQUIT;
+}
+
+/* A person at the terminal has ended the agent: then it is not to be started again. */
+static void end_by_keyboard(struct supervisor *s)
+{
+    enum child_state state = s->child.state;
+
+    if (state == CHILD_STARTING || state == CHILD_READY) {
+        log_info("supervisor", "the agent was ended from its terminal: not starting it again");
+        tell(s, CHILD_EV_STOP, (struct child_input){.grace_ms = CHILD_LEFTOVER_GRACE_MS});
+    }
+}
+
 /* The child ended. If exec failed, or its outcome was not read yet, that comes first. */
 static void child_is_zombie(struct supervisor *s, int wait_status)
 {
+    bool had_terminal = job_ended(&s->job);
+
     if (s->spawn.fd >= 0) {
         (void)read_outcome(s); /* its end of the pipe is closed: known for sure now */
         forget_spawn(s);
@@ -279,7 +307,24 @@ static void child_is_zombie(struct supervisor *s, int wait_status)
         tell_failure(s);
         return;
     }
+    if (had_terminal && is_of_keyboard(wait_status)) {
+        end_by_keyboard(s);
+    }
     tell(s, CHILD_EV_EXIT, (struct child_input){.wait_status = wait_status});
+}
+
+/* Stopped and continued children are told like ended ones, but stay. */
+static void look_for_stop(struct supervisor *s)
+{
+    int signo;
+
+    if (s->child.pid <= 0 || !reap_look_stopped(s->child.pid, &signo)) {
+        return;
+    }
+    if (s->cb.on_stopped) {
+        s->cb.on_stopped(s->child.ops->report_arg, signo);
+    }
+    job_on_stop(&s->job, s->child.pid, signo);
 }
 
 void supervisor_on_sigchld(struct supervisor *s)
@@ -302,6 +347,7 @@ void supervisor_on_sigchld(struct supervisor *s)
         !s->rescan.armed) {
         timer_start(&s->rescan, s->loop, loop_now_ms(s->loop) + SUPERVISOR_RESCAN_MS, on_rescan, s);
     }
+    look_for_stop(s);
     settle(s);
 }
 
@@ -344,6 +390,7 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     s->cfg = *cfg;
     s->cb = *cb;
     s->spawn.fd = -1;
+    s->job.group = cfg->group;
     s->rules = (struct child_rules){
         .restart = {.when = (enum restart_when)cfg->policy,
                     .backoff_ms = cfg->backoff_ms,
@@ -387,8 +434,9 @@ void supervisor_free(struct supervisor *s)
         return;
     }
     if (s->child.pid > 0) {
-        (void)kill(-s->child.pid, SIGKILL);
+        job_signal(&s->job, s->child.pid, SIGKILL);
         wait_briefly(s->child.pid);
+        (void)job_ended(&s->job);
     } else {
         kill_old_group(s); /* it backs off: what the last one left behind */
     }
@@ -435,6 +483,27 @@ void supervisor_restart(struct supervisor *s, int64_t grace_ms)
 void supervisor_signal(struct supervisor *s, int signo)
 {
     op_signal_group(s, signo);
+}
+
+bool supervisor_pass_on(struct supervisor *s, int signo, const struct signalfd_siginfo *info)
+{
+    if (s->child.pid <= 0) {
+        return false;
+    }
+    if (!job_has_it_already(&s->job, info)) {
+        job_pass_on(&s->job, s->child.pid, signo, info);
+    }
+    return true;
+}
+
+void supervisor_ask_stop(struct supervisor *s, int signo)
+{
+    job_ask_stop(&s->job, s->child.pid, signo);
+}
+
+void supervisor_continue(struct supervisor *s)
+{
+    job_continue(&s->job, s->child.pid);
 }
 
 bool supervisor_has_descendants(const struct supervisor *s)
