@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/signame.h"
 #include "log/log.h"
 #include "supervisor/spawn.h"
 
@@ -285,18 +286,31 @@ static void on_ended(void *arg, const struct child_exit *last)
 
 static void on_stop_step(void *arg, int signo, int64_t left_ms)
 {
-    char name[STOP_SIGNAL_TEXT_MAX];
+    char name[SIGNAL_WORDS_MAX];
     char text[FORMAT_MAX];
 
     (void)arg;
     log_info("agent", "has not ended: %s; what follows it in stop.signal comes in %s",
-             stop_signal_text(signo, name), format_duration(left_ms, text));
+             signal_in_words(signo, name), format_duration(left_ms, text));
 }
 
 static void on_reaped(void *arg, pid_t pid, int wait_status)
 {
     (void)arg;
     log_debug("agent", "reaped orphan %d, wait status %d", (int)pid, wait_status);
+}
+
+/* It answers nothing meanwhile; the probe sees that. */
+static void on_stopped(void *arg, int signo)
+{
+    char name[SIGNAL_TEXT_MAX];
+
+    (void)arg;
+    if (signo == 0) {
+        log_info("agent", "goes on (SIGCONT)");
+    } else {
+        log_info("agent", "was stopped by SIG%s, until SIGCONT", signal_text(signo, name));
+    }
 }
 
 static const struct supervisor_callbacks supervisor_callbacks = {
@@ -308,6 +322,7 @@ static const struct supervisor_callbacks supervisor_callbacks = {
     .on_ended = on_ended,
     .on_stop_step = on_stop_step,
     .on_reaped = on_reaped,
+    .on_stopped = on_stopped,
 };
 
 static const struct probe_callbacks probe_callbacks = {
@@ -318,6 +333,7 @@ static int open_supervisor(struct app *a, struct err *err)
     const struct config *c = a->cfg;
     const struct supervisor_config sc = {
         .argv = c->command,
+        .group = (enum child_group)c->agent.group,
         .cwd = c->agent.cwd,
         .no_new_privs = c->agent.no_new_privs,
         .wrap_output = c->log.child == LOG_CHILD_WRAP,
@@ -409,15 +425,6 @@ void agent_side_may_start(struct app *a)
                     on_files_late, a);
     }
     agent_side_try_start(a);
-}
-
-void agent_side_child_signal(struct app *a, int signo)
-{
-    if (a->supervisor) {
-        supervisor_signal(a->supervisor, signo);
-    } else {
-        log_debug("app", "signal %d: no agent of ours to pass it on to", signo);
-    }
 }
 
 bool agent_side_is_gone_now(const struct app *a)

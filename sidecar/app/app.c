@@ -15,12 +15,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void on_signal(void *arg, const struct signalfd_siginfo *info);
 static void on_work(void *arg);
 static void on_restart_pending(void *arg, int64_t drain_seconds);
 static void on_agent_failure(void *arg, const char *sentence);
@@ -127,7 +125,7 @@ static int app_open(struct app *a, struct err *err)
 
     if ((r = budget_compute(a->cfg, &a->budget, err)) < 0 || (r = loop_new(&a->loop, err)) < 0 ||
         (r = notify_new(&a->notify, err)) < 0 ||
-        (r = signals_new(a->loop, on_signal, a, &a->signals, err)) < 0 ||
+        (r = signals_new(a->loop, signal_side_on_signal, a, &a->signals, err)) < 0 ||
         (r = store_new(a->loop, &a->store, err)) < 0 ||
         (r = curl_io_new(a->loop, &a->curl, err)) < 0 ||
         (r = proxy_new(a->loop, a->cfg, &proxy_callbacks, a, &a->proxy, err)) < 0 ||
@@ -138,6 +136,7 @@ static int app_open(struct app *a, struct err *err)
     }
     a->started_ms = loop_now_ms(a->loop);
     a->has_terminal = has_terminal();
+    signal_map_fill(&a->signal_map, &a->cfg->signals.map);
     ending_open(a);
     return 0;
 }
@@ -212,41 +211,6 @@ static void feed_watchdog(struct timer *t)
 
 /* ---- what the world tells us
  * ------------------------------------------------------------------------------------- */
-
-static void on_signal(void *arg, const struct signalfd_siginfo *info)
-{
-    struct app *a = arg;
-    int signo = (int)info->ssi_signo;
-
-    switch (signo) {
-    case SIGCHLD:
-        if (a->supervisor) {
-            supervisor_on_sigchld(a->supervisor);
-        } else {
-            (void)reap_orphans(); /* as PID 1 of a pod with a shared process namespace others'
-                                     orphans are ours */
-        }
-        break;
-    case SIGTERM:
-    case SIGINT:
-        ending_on_term(a, signo == SIGTERM ? "SIGTERM" : "SIGINT");
-        break;
-    case SIGHUP:
-        if (a->has_terminal) {
-            ending_on_term(a, "SIGHUP (the terminal went away)");
-        } else {
-            log_warning("app", "SIGHUP: this version cannot re-read its configuration while it "
-                               "runs, ignoring; restart to apply changes");
-            if (a->tls) {
-                tls_context_check(a->tls); /* what a renewed certificate's hook sends */
-            }
-        }
-        break;
-    default:
-        agent_side_child_signal(a, signo);
-        break;
-    }
-}
 
 static void on_work(void *arg)
 {

@@ -7,6 +7,7 @@
 #include "app/termination.h"
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "base/signame.h"
 #include "log/log.h"
 
 #include <signal.h>
@@ -188,15 +189,15 @@ static void say_stop(const struct app *a, int64_t grace_ms)
     const struct stop_sequence *q = &a->cfg->stop.signal;
     CLEANUP(str_release) struct str list = {0};
     char text[FORMAT_MAX];
-    char name[STOP_SIGNAL_TEXT_MAX];
+    char name[SIGNAL_WORDS_MAX];
 
     if (q->n == 1 && stop_sequence_is_open(q)) {
-        log_info("agent", "%s, then SIGKILL after %s", stop_signal_text(q->v[0].signo, name),
+        log_info("agent", "%s, then SIGKILL after %s", signal_in_words(q->v[0].signo, name),
                  format_duration(grace_ms, text));
         return;
     }
     stop_sequence_add_text(&list, q);
-    log_info("agent", "%s (stop.signal: %s), within %s", stop_signal_text(q->v[0].signo, name),
+    log_info("agent", "%s (stop.signal: %s), within %s", signal_in_words(q->v[0].signo, name),
              str_z(&list), format_duration(grace_ms, text));
 }
 

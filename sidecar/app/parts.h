@@ -11,6 +11,7 @@
 #include "app/peer_side.h"
 #include "app/stopping.h"
 #include "config/config.h"
+#include "config/signal_map.h"
 #include "control/control.h"
 #include "loop/curl_io.h"
 #include "loop/loop.h"
@@ -55,6 +56,7 @@ struct app {
     struct supervisor *supervisor; /* NULL in sidecar mode */
     struct probe *probe;           /* NULL with agent.protocol none */
 
+    struct signal_map signal_map; /* signals.map */
     struct budget budget;
     struct stopping stopping;
     struct peer_side peer; /* without a command */
@@ -70,10 +72,11 @@ struct app {
     bool is_on_hold;    /* paused or removed, and the configuration says hold */
     bool was_ready;     /* READY=1 was sent */
     bool start_timed_out;
-    bool has_terminal; /* a controlling one, at start: SIGHUP is a stop then */
-    bool agent_left;   /* without a child: nobody listened at its address since the drain began: one
-                          that answers means it was only restarted. A busy one is not a new one */
-    bool was_killed;   /* by us, before its grace was over or at the end of the budget */
+    bool said_cpu_limit, said_file_limit; /* XCPU, XFSZ: in the log already */
+    bool has_terminal;                    /* a controlling one, at start: SIGHUP is a stop then */
+    bool agent_left; /* without a child: nobody listened at its address since the drain began: one
+                        that answers means it was only restarted. A busy one is not a new one */
+    bool was_killed; /* by us, before its grace was over or at the end of the budget */
     bool has_exit;
     struct child_exit last_exit;
     struct outage outage; /* why the agent is down: outage.h */
@@ -96,7 +99,6 @@ void agent_side_may_start(struct app *a); /* token and secrets are settled: spaw
                                              secret files are written and unless we drain */
 void agent_side_try_start(struct app *a); /* what it waited for has changed */
 void agent_side_gate(struct app *a);      /* derive the proxy's gate from all we know */
-void agent_side_child_signal(struct app *a, int signo);
 bool agent_side_is_gone_now(const struct app *a); /* sidecar mode: nobody listens at its address any
                                                      more; asks the kernel, only while we stop */
 const char *agent_side_reason(const struct app *a); /* why the agent does not answer; "" */
@@ -117,6 +119,9 @@ enum control_drain ending_on_drain(struct app *a, const char *who); /* how it st
 int ending_status(const struct app *a);                             /* the exit status */
 struct exit_codes ending_success_codes(const struct config *cfg); /* stop.success_codes */
 void ending_say(struct app *a, int status); /* the last log line and the termination message */
+
+/* signal_side.c */
+signals_fn signal_side_on_signal;
 
 /* observe.c */
 bool observe_probe(void *arg, enum control_probe which, bool verbose, struct str *json);

@@ -6,6 +6,7 @@
 
 #include "app/parts.h"
 #include "base/parse.h"
+#include "base/signame.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -68,7 +69,7 @@ static void wait_for_socket(struct app *a, int64_t grace_ms, const char *why)
 static void on_step(void *arg, int signo, int64_t left_ms)
 {
     struct app *a = arg;
-    char name[STOP_SIGNAL_TEXT_MAX];
+    char name[SIGNAL_WORDS_MAX];
     char text[FORMAT_MAX];
 
     if (signo == SIGKILL) {
@@ -77,7 +78,7 @@ static void on_step(void *arg, int signo, int64_t left_ms)
         return;
     }
     log_info("agent", "%s; what follows it in stop.signal comes in %s",
-             stop_signal_text(signo, name), format_duration(left_ms, text));
+             signal_in_words(signo, name), format_duration(left_ms, text));
 }
 
 static void on_gone(void *arg)

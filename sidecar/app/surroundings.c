@@ -4,6 +4,7 @@
 #include "app/surroundings.h"
 
 #include "base/parse.h"
+#include "base/signame.h"
 
 #include <stdlib.h>
 
@@ -102,14 +103,14 @@ void surroundings_print(const struct budget *b, const struct config *cfg,
                         const struct unit_facts *unit, struct str *out)
 {
     char a[FORMAT_MAX];
-    char name[STOP_SIGNAL_TEXT_MAX];
+    char name[SIGNAL_WORDS_MAX];
 
     compare_kubelet(b, cfg, out);
     compare_systemd(b, unit, out);
     if (cfg->command && b->agent_grace < AGENT_GRACE_SHORT_MS) {
         str_addf(out, "warning: the agent gets only %s between %s and SIGKILL (stop.agent_grace)\n",
                  format_duration(b->agent_grace, a),
-                 stop_signal_text(cfg->stop.signal.v[0].signo, name));
+                 signal_in_words(cfg->stop.signal.v[0].signo, name));
     }
     compare_drain(b, cfg, out);
 }

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "base/signame.h"
 #include "supervisor/stop_steps.h"
 
 #include <stdio.h>
@@ -33,7 +34,7 @@ static int64_t add_signals(struct str *out, const struct budget *b, const struct
     const struct stop_sequence *q = &cfg->stop.signal;
     struct stop_steps s;
     int64_t at_ms = from_ms;
-    char name[STOP_SIGNAL_TEXT_MAX];
+    char name[SIGNAL_WORDS_MAX];
     char line[160];
 
     stop_steps_begin(&s, q, from_ms + PLAN_CLOCK_MS, b->agent_grace);
@@ -42,7 +43,7 @@ static int64_t add_signals(struct str *out, const struct budget *b, const struct
         bool is_last = i + 1 == q->n;
         int64_t until_ms = (is_last ? s.end_ms : s.next_ms) - PLAN_CLOCK_MS;
 
-        (void)snprintf(line, sizeof(line), "agent: %s to %s%s", stop_signal_text(signo, name),
+        (void)snprintf(line, sizeof(line), "agent: %s to %s%s", signal_in_words(signo, name),
                        i == 0 ? whom(cfg) : "the same",
                        is_last ? ", then SIGKILL (ends early when it is gone)" : "");
         add_row(out, at_ms, until_ms, line);

@@ -376,4 +376,5 @@ void check_all(struct loader *l)
     check_drain_path(l);
     check_odd(l);
     check_urls(l);
+    check_signals(l);
 }

@@ -31,6 +31,8 @@ enum on_start_timeout {
     ON_START_TIMEOUT_RESTART,
     ON_START_TIMEOUT_EXIT
 };
+/* in the order of enum child_group of supervisor/ */
+enum agent_group { AGENT_GROUP_OWN = 0, AGENT_GROUP_PROCESS, AGENT_GROUP_SESSION };
 enum inbound_auth { INBOUND_AUTH_AUTO = 0, INBOUND_AUTH_REQUIRE, INBOUND_AUTH_OFF };
 enum stop_order { STOP_DRAIN_FIRST = 0, STOP_SIGNAL_FIRST };
 /* AUTO is resolved by config_load */
@@ -88,6 +90,7 @@ struct config_agent {
     char *env_file;
     bool pass_token;
     bool no_new_privs;
+    enum agent_group group;
 };
 
 struct config_card {
@@ -146,6 +149,10 @@ struct config_stop {
     struct string_list success_codes;
 };
 
+struct config_signals {
+    struct string_list map; /* FROM=TO, valid (config/signal_map.h) */
+};
+
 struct config_restart {
     enum restart_policy policy;
     int64_t backoff, backoff_max, reset_after, max;
@@ -191,6 +198,7 @@ struct config {
     struct config_control control;
     struct config_forward forward;
     struct config_stop stop;
+    struct config_signals signals;
     struct config_restart restart;
     struct config_secrets secrets;
     struct config_state state;

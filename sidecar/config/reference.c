@@ -41,7 +41,7 @@ static const char intro[] =
     "| list | YAML list; in a variable or flag `a,b` (a flag may be repeated); `agent.env`: one "
     "item per "
     "flag, one per line of the variable |\n"
-    "| signal | `TERM`, `SIGTERM` or `15` |\n"
+    "| signal | `TERM`, `SIGTERM` or `15`; `RTMIN+1` |\n"
     "| signals | one signal, or several with the time until the next one: `USR1 wait 20s, TERM, "
     "wait 10s, KILL`, also as a YAML list |\n"
     "| path | `~/` at the beginning is the home directory |\n"

@@ -5,6 +5,7 @@
 #include "config/stop_sequence.h"
 
 #include "base/parse.h"
+#include "base/signame.h"
 #include "config/report.h"
 #include "config/value.h"
 
@@ -156,22 +157,15 @@ int stop_sequence_parse(struct slice text, struct stop_sequence *ret, struct err
     return 0;
 }
 
-static void add_signal(struct str *out, int signo)
-{
-    if (signal_name(signo)[0] == '(')
-        str_addf(out, "%d", signo);
-    else
-        str_addz(out, signal_name(signo));
-}
-
 void stop_sequence_add_text(struct str *out, const struct stop_sequence *s)
 {
     bool is_plain = s->n == 1 && stop_sequence_is_open(s);
+    char name[SIGNAL_TEXT_MAX];
     char text[FORMAT_MAX];
 
     for (size_t i = 0; i < s->n; i++) {
         str_addz(out, i > 0 ? ", " : "");
-        add_signal(out, s->v[i].signo);
+        str_addz(out, signal_text(s->v[i].signo, name));
         if (s->v[i].wait_ms != STOP_WAIT_REST)
             str_addf(out, " wait %s", format_duration(s->v[i].wait_ms, text));
     }
@@ -185,15 +179,4 @@ int64_t stop_sequence_waits_ms(const struct stop_sequence *s)
     for (size_t i = 0; i < s->n; i++)
         sum += s->v[i].wait_ms == STOP_WAIT_REST ? 0 : s->v[i].wait_ms;
     return sum;
-}
-
-const char *stop_signal_text(int signo, char buf[STOP_SIGNAL_TEXT_MAX])
-{
-    const char *name = sigabbrev_np(signo);
-
-    if (name)
-        (void)snprintf(buf, STOP_SIGNAL_TEXT_MAX, "SIG%s", name);
-    else
-        (void)snprintf(buf, STOP_SIGNAL_TEXT_MAX, "signal %d", signo);
-    return buf;
 }

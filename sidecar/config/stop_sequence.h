@@ -52,8 +52,4 @@ static inline bool stop_sequence_is_open(const struct stop_sequence *s)
     return s->n > 0 && s->v[s->n - 1].wait_ms == STOP_WAIT_REST;
 }
 
-/* "SIGTERM", "signal 42" in a buffer of the caller's. */
-enum { STOP_SIGNAL_TEXT_MAX = 24 };
-const char *stop_signal_text(int signo, char buf[STOP_SIGNAL_TEXT_MAX]);
-
 #endif

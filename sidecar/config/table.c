@@ -143,8 +143,9 @@ const struct config_row config_rows[] = {
      .help = "Start the child with no_new_privs, so that setuid programs gain nothing"},
     {RESERVED(agent, user), LATER(USER_LATER), .type = TYPE_STRING, .fallback = "",
      .help = "User to run the child as"},
-    {RESERVED(agent, group), LATER(USER_LATER), .type = TYPE_STRING, .fallback = "",
-     .help = "Group to run the child as"},
+    {AT(agent, group), .type = TYPE_ENUM, WORDS("group", "process", "session"), .fallback = "group",
+     .help = "What the child is alone in, and gets signals with: a process group, nothing (it "
+             "shares ours and only its process is signalled), a session without a terminal"},
     {RESERVED(agent, umask),
      LATER("an own umask for the agent", "set it where the sidecar is started"), .type = TYPE_OCTAL,
      .fallback = "", .fallback_words = "the one we were started with", .max = 0777,
@@ -300,8 +301,9 @@ const struct config_row config_rows[] = {
      .help = "Exit codes of the agent that count as success besides 0"},
 
     /* signals */
-    {RESERVED(signals, map), LATER("translating signals", NULL), .type = TYPE_LIST, .fallback = "",
-     .help = "Signals to translate on their way to the agent"},
+    {AT(signals, map), .type = TYPE_LIST, .fallback = "", .fallback_words = "as they come",
+     .help = "Signals to translate on their way to the agent, each FROM=TO, TO may be none; not "
+             "TERM and INT, for which there is stop.signal"},
 
     /* restart */
     {AT(restart, policy), .type = TYPE_ENUM, WORDS("on-failure", "never", "always"),
@@ -376,6 +378,7 @@ const size_t config_row_count = sizeof(config_rows) / sizeof(config_rows[0]);
 static_assert(DELIVERY_OFF == 3 && ON_PAUSED_EXIT == 2 && ON_REMOVED_EXIT == 2, "platform's words");
 static_assert(AGENT_NONE == 1 && ON_START_TIMEOUT_EXIT == 2, "agent's words");
 static_assert(CARD_SIGNATURES_PASS == 1 && INBOUND_AUTH_OFF == 2, "card's and listen's words");
+static_assert(AGENT_GROUP_SESSION == 2, "agent's words");
 static_assert(STOP_PEER_OFF == 3 && STOP_SIGNAL_FIRST == 1 && RESTART_ALWAYS == 2,
               "stop's and restart's words");
 static_assert(SECRETS_OFF == 2 && SECRETS_CHANGE_SIGNAL == 2, "secrets' words");

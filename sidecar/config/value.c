@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "base/signame.h"
 #include "config/report.h"
 #include "config/url.h"
 
@@ -166,38 +167,13 @@ static int parse_word(const struct value_case *v, int *ret)
     return refuse_range(v);
 }
 
-static const struct {
-    const char *name;
-    int number;
-} signal_names[] = {
-    {"HUP", SIGHUP},   {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"USR1", SIGUSR1},
-    {"USR2", SIGUSR2}, {"TERM", SIGTERM}, {"CONT", SIGCONT}, {"WINCH", SIGWINCH},
-    {"ALRM", SIGALRM}, {"ABRT", SIGABRT}, {"PWR", SIGPWR},   {"URG", SIGURG},
-};
-
 int signal_of_name(struct slice name)
 {
-    int64_t number;
+    int number = signal_parse(name);
 
-    if (name.n > 3 && slice_eq_nocase((struct slice){name.p, 3}, SLICE("SIG")))
-        name = (struct slice){name.p + 3, name.n - 3};
-    for (size_t i = 0; i < sizeof(signal_names) / sizeof(signal_names[0]); i++) {
-        if (slice_eq_nocase(name, slice_of(signal_names[i].name)))
-            return signal_names[i].number;
-    }
-    if (parse_int64(name, 1, SIGRTMAX, &number) == 0 && number != SIGKILL && number != SIGSTOP &&
-        number != SIGCHLD && number != SIGPIPE)
-        return (int)number;
-    return 0;
-}
-
-const char *signal_name(int number)
-{
-    for (size_t i = 0; i < sizeof(signal_names) / sizeof(signal_names[0]); i++) {
-        if (signal_names[i].number == number)
-            return signal_names[i].name;
-    }
-    return "(number)";
+    return number == SIGKILL || number == SIGSTOP || number == SIGCHLD || number == SIGPIPE
+               ? 0
+               : number;
 }
 
 /* Checks the URL and makes its one spelling: scheme and host in lower case, no slash at the end. */

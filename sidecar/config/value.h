@@ -42,9 +42,9 @@ void value_add_text(struct str *out, const struct config *c, const struct config
 char **value_string(struct config *c, const struct config_row *row);
 int64_t *value_number(struct config *c, const struct config_row *row);
 
-/* Signal names: "TERM", "SIGTERM" or "15". 0 when there is none. */
+/* A signal that may be sent to ask for something: as signal_parse(), without KILL, STOP, CHLD and
+ * PIPE. 0 when there is none. */
 int signal_of_name(struct slice name);
-const char *signal_name(int number); /* "TERM"; never NULL */
 
 /* "10.0.0.0/8", "::1/128" or a bare address. */
 bool is_cidr(struct slice text);

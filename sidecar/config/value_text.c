@@ -4,6 +4,7 @@
 #include "config/value.h"
 
 #include "base/parse.h"
+#include "base/signame.h"
 #include "config/report.h"
 #include "config/url.h"
 
@@ -49,6 +50,7 @@ void value_add_text(struct str *out, const struct config *c, const struct config
 {
     const void *at = (const char *)c + row->offset;
     char buf[FORMAT_MAX];
+    char signal[SIGNAL_TEXT_MAX];
     const char *text;
     int number;
 
@@ -94,11 +96,7 @@ void value_add_text(struct str *out, const struct config *c, const struct config
         add_list(out, row, at);
         break;
     case TYPE_SIGNAL:
-        number = *(const int *)at;
-        if (signal_name(number)[0] == '(')
-            str_addf(out, "%d", number);
-        else
-            str_addz(out, signal_name(number));
+        str_addz(out, signal_text(*(const int *)at, signal));
         break;
     case TYPE_SIGNALS:
         stop_sequence_add_text(out, at);

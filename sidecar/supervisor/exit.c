@@ -4,10 +4,10 @@
 #include "supervisor/supervisor.h"
 
 #include "base/parse.h"
+#include "base/signame.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
 
 enum { SIGNALLED_BASE = 128 }; /* a shell's way to say "by signal n" */
@@ -40,26 +40,10 @@ bool exit_is_failure(int wait_status, const struct exit_codes *success)
     return status != 0 && !exit_codes_have(success, (uint8_t)status);
 }
 
-/* Real-time signals have no names, only distances from the first one that is free. */
-static void signal_words(int signo, char *ret, size_t cap)
-{
-    const char *name = sigabbrev_np(signo);
-
-    if (name) {
-        (void)snprintf(ret, cap, "SIG%s", name);
-    } else if (signo == SIGRTMIN) {
-        (void)snprintf(ret, cap, "SIGRTMIN");
-    } else if (signo > SIGRTMIN && signo <= SIGRTMAX) {
-        (void)snprintf(ret, cap, "SIGRTMIN+%d", signo - SIGRTMIN);
-    } else {
-        (void)snprintf(ret, cap, "signal %d", signo);
-    }
-}
-
 const char *exit_in_words(const struct child_exit *e, char ret[EXIT_WORDS_MAX])
 {
     char ran[FORMAT_MAX];
-    char by[24];
+    char by[SIGNAL_WORDS_MAX];
 
     (void)format_duration(e->ran_ms, ran);
     if (WIFEXITED(e->wait_status)) {
@@ -67,8 +51,8 @@ const char *exit_in_words(const struct child_exit *e, char ret[EXIT_WORDS_MAX])
                        WEXITSTATUS(e->wait_status), ran);
         return ret;
     }
-    signal_words(WTERMSIG(e->wait_status), by, sizeof(by));
-    (void)snprintf(ret, EXIT_WORDS_MAX, "was ended by %s%s after %s", by,
+    (void)snprintf(ret, EXIT_WORDS_MAX, "was ended by %s%s after %s",
+                   signal_in_words(WTERMSIG(e->wait_status), by),
                    WCOREDUMP(e->wait_status) ? " (core dumped)" : "", ran);
     return ret;
 }

@@ -54,6 +54,17 @@ void reap_take(pid_t pid)
     assert(r == pid && "a zombie we looked at can only be taken by us");
 }
 
+bool reap_look_stopped(pid_t pid, int *ret_signo)
+{
+    siginfo_t si = {0};
+
+    if (waitid(P_PID, (id_t)pid, &si, WSTOPPED | WCONTINUED | WNOHANG) < 0 || si.si_pid != pid) {
+        return false;
+    }
+    *ret_signo = si.si_code == CLD_STOPPED ? si.si_status : 0;
+    return true;
+}
+
 bool reap_has_children(void)
 {
     siginfo_t si;

@@ -17,6 +17,8 @@ int reap_become_subreaper(void);
 /* A child that ended and was not taken yet: its pid, and its status as waitpid gives it; or 0. */
 pid_t reap_look(int *ret_wait_status);
 void reap_take(pid_t pid);
+/* A child of ours that was stopped (by *ret_signo) or continued (0) since the last look. */
+bool reap_look_stopped(pid_t pid, int *ret_signo);
 bool reap_has_children(void); /* running or ended, adopted ones too */
 
 #endif

@@ -171,6 +171,30 @@ static void restore_dispositions(const sigset_t *ignored)
     }
 }
 
+/*
+ * Its group, session or neither. The terminal is taken here, before exec, so that the program has
+ * it from its first instruction; TTOU is still blocked, as tcsetpgrp from the background asks for.
+ * That it fails (the terminal has hung up) is the program's to find out.
+ */
+static int enter_group(const struct spawn_request *rq)
+{
+    switch (rq->group) {
+    case CHILD_GROUP_PROCESS:
+        return 0;
+    case CHILD_GROUP_SESSION:
+        return setsid() < 0 ? -1 : 0;
+    case CHILD_GROUP_OWN:
+        break;
+    }
+    if (setpgid(0, 0) < 0) {
+        return -1;
+    }
+    if (rq->takes_terminal) {
+        (void)tcsetpgrp(STDIN_FILENO, getpid());
+    }
+    return 0;
+}
+
 __attribute__((noreturn)) static void become_program(const struct spawn_request *rq,
                                                      const char *exec, int fd, pid_t parent,
                                                      int nofile)
@@ -178,7 +202,7 @@ __attribute__((noreturn)) static void become_program(const struct spawn_request 
     const struct process_origin *o = rq->origin;
 
     (void)cgroup_enter(rq->cgroup_fd); /* a kernel that refuses leaves it in ours: as well */
-    if (setpgid(0, 0) < 0) {
+    if (enter_group(rq) < 0) {
         fail(fd, STEP_GROUP);
     }
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
@@ -261,8 +285,11 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
         fd_close(&ends[0]);
         return r;
     }
-    /* Here too: a signal to the group must find it. Fails once the child has done exec: fine. */
-    (void)setpgid(pid, pid);
+    /* Here too: a signal to the group must find it. Fails once the child has done exec: fine. Not
+     * with a session: the leader of a group cannot make one. */
+    if (rq->group == CHILD_GROUP_OWN) {
+        (void)setpgid(pid, pid);
+    }
     (void)fd_set_nonblock(ends[0], true); /* a pipe of our own */
     *ret = (struct spawn){.pid = pid, .fd = ends[0], .path = str_take(&path)};
     return 0;

@@ -2,10 +2,10 @@
  * fork and exec, with the failure of each step brought home as a sentence.
  *
  * The child gets back what we were started with (signal mask, ignored signals, umask, limits), a
- * process group of its own, descriptors 0, 1 and 2, and nothing else of ours. argv and environment
- * are complete, and the program is found in the PATH of the child's environment, before the fork;
- * between fork and exec there are only async-signal-safe calls (other threads of ours may hold any
- * lock).
+ * process group of its own (or what request.group says), descriptors 0, 1 and 2, and nothing else
+ * of ours. argv and environment are complete, and the program is found in the PATH of the child's
+ * environment, before the fork; between fork and exec there are only async-signal-safe calls (other
+ * threads of ours may hold any lock).
  *
  * It never waits for exec (which may hang on a network file system): the outcome arrives on
  * spawn.fd, a close-on-exec pipe. End of file = the program runs (or was killed on the way there);
@@ -27,6 +27,8 @@ struct spawn_request { /* all borrowed for the call */
     bool no_new_privs;
     int cgroup_fd; /* cgroup.procs of the group it is to be in; 0, -1 = ours (cgroup.h) */
     const int *output; /* [2]: become its stdout and stderr; NULL = ours. Over 2 */
+    enum child_group group;
+    bool takes_terminal; /* its own group becomes the foreground group of the terminal on stdin */
     const struct process_origin *origin;
 };
 

@@ -10,6 +10,7 @@
 #include "log/log.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/child.h"
+#include "supervisor/job.h"
 #include "supervisor/descendants.h"
 #include "supervisor/orphans.h"
 #include "supervisor/pidfd.h"
@@ -41,11 +42,11 @@ struct supervisor {
     struct child_rules rules;
     struct child_ops ops;
     struct child child;
+    struct job job;     /* the child as the kernel's job control sees it */
     struct spawn spawn; /* the one under way, until its outcome is known */
     struct watch outcome_watch;
     struct err failure; /* of that spawn; code 0 = none */
-    int child_fd;       /* a pidfd of the child; -1 = none, or a kernel without */
-    pid_t group;        /* of the last child; its members may outlive it */
+    pid_t group;        /* of the last child; its members may outlive it; 0 = it shares ours */
     struct cgroup cgroup;
     struct timer deadline;
     struct timer step;          /* the next signal of the stop sequence */
@@ -86,6 +87,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .no_new_privs = s->cfg.no_new_privs,
         .cgroup_fd = s->cgroup.procs_fd,
         .output = s->output ? output_fds(s->output) : NULL,
+        .group = s->cfg.group,
         .origin = s->cfg.origin,
     };
 }
@@ -143,7 +145,8 @@ static void on_outcome(struct watch *w, int events)
 /*
  * What the last child left in its group would hold sockets and ports of the next one. The child
  * itself was reaped; but while a descendant of ours is in that group, its number cannot be anybody
- * else's, so the whole group may be killed at once.
+ * else's, so the whole group may be killed at once. Where the child shares our own group
+ * (agent.group: process) nothing tells its leftovers from others: they stay.
  */
 static void kill_old_group(struct supervisor *s)
 {
@@ -166,14 +169,16 @@ static pid_t op_spawn(void *arg)
     env = s->cb.build_env(s->child.ops->report_arg);
     if (env) {
         rq = request(s, env);
+        rq.takes_terminal = job_may_take_terminal(&s->job);
         r = spawn_start(&rq, &s->spawn, &s->failure);
+        job_started(&s->job, r == 0 && rq.takes_terminal);
     } else {
         r = err_set(&s->failure, -EAGAIN, "cannot build the environment of %s", s->cfg.argv[0]);
     }
     env_free(env);
     if (r == 0) {
-        s->group = s->spawn.pid;
-        s->child_fd = pidfd_of(s->spawn.pid);
+        s->group = s->cfg.group == CHILD_GROUP_PROCESS ? 0 : s->spawn.pid;
+        s->job.pidfd = pidfd_of(s->spawn.pid);
         if (s->output) {
             output_set_pid(s->output, s->spawn.pid);
         }
@@ -192,24 +197,13 @@ static pid_t op_spawn(void *arg)
 
 /* ---- signals ---- */
 
-/* The process alone. Nothing once its zombie was seen: then the number is about to be free. */
-static void signal_child(const struct supervisor *s, int signo)
-{
-    if (s->child.pid > 0 && (s->child_fd < 0 || pidfd_signal(s->child_fd, signo) < 0)) {
-        (void)kill(s->child.pid, signo); /* ours to reap, so its number is its own */
-    }
-}
-
 static void op_signal_group(void *arg, int signo)
 {
     struct supervisor *s = arg;
 
     /* child.pid is 0 once the zombie was seen: the number cannot be somebody else's yet */
     if (s->child.pid > 0) {
-        (void)kill(-s->child.pid, signo); /* ESRCH: all of it is gone, or has moved */
-        if (getpgid(s->child.pid) != s->child.pid) {
-            signal_child(s, signo); /* it has joined another group, as shells with jobs do */
-        }
+        job_signal(&s->job, s->child.pid, signo);
     }
 }
 
@@ -288,9 +282,30 @@ static void op_set_step(void *arg, int64_t at_ms)
 
 /* ---- reaping ---- */
 
+/* Ctrl-C or Ctrl-\, or a program that ended because of them and says so as shells do. */
+static bool is_of_keyboard(int wait_status)
+{
+    int signo = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status) - 128;
+
+    return signo == SIGINT || signo == SIGQUIT;
+}
+
+/* A person at the terminal has ended the agent: then it is not to be started again. */
+static void end_by_keyboard(struct supervisor *s)
+{
+    enum child_state state = s->child.state;
+
+    if (state == CHILD_STARTING || state == CHILD_READY) {
+        log_info("supervisor", "the agent was ended from its terminal: not starting it again");
+        tell(s, CHILD_EV_STOP, (struct child_input){.grace_ms = CHILD_LEFTOVER_GRACE_MS});
+    }
+}
+
 /* The child ended. If exec failed, or its outcome was not read yet, that comes first. */
 static void child_is_zombie(struct supervisor *s, int wait_status)
 {
+    bool had_terminal = job_ended(&s->job);
+
     if (s->output) {
         output_child_ended(s->output); /* its last words, before anybody says that it ended */
     }
@@ -302,7 +317,24 @@ static void child_is_zombie(struct supervisor *s, int wait_status)
         tell_failure(s);
         return;
     }
+    if (had_terminal && is_of_keyboard(wait_status)) {
+        end_by_keyboard(s);
+    }
     tell(s, CHILD_EV_EXIT, (struct child_input){.wait_status = wait_status});
+}
+
+/* Stopped and continued children are told like ended ones, but stay. */
+static void look_for_stop(struct supervisor *s)
+{
+    int signo;
+
+    if (s->child.pid <= 0 || !reap_look_stopped(s->child.pid, &signo)) {
+        return;
+    }
+    if (s->cb.on_stopped) {
+        s->cb.on_stopped(s->child.ops->report_arg, signo);
+    }
+    job_on_stop(&s->job, s->child.pid, signo);
 }
 
 void supervisor_on_sigchld(struct supervisor *s)
@@ -313,7 +345,7 @@ void supervisor_on_sigchld(struct supervisor *s)
     for (pid_t pid; (pid = reap_look(&wait_status)) > 0; reap_take(pid)) {
         reaped = true;
         if (pid == s->child.pid) {
-            fd_close(&s->child_fd);
+            fd_close(&s->job.pidfd);
             child_is_zombie(s, wait_status);
             continue;
         }
@@ -328,6 +360,7 @@ void supervisor_on_sigchld(struct supervisor *s)
         !s->rescan.armed) {
         timer_start(&s->rescan, s->loop, loop_now_ms(s->loop) + SUPERVISOR_RESCAN_MS, on_rescan, s);
     }
+    look_for_stop(s);
     settle(s);
 }
 
@@ -407,7 +440,8 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     s->cfg = *cfg;
     s->cb = *cb;
     s->spawn.fd = -1;
-    s->child_fd = -1;
+    s->job.pidfd = -1;
+    s->job.group = cfg->group;
     open_cgroup(s);
     s->rules = (struct child_rules){
         .restart = {.when = (enum restart_when)cfg->policy,
@@ -466,13 +500,14 @@ void supervisor_free(struct supervisor *s)
     }
     if (s->child.state != CHILD_DOWN && !s->is_end_said) {
         kill_all_now(s);
+        (void)job_ended(&s->job);
     }
     timer_stop(&s->deadline);
     timer_stop(&s->step);
     timer_stop(&s->failure_timer);
     timer_stop(&s->rescan);
     forget_spawn(s);
-    fd_close(&s->child_fd);
+    fd_close(&s->job.pidfd);
     cgroup_release(&s->cgroup);
     descendants_told_release(&s->told);
     output_free(s->output);
@@ -514,6 +549,27 @@ void supervisor_restart(struct supervisor *s, int64_t grace_ms)
 void supervisor_signal(struct supervisor *s, int signo)
 {
     op_signal_group(s, signo);
+}
+
+bool supervisor_pass_on(struct supervisor *s, int signo, const struct signalfd_siginfo *info)
+{
+    if (s->child.pid <= 0) {
+        return false;
+    }
+    if (!job_has_it_already(&s->job, info)) {
+        job_pass_on(&s->job, s->child.pid, signo, info);
+    }
+    return true;
+}
+
+void supervisor_ask_stop(struct supervisor *s, int signo)
+{
+    job_ask_stop(&s->job, s->child.pid, signo);
+}
+
+void supervisor_continue(struct supervisor *s)
+{
+    job_continue(&s->job, s->child.pid);
 }
 
 bool supervisor_has_descendants(const struct supervisor *s)

@@ -2,10 +2,10 @@
  * The life of the agent's process: spawn, starting, ready, exit, back-off, spawn again; or stop,
  * TERM, KILL, reaped.
  *
- * One child, in a process group of its own. As PID 1, or as child subreaper elsewhere, every orphan
- * is reaped too. Behaviour is the table state x event in child.c. Spawned and ready are different
- * facts with different time stamps. A pid is never signalled after it was reaped. Source: design
- * sections 4, 6, 7, 13; style section 8.
+ * One child, in a process group of its own or as agent.group says (job.h). As PID 1, or as child
+ * subreaper elsewhere, every orphan is reaped too. Behaviour is the table state x event in child.c.
+ * Spawned and ready are different facts with different time stamps. A pid is never signalled after
+ * it was reaped. Source: design sections 4, 6, 7, 13; style section 8.
  *
  * What happens to the processes the agent leaves behind: when it is started again (after a crash,
  * or supervisor_restart) its group is ended, nothing else; when it is not started again, every
@@ -70,9 +70,17 @@ enum child_state {
 enum { CHILD_STATE_COUNT = CHILD_ENDED + 1 };
 const char *child_state_name(enum child_state s); /* "down", "spawning", ... */
 
+/* What the child is alone in, and what a signal to "it" is sent to. */
+enum child_group {
+    CHILD_GROUP_OWN = 0, /* a process group of its own, in our session */
+    CHILD_GROUP_PROCESS, /* shares our group; only its process is signalled */
+    CHILD_GROUP_SESSION, /* a session of its own, without a controlling terminal */
+};
+
 struct supervisor_config {
     char *const *argv; /* NULL-terminated; borrowed */
-    const char *cwd;   /* "" = ours; borrowed */
+    enum child_group group;
+    const char *cwd; /* "" = ours; borrowed */
     bool no_new_privs;
     bool wrap_output; /* its stdout and stderr become lines of our log: output.h */
     int policy;       /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
@@ -118,7 +126,8 @@ struct supervisor_callbacks {
     /* CHILD_ENDED reached, exactly once; `last` NULL when no process ever ran */
     void (*on_ended)(void *arg, const struct child_exit *last);
     void (*on_reaped)(void *arg, pid_t pid, int wait_status); /* an orphan */
-};                                                            /* all but build_env may be NULL */
+    void (*on_stopped)(void *arg, int signo); /* the child was stopped by it; 0: continued */
+};                                            /* all but build_env may be NULL */
 
 struct supervisor_status {
     enum child_state state;
@@ -157,8 +166,21 @@ void supervisor_kill(struct supervisor *s);
  * built anew anyway) or stops.
  */
 void supervisor_restart(struct supervisor *s, int64_t grace_ms);
-/* pass a signal on to the group; nothing when no child runs */
+/* send a signal to the group; nothing when no child runs */
 void supervisor_signal(struct supervisor *s, int signo);
+/*
+ * The same for one that came to us, as it came or as another one: a queued value is kept, and what
+ * the kernel has sent to both of us because of a terminal is not sent again. False when no child
+ * runs.
+ */
+bool supervisor_pass_on(struct supervisor *s, int signo, const struct signalfd_siginfo *info);
+/*
+ * TSTP, TTIN or TTOU came to us, and was passed on: when the child has stopped, so do we. May stop
+ * this process before it returns.
+ */
+void supervisor_ask_stop(struct supervisor *s, int signo);
+/* CONT came to us, and is about to be passed on: the child gets the terminal again. */
+void supervisor_continue(struct supervisor *s);
 /* look and reap until nothing is left */
 void supervisor_on_sigchld(struct supervisor *s);
 /* any child of ours left (orphans adopted, too) */

@@ -245,8 +245,13 @@ static const struct bad bad[] = {
     {.yaml = "\n\nagent:\n  umask: '022'\n",
      .sentence = "sidecar.yaml:4): an own umask for the agent is not in this version; remove the "
                  "key and set it where the sidecar is started"},
-    {.yaml = "signals:\n  map: {HUP: TERM}\n",
-     .sentence = "sidecar.yaml:2): translating signals is not in this version; remove the key"},
+    {.yaml = "signals:\n  map: {HUP: TERM}\n", .sentence = "signals.map"},
+    {.arg = "--signals-map=TERM=QUIT",
+     .sentence = "signals.map holds TERM=QUIT (flag --signals-map): SIGTERM begins our stop and is "
+                 "not passed on; what the agent gets then is stop.signal: remove the entry and set "
+                 "stop.signal to QUIT"},
+    {.arg = "--agent-group=users",
+     .sentence = "agent.group is users (flag --agent-group): must be group, process or session"},
     {.env = "MOLECULE_SIDECAR_FORWARD_TRACE=make",
      .sentence = "forward.trace (environment MOLECULE_SIDECAR_FORWARD_TRACE): beginning traces is "
                  "not in this version"},

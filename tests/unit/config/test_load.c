@@ -121,6 +121,8 @@ static const char *other_value(const struct config_row *row)
     case TYPE_LIST:
         if (strcmp(row->key, "env") == 0)
             return "A=b";
+        if (strcmp(row->section, "signals") == 0)
+            return "HUP=USR1";
         return strcmp(row->section, "listen") == 0 ? "*" : "7";
     case TYPE_SIGNAL:
         return "USR1";
@@ -417,10 +419,9 @@ Test(config_load, lists_come_in_every_shape)
 
 Test(config_load, reserved_keys_may_say_their_default)
 {
-    struct config_case k = {
-        .yaml = "forward:\n  trace: pass\n"
-                "inbox:\n  retry_max: 600s\n  peer_markers: yes\nsignals:\n  map: []\n"
-                "agent:\n  user: ''\n  group:\n"};
+    struct config_case k = {.yaml = "forward:\n  trace: pass\n"
+                                    "inbox:\n  retry_max: 600s\n  peer_markers: yes\n"
+                                    "agent:\n  user: ''\n  umask:\n"};
 
     load_ok(&k);
     case_release(&k);
