@@ -77,7 +77,7 @@ static void check_phases(struct loader *l)
     str_release(&agent.names);
 }
 
-static void check_signals(struct loader *l)
+static void check_stop_signals(struct loader *l)
 {
     const struct config_stop *s = &l->c->stop;
     int64_t waits = stop_sequence_waits_ms(&s->signal);
@@ -102,6 +102,6 @@ static void check_signals(struct loader *l)
 
 void check_stop(struct loader *l)
 {
-    check_signals(l);
+    check_stop_signals(l);
     check_phases(l);
 }

@@ -46,3 +46,12 @@ Test(signame, every_text_is_read_back)
     cr_expect_str_eq(signal_text(33, text), "33");
     cr_expect_str_eq(signal_text(0, text), "0");
 }
+
+Test(signame, sentences_name_the_kind_of_thing)
+{
+    char text[SIGNAL_WORDS_MAX];
+
+    cr_expect_str_eq(signal_in_words(SIGTERM, text), "SIGTERM");
+    cr_expect_str_eq(signal_in_words(SIGRTMIN + 3, text), "SIGRTMIN+3");
+    cr_expect_str_eq(signal_in_words(33, text), "signal 33");
+}

@@ -114,11 +114,3 @@ Test(stop_sequence, sums_the_waits_and_knows_an_open_end)
     cr_assert_eq(stop_sequence_waits_ms(&s), 20000);
     cr_assert(stop_sequence_is_open(&s));
 }
-
-Test(stop_sequence, signals_have_names_or_numbers)
-{
-    char text[STOP_SIGNAL_TEXT_MAX];
-
-    cr_assert_str_eq(stop_signal_text(SIGTERM, text), "SIGTERM");
-    cr_assert_str_eq(stop_signal_text(SIGRTMAX, text), "signal 64");
-}
