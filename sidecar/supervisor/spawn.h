@@ -2,10 +2,10 @@
  * fork and exec, with the failure of each step brought home as a sentence.
  *
  * The child gets back what we were started with (signal mask, ignored signals, umask, limits), a
- * process group of its own, descriptors 0, 1 and 2, and nothing else of ours. argv and environment
- * are complete, and the program is found in the PATH of the child's environment, before the fork;
- * between fork and exec there are only async-signal-safe calls (other threads of ours may hold any
- * lock).
+ * process group of its own, descriptors 0, 1 and 2, what gifts say (handover.h), and nothing else
+ * of ours. argv and environment are complete, and the program is found in the PATH of the child's
+ * environment, before the fork; between fork and exec there are only async-signal-safe calls (other
+ * threads of ours may hold any lock).
  *
  * It never waits for exec (which may hang on a network file system): the outcome arrives on
  * spawn.fd, a close-on-exec pipe. End of file = the program runs (or was killed on the way there);
@@ -26,7 +26,12 @@ struct spawn_request { /* all borrowed for the call */
     const char *cwd; /* "" = ours */
     bool no_new_privs;
     const struct process_origin *origin;
+    const struct child_gifts *gifts; /* NULL = none */
 };
+
+/* The value of LISTEN_PID in envp when the child's own pid shall stand there: written after the
+ * fork. */
+#define SPAWN_PID_TO_COME "0000000000"
 
 struct spawn { /* zeroed with fd = -1 = none */
     pid_t pid;

@@ -73,6 +73,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .envp = env,
         .cwd = s->cfg.cwd ? s->cfg.cwd : "",
         .no_new_privs = s->cfg.no_new_privs,
+        .gifts = &s->cfg.gifts,
         .origin = s->cfg.origin,
     };
 }
