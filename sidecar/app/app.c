@@ -154,6 +154,7 @@ static void app_close(struct app *a)
     control_free(a->control);
     probe_free(a->probe);
     supervisor_free(a->supervisor);
+    agent_start_close(a);
     platform_free(a->platform);
     proxy_free(a->proxy);
     curl_io_free(a->curl);
@@ -168,15 +169,16 @@ static void app_close(struct app *a)
 
 void app_tell_status(struct app *a)
 {
-    char text[160];
+    char text[160 + AGENT_STATUS_MAX_BYTES];
     char task[80];
 
     observe_task_word(a, task, sizeof(task));
-    (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s", life_state_name(a->life),
+    (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s%s%s", life_state_name(a->life),
                    a->agent_answers ? "answers" : task,
                    a->platform ? (platform_status(a->platform)->is_registered ? "registered"
                                                                               : "not registered")
-                               : "off");
+                               : "off",
+                   a->start.says[0] ? "; it says: " : "", a->start.says);
     if (a->life == LIFE_RUNNING && a->agent_answers && !a->was_ready) {
         a->was_ready = true;
         notify_ready(a->notify, text);

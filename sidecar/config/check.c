@@ -410,5 +410,6 @@ void check_all(struct loader *l)
     check_lists(l);
     check_drain_path(l);
     check_odd(l);
+    check_start(l);
     check_urls(l);
 }

@@ -101,6 +101,10 @@ void value_add_text(struct str *out, const struct config *c, const struct config
             str_addz(out, signal_name(number));
         break;
     case TYPE_OCTAL:
+        if (*(const int *)at < 0)
+            str_addz(out, "\"\"");
+        else
+            str_addf(out, "%04o", (unsigned)*(const int *)at);
         break;
     }
 }

@@ -84,6 +84,8 @@ static const char *other_value(const struct config_row *row)
     case TYPE_STRING:
         if (strcmp(row->key, "drain_path") == 0)
             return "/drain/0123456789abcdef";
+        if (strcmp(row->key, "ready") == 0)
+            return "connect";
         return row->flags & ROW_FROM_SLASH ? "/x" : "text";
     case TYPE_PATH:
         return "/tmp";
@@ -98,11 +100,13 @@ static const char *other_value(const struct config_row *row)
     case TYPE_LIST:
         if (strcmp(row->key, "env") == 0)
             return "A=b";
+        if (strcmp(row->key, "limits") == 0)
+            return "core=0";
         return strcmp(row->section, "listen") == 0 ? "*" : "7";
     case TYPE_SIGNAL:
         return "USR1";
     case TYPE_OCTAL:
-        break;
+        return "027";
     }
     return NULL;
 }
