@@ -2,9 +2,11 @@
  * Asks the agent, again and again, whether it answers. What follows from that is app/'s.
  *
  *   waiting (timer) -> connect test -> request (client/) -> answered | missed -> waiting
+ *                                  \-> (is_connect) answered | missed
  */
 #include "agent/probe.h"
 
+#include "agent/connect.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json_scan.h"
@@ -29,9 +31,10 @@ struct probe {
     void *arg;
     struct probe_status status;
     struct timer timer;
-    struct client_call *call; /* under way; NULL while waiting */
-    int64_t tried_ms;         /* when the last try began */
-    int64_t start_delay_ms;   /* before the first answer: grows */
+    struct client_call *call;   /* under way; NULL while waiting */
+    struct connect_try connect; /* is_connect: under way, or idle */
+    int64_t tried_ms;           /* when the last try began */
+    int64_t start_delay_ms;     /* before the first answer: grows */
     bool uses_old_path;
     bool said_no_card;
     struct str card; /* the last one handed on */
@@ -165,11 +168,34 @@ static void half_answered(struct probe *p, const struct client_answer *a)
     missed(p, false);
 }
 
+/* is_connect: the card is only fetched, whether the agent is up is decided already. */
+static void on_card_answer(struct probe *p, const struct client_answer *a)
+{
+    if (a->outcome != CLIENT_OK) {
+        return;
+    }
+    if (a->status == 404 && !p->uses_old_path) {
+        p->uses_old_path = true;
+        send_request(p);
+        return;
+    }
+    p->uses_old_path = false;
+    if (a->status == 200) {
+        keep_card(p, a->body);
+    } else {
+        say_no_card_once(p, a->status);
+    }
+}
+
 static void on_answer(void *arg, const struct client_answer *a)
 {
     struct probe *p = arg;
 
     p->call = NULL;
+    if (p->cfg.is_connect) {
+        on_card_answer(p, a);
+        return;
+    }
     if (a->outcome == CLIENT_NOT_SENT && p->cfg.agent->kind == ENDPOINT_UNIX) {
         int error = unix_connect_test(p->cfg.agent); /* libcurl's words do not tell the errno */
 
@@ -206,12 +232,17 @@ static void on_answer(void *arg, const struct client_answer *a)
     }
 }
 
+static int64_t request_timeout_ms(const struct probe *p)
+{
+    return p->cfg.timeout_ms > 0 ? p->cfg.timeout_ms : PROBE_TIMEOUT_MS;
+}
+
 static void send_request(struct probe *p)
 {
     CLEANUP(str_release) struct str url = {0};
     const struct endpoint *at = p->cfg.agent;
     const char *unix_path = endpoint_unix_path(at);
-    int64_t timeout_ms = p->cfg.timeout_ms > 0 ? p->cfg.timeout_ms : PROBE_TIMEOUT_MS;
+    int64_t timeout_ms = request_timeout_ms(p);
     struct err err = {0};
 
     if (unix_path || at->is_localhost) {
@@ -232,10 +263,30 @@ static void send_request(struct probe *p)
 
     if (client_start(p->io, &rq, on_answer, p, &p->call, &err) < 0) {
         p->call = NULL;
+        if (p->cfg.is_connect) {
+            return;
+        }
         (void)snprintf(p->status.reason, sizeof(p->status.reason), "cannot ask it: %.200s",
                        err.msg);
         missed(p, false);
     }
+}
+
+static void on_connect(void *arg, int errnum)
+{
+    struct probe *p = arg;
+    bool was_up = p->status.is_up;
+
+    if (errnum != 0) {
+        missed_connect(p, errnum);
+        return;
+    }
+    if (!was_up && p->cfg.is_card) {
+        client_cancel(p->call);
+        p->call = NULL;
+        send_request(p);
+    }
+    answered(p);
 }
 
 static void try_now(struct timer *t)
@@ -244,6 +295,14 @@ static void try_now(struct timer *t)
     int error = 0;
 
     p->tried_ms = loop_now_ms(p->loop);
+    if (p->cfg.is_connect) {
+        error = connect_try_start(&p->connect, p->loop, p->cfg.agent, request_timeout_ms(p),
+                                  on_connect, p);
+        if (error >= 0) {
+            on_connect(p, error);
+        }
+        return;
+    }
     if (p->cfg.agent->kind == ENDPOINT_UNIX && !p->status.is_up) {
         error = unix_connect_test(p->cfg.agent);
     }
@@ -297,6 +356,7 @@ void probe_stop(struct probe *p)
     timer_stop(&p->timer);
     client_cancel(p->call);
     p->call = NULL;
+    connect_try_stop(&p->connect);
     p->status.is_up = false;
 }
 

@@ -2,7 +2,9 @@
  * Does the agent answer? A real answer to a real request (GET ready_path, by default the card), not
  * only a connect: a listening backlog accepts for a hung process. The first good answer's card is
  * handed on. An answer is any HTTP head below 500; a body without an end, or over
- * PROBE_CARD_MAX_BYTES, does not make it a miss (for a card it is no card, said once).
+ * PROBE_CARD_MAX_BYTES, does not make it a miss (for a card it is no card, said once). With
+ * is_connect a connection that is accepted is enough; a card is then asked for once, and whether it
+ * comes changes nothing.
  *
  * Before the first answer it asks often (PROBE_START_MIN_MS growing to PROBE_START_MAX_MS),
  * afterwards every health_interval; health_failures misses in a row make it down. Uses client/
@@ -33,7 +35,8 @@ struct probe_config {
      * "/.well-known/agent-card.json" (falling back to /.well-known/agent.json on 404) or ready_path
      */
     const char *path;
-    bool is_card; /* path is the card's: the body is kept */
+    bool is_card;    /* path is the card's: the body is kept */
+    bool is_connect; /* only whether it accepts; path is not used */
     int64_t interval_ms;
     int64_t failures;   /* in a row until down */
     int64_t timeout_ms; /* of one request; 0 = PROBE_TIMEOUT_MS */

@@ -81,6 +81,9 @@ const char *agent_side_reason(const struct app *a)
     if (o->is_failing && !o->is_late) {
         return o->text; /* why the last one ended tells more than that the next one is not there */
     }
+    if (agent_start_is_awaited(a)) {
+        return agent_start_reason(a);
+    }
     return a->probe && probe_status(a->probe)->reason[0] ? probe_status(a->probe)->reason
                                                          : "the agent has not answered yet";
 }
@@ -115,7 +118,9 @@ static void on_up(void *arg)
 {
     struct app *a = arg;
 
-    log_info("agent", "answers at %s", a->cfg->agent.address.text);
+    log_info("agent", "%s %s",
+             a->cfg->agent.ready_by.kind == READY_CONNECT ? "accepts" : "answers at",
+             a->cfg->agent.address.text);
     agent_is_up(a);
 }
 
@@ -150,8 +155,6 @@ static void on_card(void *arg, struct slice card)
  * ----------------------------------------------------------------------------------------------------
  */
 
-extern char **environ;
-
 /* What an agent that was killed leaves behind: most servers refuse to listen on a path that is
  * there, so it would never start again. Only a socket on which nobody listens goes. */
 static void clear_stale_socket(const struct app *a)
@@ -170,17 +173,25 @@ static void clear_stale_socket(const struct app *a)
 static char **build_env(void *arg)
 {
     struct app *a = arg;
-    struct err err = {0};
 
     clear_stale_socket(a);
+    return agent_start_env(a);
+}
 
-    char **env =
-        child_env_build(a->cfg, environ, a->platform ? platform_secrets(a->platform) : NULL, &err);
-
-    if (!env) {
-        log_error("agent", "cannot build its environment: %s", err.msg);
+/* Nothing but the probe is between the process and "it is up". */
+static void look_for_it(struct app *a)
+{
+    if (a->probe) {
+        probe_start(a->probe);
+    } else {
+        agent_is_up(a);
     }
-    return env;
+}
+
+void agent_side_said_ready(struct app *a)
+{
+    log_info("agent", "says that it is ready (agent.ready: %s)", a->cfg->agent.ready);
+    look_for_it(a);
 }
 
 static void on_spawned(void *arg, pid_t pid)
@@ -191,10 +202,9 @@ static void on_spawned(void *arg, pid_t pid)
     a->was_spawned = true;
     log_event(LOG_INFO, "agent", fields, 1, "started %s", a->cfg->command[0]);
     outage_on_spawned(a);
-    if (a->probe) {
-        probe_start(a->probe);
-    } else {
-        agent_is_up(a);
+    agent_start_is_running(a);
+    if (!agent_start_is_awaited(a)) {
+        look_for_it(a);
     }
     agent_side_gate(a);
     app_tell_status(a);
@@ -204,6 +214,7 @@ static void on_spawn_failed(void *arg, const struct err *why, bool will_restart)
 {
     struct app *a = arg;
 
+    agent_start_ended(a);
     outage_on_spawn_failed(a, why);
     if (will_restart) {
         log_error("agent", "%s", a->outage.text);
@@ -224,8 +235,11 @@ static void on_start_timeout(void *arg)
         [ON_START_TIMEOUT_EXIT] = "stopping (agent.on_start_timeout: exit)",
     };
 
+    const char *what =
+        agent_start_is_awaited(a) ? "has not said that it is ready" : "has not answered";
+
     outage_on_late(a);
-    log_warning("agent", "has not answered within %s (agent.start_timeout): %s; %s",
+    log_warning("agent", "%s within %s (agent.start_timeout): %s; %s", what,
                 format_duration(a->cfg->agent.start_timeout, text), agent_side_reason(a),
                 then[a->cfg->agent.on_start_timeout]);
     if (a->platform) {
@@ -234,7 +248,7 @@ static void on_start_timeout(void *arg)
     if (a->cfg->agent.on_start_timeout == ON_START_TIMEOUT_EXIT) {
         a->start_timed_out = true;
         ending_because(a, "stopped", "sidecar",
-                       "the agent did not answer within %s (agent.start_timeout)", text);
+                       "the agent did not become ready within %s (agent.start_timeout)", text);
         stopping_end(&a->stopping);
     }
 }
@@ -257,6 +271,7 @@ static void on_exit_of_agent(void *arg, const struct child_exit *e)
     } else {
         log_event(LOG_INFO, "agent", fields, 2, "%s", what);
     }
+    agent_start_ended(a);
     if (a->probe) {
         probe_stop(a->probe);
     }
@@ -331,12 +346,18 @@ static const struct probe_callbacks probe_callbacks = {
 static int open_supervisor(struct app *a, struct err *err)
 {
     const struct config *c = a->cfg;
+    int r = agent_start_open(a, err);
+
+    if (r < 0) {
+        return r;
+    }
     const struct supervisor_config sc = {
         .argv = c->command,
         .group = (enum child_group)c->agent.group,
         .cwd = c->agent.cwd,
         .no_new_privs = c->agent.no_new_privs,
         .wrap_output = c->log.child == LOG_CHILD_WRAP,
+        .gifts = agent_start_gifts(a),
         .policy = (int)c->restart.policy,
         .backoff_ms = c->restart.backoff,
         .backoff_max_ms = c->restart.backoff_max,
@@ -356,12 +377,17 @@ int agent_side_open(struct app *a, struct err *err)
 {
     const struct config *c = a->cfg;
 
-    if (c->agent.protocol == AGENT_HTTP) {
-        bool is_card = c->agent.ready_path[0] == '\0';
+    enum ready_kind kind = c->agent.ready_by.kind;
+
+    if (c->agent.protocol == AGENT_HTTP || kind == READY_HTTP || kind == READY_CONNECT) {
+        bool is_agent = c->agent.protocol == AGENT_HTTP; /* an A2A server: it has a card */
+        bool is_card = is_agent && c->agent.ready_path[0] == '\0';
+        const char *path = c->agent.ready_path[0] ? c->agent.ready_path : "/";
         const struct probe_config pc = {
             .agent = &c->agent.address,
-            .path = is_card ? CARD_PATH : c->agent.ready_path,
+            .path = is_card ? CARD_PATH : path,
             .is_card = is_card,
+            .is_connect = kind == READY_CONNECT,
             .interval_ms = c->agent.health_interval,
             .failures = c->agent.health_failures,
         };

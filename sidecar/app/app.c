@@ -156,6 +156,7 @@ static void app_close(struct app *a)
     control_free(a->control);
     probe_free(a->probe);
     supervisor_free(a->supervisor);
+    agent_start_close(a);
     platform_free(a->platform);
     proxy_free(a->proxy);
     curl_io_free(a->curl);
@@ -171,13 +172,14 @@ static void app_close(struct app *a)
 void app_tell_status(struct app *a)
 {
     char agent[OUTAGE_TEXT_MAX];
-    char text[OUTAGE_TEXT_MAX + 100];
+    char text[OUTAGE_TEXT_MAX + 100 + AGENT_STATUS_MAX_BYTES];
 
-    (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s", life_state_name(a->life),
+    (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s%s%s", life_state_name(a->life),
                    outage_words(a, agent, sizeof(agent)),
                    a->platform ? (platform_status(a->platform)->is_registered ? "registered"
                                                                               : "not registered")
-                               : "off");
+                               : "off",
+                   a->start.says[0] ? "; it says: " : "", a->start.says);
     if (a->life == LIFE_RUNNING && a->agent_answers && !a->was_ready) {
         a->was_ready = true;
         notify_ready(a->notify, text);

@@ -9,7 +9,9 @@
 #include "base/str.h"
 #include "log/log.h"
 #include "platform/secrets.h"
+#include "supervisor/spawn.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,6 +31,8 @@ static const char *const kept_back_always[] = {"NOTIFY_SOCKET",
                                                "LISTEN_FDS",
                                                "LISTEN_PID",
                                                "LISTEN_FDNAMES",
+                                               "LISTEN_PIDFDID",
+                                               "FDSTORE",
                                                "MOLECULE_SIDECAR_ADMIN_DRAIN_PATH",
                                                "MOLECULE_SIDECAR_PLATFORM_PROXY"};
 static const char *const kept_back_token[] = {"MOLECULE_WORKSPACE_TOKEN",
@@ -37,6 +41,10 @@ static const char *const kept_back_token[] = {"MOLECULE_WORKSPACE_TOKEN",
                                               "MOLECULE_WORKSPACES",
                                               "MOLECULE_SIDECAR_PLATFORM_TOKEN",
                                               "MOLECULE_SIDECAR_PLATFORM_TOKEN_FILE"};
+
+/* With agent.user: these name places and sessions of the user we are. */
+static const char *const kept_back_user[] = {"USER", "LOGNAME", "XDG_RUNTIME_DIR",
+                                             "DBUS_SESSION_BUS_ADDRESS"};
 
 struct env {
     char **v;
@@ -105,12 +113,38 @@ static char *join(const char *name, const char *value)
     return str_take(&s);
 }
 
+/* NAME, or NAME* for all that begin so. */
+static bool is_removed(const char *entry, const struct string_list *patterns)
+{
+    size_t n = name_length(entry);
+
+    for (size_t i = 0; i < patterns->n; i++) {
+        const char *pattern = patterns->v[i];
+        size_t length = strcspn(pattern, "*");
+
+        if (pattern[length] == '*' ? n >= length : n == length) {
+            if (memcmp(entry, pattern, length) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_kept_back(const char *entry, const struct config *cfg)
+{
+    return is_in(entry, kept_back_always, sizeof(kept_back_always) / sizeof(kept_back_always[0])) ||
+           (!cfg->agent.pass_token &&
+            is_in(entry, kept_back_token, sizeof(kept_back_token) / sizeof(kept_back_token[0]))) ||
+           (cfg->agent.run_as.is_set &&
+            is_in(entry, kept_back_user, sizeof(kept_back_user) / sizeof(kept_back_user[0]))) ||
+           is_removed(entry, &cfg->agent.env_remove);
+}
+
 static int put_own(struct env *e, const struct config *cfg, char *const *own, struct err *err)
 {
     for (; *own; own++) {
-        if (is_in(*own, kept_back_always, sizeof(kept_back_always) / sizeof(kept_back_always[0])) ||
-            (!cfg->agent.pass_token &&
-             is_in(*own, kept_back_token, sizeof(kept_back_token) / sizeof(kept_back_token[0])))) {
+        if (is_kept_back(*own, cfg)) {
             continue;
         }
         int r = env_put(e, strdup(*own), err);
@@ -120,6 +154,27 @@ static int put_own(struct env *e, const struct config *cfg, char *const *own, st
         }
     }
     return 0;
+}
+
+/* As systemd's User= does it. A number without a name has no home; / is what containers give it. */
+static int put_user(struct env *e, const struct user *u, struct err *err)
+{
+    int r = 0;
+
+    if (!u->is_set) {
+        return 0;
+    }
+    r = env_put(e, join("HOME", u->home ? u->home : "/"), err);
+    if (r == 0 && u->name) {
+        r = env_put(e, join("USER", u->name), err);
+    }
+    if (r == 0 && u->name) {
+        r = env_put(e, join("LOGNAME", u->name), err);
+    }
+    if (r == 0 && u->shell) {
+        r = env_put(e, join("SHELL", u->shell), err);
+    }
+    return r;
 }
 
 static int put_secrets(struct env *e, const struct secrets *secrets, struct err *err)
@@ -137,8 +192,33 @@ static int put_secrets(struct env *e, const struct secrets *secrets, struct err 
     return 0;
 }
 
+/* Why a line of the file is none; NULL when it is one. */
+static const char *bad_line(struct slice line)
+{
+    const char *eq = memchr(line.p, '=', line.n);
+    size_t n = eq ? (size_t)(eq - line.p) : line.n;
+
+    if (memchr(line.p, '\0', line.n)) {
+        return "holds a NUL byte, which no variable can";
+    }
+    if (!eq || n == 0) {
+        return "is not NAME=value";
+    }
+    if (slice_starts_with(line, SLICE("export "))) {
+        return "begins with export, as in a shell; write NAME=value alone";
+    }
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)line.p[i];
+
+        if (!isalpha(c) && c != '_' && !(i > 0 && (isdigit(c) || c == '.' || c == '-'))) {
+            return "has a name that is not made of letters, digits and _";
+        }
+    }
+    return NULL;
+}
+
 /* NAME=value lines; blank lines and # comments; no quoting, no expansion: what stands there is what
- * the agent gets. */
+ * the agent gets, without blanks and CR at the ends of the line. */
 static int put_file(struct env *e, const char *path, struct err *err)
 {
     CLEANUP(str_wipe) struct str text = {0};
@@ -157,13 +237,18 @@ static int put_file(struct env *e, const char *path, struct err *err)
         rest.p += line.n + (nl ? 1 : 0);
         rest.n -= line.n + (nl ? 1 : 0);
         line_number++;
+        if (line.n > 0 && line.p[line.n - 1] == '\r') {
+            line.n--; /* a file from Windows */
+        }
         line = slice_trim(line);
         if (line.n == 0 || line.p[0] == '#') {
             continue;
         }
-        if (!memchr(line.p, '=', line.n) || line.p[0] == '=') {
-            return err_set(err, -EINVAL, "%s:%d: this line is not NAME=value (agent.env_file)",
-                           path, line_number);
+        const char *why = bad_line(line);
+
+        if (why) {
+            return err_set(err, -EINVAL, "%s:%d: this line %s (agent.env_file)", path, line_number,
+                           why);
         }
         r = env_put(e, slice_dup(line), err);
         if (r < 0) {
@@ -194,12 +279,35 @@ static int put_ours(struct env *e, const struct config *cfg, struct err *err)
     return r;
 }
 
+/* The child's half of sd_notify and of socket activation. */
+static int put_start(struct env *e, const struct child_env_start *start, struct err *err)
+{
+    char count[16];
+    int r = 0;
+
+    if (start && start->notify_socket) {
+        r = env_put(e, join("NOTIFY_SOCKET", start->notify_socket), err);
+    }
+    if (r < 0 || !start || start->listen_count == 0) {
+        return r;
+    }
+    (void)snprintf(count, sizeof(count), "%zu", start->listen_count);
+    r = env_put(e, join("LISTEN_FDS", count), err);
+    if (r == 0) {
+        r = env_put(e, join("LISTEN_PID", SPAWN_PID_TO_COME), err);
+    }
+    return r == 0 ? env_put(e, join("LISTEN_FDNAMES", start->listen_names), err) : r;
+}
+
 char **child_env_build(const struct config *cfg, char *const *own, const struct secrets *secrets,
-                       struct err *err)
+                       const struct child_env_start *start, struct err *err)
 {
     struct env e = {0};
     int r = put_own(&e, cfg, own, err);
 
+    if (r == 0) {
+        r = put_user(&e, &cfg->agent.run_as, err);
+    }
     if (r == 0 && cfg->secrets.mode == SECRETS_ENV) {
         r = put_secrets(&e, secrets, err);
     }
@@ -211,6 +319,9 @@ char **child_env_build(const struct config *cfg, char *const *own, const struct 
     }
     if (r == 0) {
         r = put_ours(&e, cfg, err);
+    }
+    if (r == 0) {
+        r = put_start(&e, start, err);
     }
     if (r < 0) {
         child_env_free(e.v);

@@ -51,7 +51,7 @@ static struct health_facts facts_of(const struct app *a)
         .child_was_spawned = a->was_spawned,
         .child_is_lost = a->child_is_lost,
         .secrets_are_settled = a->may_spawn && a->secret_files_pending == 0,
-        .agent_is_probed = a->probe != NULL,
+        .agent_is_probed = a->cfg->agent.ready_by.kind != READY_STARTED,
         .agent_answers = a->agent_answers,
         .agent_reason = agent_side_reason(a),
         .state = life_state_name(a->life),
@@ -147,6 +147,7 @@ static void add_agent(const struct app *a, struct json_writer *w)
     json_add_text(w, "address", a->cfg->agent.address.text);
     json_add_bool(w, "answers", a->agent_answers);
     json_add_text(w, "reason", agent_side_reason(a));
+    json_add_text(w, "says", a->start.says);
     if (a->supervisor) {
         const struct supervisor_status *s = supervisor_status(a->supervisor);
 

@@ -6,6 +6,7 @@
 #define APP_PARTS_H
 
 #include "agent/probe.h"
+#include "agent/ready_fd.h"
 #include "app/lifecycle.h"
 #include "app/outage.h"
 #include "app/peer_side.h"
@@ -16,6 +17,8 @@
 #include "loop/curl_io.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
+#include "notify/agent_socket.h"
+#include "notify/listen_fds.h"
 #include "notify/notify.h"
 #include "platform/platform.h"
 #include "proxy/proxy.h"
@@ -38,6 +41,20 @@ struct ending {
     char why[ENDING_TEXT_MAX];
 };
 
+/* What the child is started with, and what it says itself (agent_start.c). */
+struct agent_start {
+    struct child_limit limits[LIMITS_MAX];
+    struct child_fd fds[CHILD_FDS_MAX]; /* listen.n of them, then the readiness pipe's end */
+    size_t fd_count;
+    struct listen_fds listen; /* of the service manager, for the agent */
+    struct ready_fd ready_fd;
+    struct agent_socket *socket;       /* its NOTIFY_SOCKET; NULL = none */
+    bool is_running;                   /* exec succeeded */
+    bool has_said_ready;               /* READY=1 or the newline, by agent.ready */
+    bool will_not_say;                 /* it closed the descriptor without a newline */
+    char says[AGENT_STATUS_MAX_BYTES]; /* its STATUS; "" = none */
+};
+
 struct app {
     const struct config *cfg;
     const struct process_origin *origin;
@@ -54,7 +71,7 @@ struct app {
     struct control *control;
     struct platform *platform;     /* NULL with platform.enabled false */
     struct supervisor *supervisor; /* NULL in sidecar mode */
-    struct probe *probe;           /* NULL with agent.protocol none */
+    struct probe *probe;           /* NULL when agent.ready and protocol need none */
 
     struct signal_map signal_map; /* signals.map */
     struct budget budget;
@@ -83,6 +100,7 @@ struct app {
     enum workspace_state workspace;
     int secret_files_pending; /* secrets.mode file: writes the storage thread has not done yet */
 
+    struct agent_start start;
     struct timer watchdog;
     struct timer files_wait; /* for secret_files_pending, before the first start */
     struct timer unanswered; /* without a child: agent.start_timeout, said once */
@@ -102,6 +120,18 @@ void agent_side_gate(struct app *a);      /* derive the proxy's gate from all we
 bool agent_side_is_gone_now(const struct app *a); /* sidecar mode: nobody listens at its address any
                                                      more; asks the kernel, only while we stop */
 const char *agent_side_reason(const struct app *a); /* why the agent does not answer; "" */
+
+void agent_side_said_ready(struct app *a); /* what agent_start_is_awaited() waits for */
+
+/* agent_start.c */
+int agent_start_open(struct app *a, struct err *err); /* before the supervisor is made */
+void agent_start_close(struct app *a);
+struct child_gifts agent_start_gifts(struct app *a);
+char **agent_start_env(struct app *a);               /* its environment; begins a start */
+void agent_start_is_running(struct app *a);          /* exec succeeded */
+void agent_start_ended(struct app *a);               /* the process is gone */
+bool agent_start_is_awaited(const struct app *a);    /* its own word is needed, and has not come */
+const char *agent_start_reason(const struct app *a); /* why it is not ready then */
 
 /* platform_side.c */
 int platform_side_open(struct app *a, struct err *err);

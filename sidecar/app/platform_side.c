@@ -149,9 +149,11 @@ static void on_secret_written(void *arg, int code, const char *message)
     }
 }
 
-/* secrets.mode file: one file per secret, 0600, in secrets.dir. */
+/* secrets.mode file: one file per secret in secrets.dir, which with agent.user is of its group. */
 static void write_files(struct app *a, const struct secrets *s)
 {
+    mode_t mode = a->cfg->agent.run_as.is_set ? 0640 : 0600;
+
     for (size_t i = 0; i < s->n; i++) {
         CLEANUP(str_release) struct str path = {0};
 
@@ -159,7 +161,7 @@ static void write_files(struct app *a, const struct secrets *s)
             continue; /* also keeps names such as ../x out of paths */
         }
         str_addf(&path, "%s/%s", a->cfg->secrets.dir, s->v[i].name);
-        if (store_write_file(a->store, str_z(&path), slice_of(s->v[i].value), 0600,
+        if (store_write_file(a->store, str_z(&path), slice_of(s->v[i].value), mode,
                              on_secret_written, a) == 0) {
             a->secret_files_pending++;
         } else {

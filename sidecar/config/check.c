@@ -375,6 +375,7 @@ void check_all(struct loader *l)
     check_lists(l);
     check_drain_path(l);
     check_odd(l);
+    check_start(l);
     check_urls(l);
     check_signals(l);
 }

@@ -13,6 +13,8 @@
 #include "base/endpoint.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "base/user.h"
+#include "config/start_words.h"
 #include "config/stop_sequence.h"
 #include "log/log.h"
 
@@ -85,9 +87,18 @@ struct config_agent {
     enum on_start_timeout on_start_timeout;
     int64_t health_interval;
     int64_t health_failures;
+    char *ready;                /* the text; "" = by protocol */
+    struct ready_word ready_by; /* what it means; set by the checks */
     char *cwd;
-    struct string_list env; /* NAME=value */
+    struct string_list env;        /* NAME=value */
+    struct string_list env_remove; /* NAME or NAME* */
     char *env_file;
+    char *user;         /* the text, user[:group]; "" = as we are */
+    struct user run_as; /* who that is; is_set only with a child. Set by the checks */
+    int umask;          /* -1 = the one we were started with */
+    struct string_list limits;
+    struct limit_word limit[LIMITS_MAX]; /* what they mean; set by the checks */
+    size_t limit_count;
     bool pass_token;
     bool no_new_privs;
     enum agent_group group;
@@ -254,7 +265,9 @@ void config_free(struct config *c); /* wipes tokens; NULL is fine */
 /*
  * Make the directories the program needs: the runtime directory (0755 below /run, else 0700 and
  * ours alone), those of the two control sockets below it, state.dir (0700), secrets.dir (0700, mode
- * file). What exists is checked, not changed. Blocks; for `run`, before the loop. 0 or -errno with
+ * file). What exists is checked, not changed, but for what agent.user must reach below it: the
+ * agent's socket's directory becomes that user's, secrets.dir its group's, and a runtime directory
+ * in TMPDIR lets it pass. Blocks; for `run`, before the loop. 0 or -errno with
  * a sentence that names the key.
  */
 int config_prepare_dirs(const struct config *c, struct err *err);

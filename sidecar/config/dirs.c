@@ -5,9 +5,11 @@
 #include "config/config.h"
 
 #include "base/cleanup.h"
+#include "base/fd.h"
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,8 @@
 enum {
     DIR_OURS = 0700,   /* tokens, sockets of one user */
     DIR_SHARED = 0755, /* sockets that another container of the pod connects to */
+    DIR_PASSED = 0711, /* DIR_OURS with agent.user: the child passes through, and lists nothing */
+    DIR_GROUP = 02750, /* of files that the child's group may read; new ones get that group */
 };
 
 /* True when `path` is `dir` or below it. */
@@ -50,15 +54,35 @@ static int check_private(const char *path, struct err *err)
     return 0;
 }
 
+/* The child is somebody else. */
+static bool has_other_user(const struct config *c)
+{
+    return c->agent.run_as.is_set && !user_is_self(&c->agent.run_as);
+}
+
+/* Owner, group (-1 = unchanged) and mode of a directory that we made or could have made. */
+static int hand_over(const char *path, uid_t uid, gid_t gid, mode_t mode, struct err *err)
+{
+    CLEANUP(fd_cleanup)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
+        return err_set(err, -errno, "cannot prepare %s for agent.user: %m", path);
+    return 0;
+}
+
 static int make_runtime_dir(const struct config *c, struct err *err)
 {
     const char *path = c->facts.runtime_dir;
     bool is_shared = is_below(path, "/run") && !is_below(path, "/run/user");
-    int rc = dir_make(path, is_shared ? DIR_SHARED : DIR_OURS, err);
+    mode_t mode = has_other_user(c) ? DIR_PASSED : DIR_OURS;
+    int rc = dir_make(path, is_shared ? DIR_SHARED : mode, err);
 
     /* A mounted volume or systemd's directory has the owner and mode its maker chose. */
     if (rc == 0 && !is_shared && strcmp(c->facts.runtime_dir_from, "RUNTIME_DIRECTORY") != 0)
         rc = check_private(path, err);
+    if (rc == 0 && strcmp(c->facts.runtime_dir_from, "TMPDIR") == 0 && has_other_user(c))
+        rc = hand_over(path, (uid_t)-1, (gid_t)-1, DIR_PASSED, err); /* of an earlier run */
     if (rc < 0)
         return err_wrap(err, "runtime directory (%s)", c->facts.runtime_dir_from);
     return 0;
@@ -89,33 +113,77 @@ static int make_parent(const struct config *c, const char *path, mode_t mode, co
     return 0;
 }
 
+/* Does anybody connect to agent.address? */
+static bool is_address_used(const struct config *c)
+{
+    return c->agent.protocol != AGENT_NONE || c->agent.ready_by.kind == READY_CONNECT ||
+           c->agent.ready_by.kind == READY_HTTP;
+}
+
+/*
+ * The directory in which another user makes its socket: its own. Who may write where our sockets
+ * are could put others in their place, so that is refused.
+ */
+static int make_agents_dir(const struct config *c, const char *socket, struct err *err)
+{
+    CLEANUP(free_cleanup) char *dir = NULL;
+    const struct user *u = &c->agent.run_as;
+
+    if (!has_other_user(c))
+        return 0;
+    dir = slice_dup((struct slice){socket, (size_t)(strrchr(socket, '/') - socket)});
+    if (!dir)
+        return err_set(err, -ENOMEM, "no memory");
+    if (is_below(c->control.socket, dir) || is_below(c->control.agent_socket, dir))
+        return err_set(err, -EPERM,
+                       "agent.address (%s) is %s: our own sockets are in that directory, where "
+                       "agent.user %s may make none; give it a directory of its own, such as "
+                       "unix:%s/agent/agent.sock",
+                       config_origin(c, "agent.address"), c->agent.address.text, c->agent.user,
+                       c->facts.runtime_dir);
+    return is_below(dir, c->facts.runtime_dir) ? hand_over(dir, u->uid, u->gid, DIR_SHARED, err)
+                                               : 0;
+}
+
+static int make_secrets_dir(const struct config *c, struct err *err)
+{
+    int rc = dir_make(c->secrets.dir, DIR_OURS, err);
+
+    if (rc == 0 && has_other_user(c))
+        rc = hand_over(c->secrets.dir, (uid_t)-1, c->agent.run_as.gid, DIR_GROUP, err);
+    return rc < 0 ? err_wrap(err, "secrets.dir (%s)", config_origin(c, "secrets.dir")) : 0;
+}
+
 int config_prepare_dirs(const struct config *c, struct err *err)
 {
-    const char *agent = endpoint_unix_path(&c->agent.address);
-    int rc = make_runtime_dir(c, err);
+    const char *agent = is_address_used(c) ? endpoint_unix_path(&c->agent.address) : NULL;
+    int rc;
 
+    if (has_other_user(c) && user_can_become(&c->agent.run_as, err) < 0)
+        return err_wrap(err, "agent.user is %s (%s)", c->agent.user,
+                        config_origin(c, "agent.user"));
+    rc = make_runtime_dir(c, err);
     if (rc == 0)
         rc = make_parent(c, c->control.socket, DIR_SHARED, "control.socket", err);
     if (rc == 0)
         rc = make_parent(c, c->control.agent_socket, DIR_SHARED, "control.agent_socket", err);
-    if (rc == 0 && agent && c->agent.protocol != AGENT_NONE)
+    if (rc == 0 && agent)
         rc = make_parent(c, agent, DIR_SHARED, "agent.address", err);
+    if (rc == 0 && agent)
+        rc = make_agents_dir(c, agent, err);
     if (rc == 0) {
         rc = dir_make(c->state.dir, DIR_OURS, err);
         if (rc < 0)
             (void)err_wrap(err, "state.dir (%s)", config_origin(c, "state.dir"));
     }
-    if (rc == 0 && c->secrets.mode == SECRETS_FILE) {
-        rc = dir_make(c->secrets.dir, DIR_OURS, err);
-        if (rc < 0)
-            (void)err_wrap(err, "secrets.dir (%s)", config_origin(c, "secrets.dir"));
-    }
+    if (rc == 0 && c->secrets.mode == SECRETS_FILE)
+        rc = make_secrets_dir(c, err);
     return rc;
 }
 
 void config_forget_dirs(const struct config *c)
 {
-    static const char *const inner[] = {"agent-api", "state"};
+    static const char *const inner[] = {"agent-api", "agent", "state"};
     const char *from = c->facts.runtime_dir_from;
     const char *agent = endpoint_unix_path(&c->agent.address);
     struct stat st;

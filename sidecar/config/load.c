@@ -221,7 +221,9 @@ static void compute_addresses(struct loader *l)
     l->c->listen.address_is_default = loader_source(l, listen) <= FROM_COMPUTED ||
                                       strcmp(loader_place(l, listen), "environment PORT") == 0;
     l->c->admin.address_is_default = loader_source(l, admin) <= FROM_COMPUTED;
-    compute_below_runtime(l, "agent", "address", "unix:", "agent.sock");
+    /* another user needs a directory that it may write, and ours stay ours */
+    compute_below_runtime(l, "agent", "address",
+                          "unix:", *l->c->agent.user ? "agent/agent.sock" : "agent.sock");
     compute_below_runtime(l, "control", "socket", "", "control.sock");
     compute_below_runtime(l, "control", "agent_socket", "", "agent-api/sidecar.sock");
     compute_below_runtime(l, "secrets", "dir", "", "secrets");
@@ -399,6 +401,7 @@ void config_free(struct config *c)
     if (c->origins)
         free(c->origins->v);
     free(c->origins);
+    user_release(&c->agent.run_as);
     free(c->facts.runtime_dir);
     free(c->facts.runtime_dir_from);
     free(c->facts.several);

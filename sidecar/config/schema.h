@@ -27,7 +27,7 @@ enum config_type {
     TYPE_ENUM,     /* an enum; the words are in its numeric order */
     TYPE_LIST,     /* struct string_list */
     TYPE_SIGNAL,   /* int */
-    TYPE_OCTAL,    /* int */
+    TYPE_OCTAL,    /* int; -1 = not set */
     TYPE_SIGNALS,  /* struct stop_sequence; one text, or a list of its parts */
 };
 enum { CONFIG_TYPE_COUNT = TYPE_SIGNALS + 1 };

@@ -72,11 +72,12 @@ bool facts_is_writable_dir(const struct loader *l, const char *path);
 bool facts_can_make_dir(const struct loader *l, const char *path);
 
 /* Rules that join keys, after everything is filled (check.c, check_url.c, check_tls.c,
- * check_stop.c, check_signals.c). */
+ * check_stop.c, check_signals.c, check_start.c). */
 void check_all(struct loader *l);
 void check_urls(struct loader *l);
 void check_stop(struct loader *l);
-void check_tls(struct loader *l); /* reads the files */
+void check_start(struct loader *l); /* how the child is started; looks agent.user up */
+void check_tls(struct loader *l);   /* reads the files */
 void check_signals(struct loader *l);
 
 #endif

@@ -32,7 +32,6 @@ enum { /* milliseconds */
 enum { KIB = 1024, MIB = 1024 * KIB };
 
 /* What is not built, and what to do instead. */
-#define USER_LATER  "running the agent as somebody else", "start the sidecar as that user"
 #define INBOX_LATER "fetching polled messages", NULL
 
 const struct config_row config_rows[] = {
@@ -123,8 +122,14 @@ const struct config_row config_rows[] = {
     {AT(agent, ready_path), .type = TYPE_STRING, .flags = ROW_FROM_SLASH, .fallback = "",
      .fallback_words = "the card's well-known path", .max = 1024,
      .help = "Path we ask to learn whether the agent answers"},
+    {AT(agent, ready), .type = TYPE_STRING, .fallback = "", .max = 64,
+     .fallback_words = "http; started with agent.protocol none",
+     .help = "How we learn that the agent has started: http (it answers ready_path), connect (its "
+             "address accepts), notify (READY=1 on NOTIFY_SOCKET), fd:N (a newline on descriptor "
+             "N), started (it runs)"},
     {AT(agent, start_timeout), .type = TYPE_DURATION, .fallback = "60s", .min = 100 * MS,
-     .max = DAY, .help = "How long the agent may take from its start to its first answer"},
+     .max = DAY,
+     .help = "How long the agent may take from its start until it is ready (agent.ready)"},
     {AT(agent, on_start_timeout), .type = TYPE_ENUM, WORDS("report", "restart", "exit"),
      .fallback = "report", .help = "What happens when it takes longer"},
     {AT(agent, health_interval), .type = TYPE_DURATION, .fallback = "10s", .min = 100 * MS,
@@ -135,21 +140,29 @@ const struct config_row config_rows[] = {
      .help = "Working directory of the child"},
     {AT(agent, env), .type = TYPE_LIST, .flags = ROW_WHOLE_ITEMS | ROW_MULTILINE | ROW_MASK_VALUES,
      .fallback = "", .help = "More variables for the child, each NAME=value"},
+    {AT(agent, env_remove), .type = TYPE_LIST, .fallback = "",
+     .help = "Variables of ours that the child does not get: NAME, or NAME* for all that begin so; "
+             "* leaves only what is added"},
     {AT(agent, env_file), .type = TYPE_PATH, .fallback = "",
      .help = "File with one NAME=value per line for the child's environment"},
     {AT(agent, pass_token), .type = TYPE_BOOL, .fallback = "false",
      .help = "Leave the workspace's bearer in the child's environment"},
     {AT(agent, no_new_privs), .type = TYPE_BOOL, .fallback = "false",
      .help = "Start the child with no_new_privs, so that setuid programs gain nothing"},
-    {RESERVED(agent, user), LATER(USER_LATER), .type = TYPE_STRING, .fallback = "",
-     .help = "User to run the child as"},
+    {AT(agent, user), .type = TYPE_STRING, .fallback = "", .fallback_words = "the one we run as",
+     .max = 256,
+     .help = "User to run the child as, user[:group], names or numbers; needs root. HOME, USER, "
+             "LOGNAME and SHELL become that user's"},
     {AT(agent, group), .type = TYPE_ENUM, WORDS("group", "process", "session"), .fallback = "group",
      .help = "What the child is alone in, and gets signals with: a process group, nothing (it "
              "shares ours and only its process is signalled), a session without a terminal"},
-    {RESERVED(agent, umask),
-     LATER("an own umask for the agent", "set it where the sidecar is started"), .type = TYPE_OCTAL,
-     .fallback = "", .fallback_words = "the one we were started with", .max = 0777,
-     .help = "File mode mask of the child"},
+    {AT(agent, umask), .type = TYPE_OCTAL, .fallback = "",
+     .fallback_words = "the one we were started with", .max = 0777,
+     .help = "File mode mask of the child, octal"},
+    {AT(agent, limits), .type = TYPE_LIST, .fallback = "",
+     .fallback_words = "those we were started with",
+     .help = "Resource limits of the child, each NAME=soft[:hard] with prlimit's names, such as "
+             "nofile=4096, core=0 or as=2GiB:4GiB; one value is both limits"},
 
     /* card */
     {AT(card, file), .type = TYPE_PATH, .fallback = "", .fallback_words = "the agent's own card",

@@ -366,7 +366,7 @@ static int set_scalar(struct config *c, const struct value_case *v)
     struct err err = {0};
     char *text = NULL;
     int64_t number = 0;
-    unsigned octal;
+    unsigned octal = 0;
     bool flag = false;
     int word = 0;
     int rc = 0;
@@ -400,6 +400,8 @@ static int set_scalar(struct config *c, const struct value_case *v)
     case TYPE_OCTAL:
         if (v->in->text.n > 0 && parse_octal(v->in->text, (unsigned)row->max, &octal) < 0)
             return refuse_range(v);
+        if (c)
+            *(int *)member(c, row) = v->in->text.n > 0 ? (int)octal : -1;
         break;
     case TYPE_ENDPOINT:
         if (endpoint_parse(v->in->text, &at, &err) < 0)

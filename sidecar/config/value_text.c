@@ -102,6 +102,10 @@ void value_add_text(struct str *out, const struct config *c, const struct config
         stop_sequence_add_text(out, at);
         break;
     case TYPE_OCTAL:
+        if (*(const int *)at < 0)
+            str_addz(out, "\"\"");
+        else
+            str_addf(out, "%04o", (unsigned)*(const int *)at);
         break;
     }
 }

@@ -278,12 +278,19 @@ static int read_uids(struct control *c, struct err *err)
     c->uids[0] = geteuid();
     c->uids[1] = 0; /* root can read our memory anyway; `kubectl exec` often is root */
     c->uid_count = 2;
+    const struct user *child = &c->cfg->agent.run_as;
+
+    if (child->is_set && child->uid != 0 && child->uid != geteuid()) {
+        c->uids[c->uid_count++] = child->uid;
+    }
+    const size_t own_count = c->uid_count;
+
     for (size_t i = 0; i < list->n; i++) {
         int64_t uid;
 
         if (c->uid_count == CONTROL_UIDS_MAX) {
             return err_set(err, -E2BIG, "control.allow_uids lists more than %d user ids",
-                           CONTROL_UIDS_MAX - 2);
+                           CONTROL_UIDS_MAX - (int)own_count);
         }
         if (parse_int64(slice_of(list->v[i]), 0, UINT32_MAX - 1, &uid) < 0) {
             return err_set(err, -EINVAL,

@@ -20,7 +20,7 @@ struct health_facts {
     bool child_was_spawned;
     bool child_is_lost;       /* ended for good without us having stopped it */
     bool secrets_are_settled; /* written, or their wait is over, or there are none to wait for */
-    bool agent_is_probed;     /* false with agent.protocol none */
+    bool agent_is_probed;     /* false when it counts as ready once it runs */
     bool agent_answers;
     const char *agent_reason; /* why not; "" */
     const char *state;        /* lifecycle word */

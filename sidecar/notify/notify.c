@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "notify/listen_fds.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -22,8 +23,6 @@
 
 enum {
     STATUS_MAX_BYTES = 256,   /* of a STATUS= text; longer ones are cut */
-    LISTEN_FDS_START = 3,     /* sd_listen_fds(3) */
-    LISTEN_FDS_MAX = 64,      /* more than anybody hands over */
     WATCHDOG_USEC_MIN = 2000, /* below, half of it is no millisecond */
 };
 
@@ -211,6 +210,16 @@ void notify_watchdog(struct notify *n)
     }
 }
 
+void notify_errno(struct notify *n, int errnum)
+{
+    char text[32];
+
+    if (n->is_on) {
+        (void)snprintf(text, sizeof(text), "ERRNO=%d\n", errnum);
+        transport_send(n, text);
+    }
+}
+
 static bool is_listening_stream(int fd)
 {
     int type = 0;
@@ -233,7 +242,7 @@ int notify_listen_fd(void)
     }
     for (int fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + count && count <= LISTEN_FDS_MAX;
          fd++) {
-        if (is_listening_stream(fd) && fd_set_cloexec(fd, true) == 0 &&
+        if (!listen_fd_is_agents(fd) && is_listening_stream(fd) && fd_set_cloexec(fd, true) == 0 &&
             fd_set_nonblock(fd, true) == 0) {
             return fd;
         }

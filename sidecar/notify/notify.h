@@ -26,12 +26,13 @@ void notify_status(struct notify *n, const char *status);
 void notify_stopping(struct notify *n, const char *status); /* STOPPING=1 and STATUS= */
 void notify_extend(struct notify *n, int64_t ms);           /* EXTEND_TIMEOUT_USEC= */
 void notify_watchdog(struct notify *n);                     /* WATCHDOG=1 */
+void notify_errno(struct notify *n, int errnum); /* ERRNO=; the agent's, see agent_message.h */
 /* half of WATCHDOG_USEC when it is meant for us; 0 = none asked for */
 int64_t notify_watchdog_interval_ms(const struct notify *n);
 
 /*
- * Socket activation: the first listening stream socket handed over with LISTEN_FDS, made
- * close-on-exec and non-blocking; -1 when there is none.
+ * Socket activation: the first listening stream socket handed over with LISTEN_FDS that is not the
+ * agent's (listen_fds.h), made close-on-exec and non-blocking; -1 when there is none.
  */
 int notify_listen_fd(void);
 

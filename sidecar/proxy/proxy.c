@@ -117,6 +117,8 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     list_init(&p->spare);
     init_classes(p);
     upstream_pool_init(&p->pool, l, &cfg->agent.address, &upstream_events);
+    if (cfg->agent.run_as.is_set)
+        upstream_expect_peer(&p->pool, cfg->agent.run_as.uid);
     /* one block per request, a second one while the agent's head or an event comes in pieces, and
      * one more for the turn in which the one becomes the other */
     if (cfg->forward.dedupe_window > 0)

@@ -52,6 +52,12 @@ void upstream_pool_init(struct upstream_pool *pool, struct loop *l, const struct
     deadline_class_init(&pool->idle_class, l, UPSTREAM_IDLE_MS, on_idle_deadline, NULL);
 }
 
+void upstream_expect_peer(struct upstream_pool *pool, uid_t uid)
+{
+    pool->checks_peer = pool->at->kind == ENDPOINT_UNIX;
+    pool->peer_uid = uid;
+}
+
 void upstream_drop_idle(struct upstream_pool *pool)
 {
     struct list *first;
@@ -211,6 +217,15 @@ static void address_of(const struct upstream *up, struct sockaddr_storage *sa, s
     }
 }
 
+static bool is_right_peer(const struct upstream *up)
+{
+    struct ucred who;
+    socklen_t len = sizeof(who);
+
+    return getsockopt(up->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+           who.uid == up->pool->peer_uid;
+}
+
 /* 0 connected, 1 connecting, -errno. Closes an earlier attempt. */
 static int start_connect(struct upstream *up)
 {
@@ -233,6 +248,8 @@ static int start_connect(struct upstream *up)
         up->is_connecting = true;
     else
         return -errno;
+    if (up->pool->checks_peer && !is_right_peer(up)) /* a Unix socket: connected by now */
+        return -EPERM;
     rc = watch_start(&up->watch, up->pool->loop, up->fd,
                      up->is_connecting ? WATCH_WRITE : WATCH_READ, on_event, up);
     return rc < 0 ? rc : up->is_connecting;
@@ -336,6 +353,8 @@ void upstream_explain(const struct endpoint *at, int code, struct err *ret)
                                         : "connection refused: nobody listens there";
     else if (code == -EAGAIN)
         why = "the agent accepts no connections: its backlog is full";
+    else if (code == -EPERM && at->kind == ENDPOINT_UNIX)
+        why = "who listens there is not the user of agent.user";
     else if (code == -EDESTADDRREQ)
         why = "no address is configured";
     errno = -code;

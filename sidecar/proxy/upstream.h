@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
     UPSTREAM_IDLE_MS = 2000,  /* below any usual keep-alive of an agent (5 s is common) */
@@ -52,12 +53,20 @@ struct upstream_pool { /* embedded in the proxy; private to upstream.c but the c
     size_t idle_count; /* in idle and fresh */
     size_t spare_count;
     struct deadline_class idle_class;
-    bool prefers_v6; /* "localhost": ::1 answered last time */
+    bool prefers_v6;  /* "localhost": ::1 answered last time */
+    bool checks_peer; /* Unix sockets: only who listens as peer_uid is the agent */
+    uid_t peer_uid;
     uint64_t connects_total, reused_total;
 };
 
 void upstream_pool_init(struct upstream_pool *pool, struct loop *l, const struct endpoint *at,
                         const struct upstream_events *events);
+/*
+ * An agent of another user owns the directory of its socket, so it could put a link to anybody's
+ * socket there, and we may connect where it may not. From now on another listener's connection
+ * fails with -EPERM before a byte was sent. Not for TCP.
+ */
+void upstream_expect_peer(struct upstream_pool *pool, uid_t uid);
 void upstream_pool_release(struct upstream_pool *pool); /* closes all; nobody may be using one */
 void upstream_drop_idle(struct upstream_pool *pool);
 

@@ -9,13 +9,13 @@
 #include "base/slice.h"
 #include "base/str.h"
 #include "supervisor/cgroup.h"
+#include "supervisor/handover.h"
 #include "supervisor/spawn_error.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,9 +31,12 @@ enum { EXIT_NOT_SPAWNED = 127 }; /* what a shell says, too; nobody but us sees i
 
 enum spawn_step {
     STEP_GROUP = 0,
-    STEP_PARENT,
+    STEP_DESCRIPTORS,
     STEP_LIMITS,
     STEP_OUTPUT,
+    STEP_OWN_LIMIT,
+    STEP_USER,
+    STEP_PARENT,
     STEP_CWD,
     STEP_NO_NEW_PRIVS,
     STEP_SIGNALS,
@@ -43,9 +46,12 @@ enum { SPAWN_STEP_COUNT = STEP_EXEC + 1 };
 
 static const char *const step_words[] = {
     [STEP_GROUP] = "make a process group",
-    [STEP_PARENT] = "tie it to our own life",
+    [STEP_DESCRIPTORS] = "hand over its descriptors",
     [STEP_LIMITS] = "give back the limits",
     [STEP_OUTPUT] = "redirect its output",
+    [STEP_OWN_LIMIT] = "set a limit",
+    [STEP_USER] = "become its user",
+    [STEP_PARENT] = "tie it to our own life",
     [STEP_CWD] = "change directory",
     [STEP_NO_NEW_PRIVS] = "set no_new_privs",
     [STEP_SIGNALS] = "give back the signal mask",
@@ -56,6 +62,7 @@ static_assert(sizeof(step_words) / sizeof(step_words[0]) == SPAWN_STEP_COUNT, "o
 struct report { /* one write, less than PIPE_BUF: it arrives whole */
     int step;
     int errnum;
+    int index; /* STEP_OWN_LIMIT: of gifts->limits */
 };
 
 /* ---- before the fork ---- */
@@ -67,6 +74,27 @@ static const char *env_get(char *const *envp, const char *name)
     for (; *envp; envp++) {
         if (strncmp(*envp, name, n) == 0 && (*envp)[n] == '=') {
             return *envp + n + 1;
+        }
+    }
+    return NULL;
+}
+
+/* The user it has to become; NULL when that is us. */
+static const struct user *other_user(const struct spawn_request *rq)
+{
+    const struct user *u = rq->gifts ? rq->gifts->run_as : NULL;
+
+    return u && u->is_set && !user_is_self(u) ? u : NULL;
+}
+
+/* Where LISTEN_PID's digits go; NULL when there is none, or it is somebody else's. */
+static char *pid_to_come(char *const *envp)
+{
+    static const char whole[] = "LISTEN_PID=" SPAWN_PID_TO_COME;
+
+    for (; *envp; envp++) {
+        if (strcmp(*envp, whole) == 0) {
+            return *envp + sizeof(whole) - sizeof(SPAWN_PID_TO_COME);
         }
     }
     return NULL;
@@ -86,7 +114,7 @@ static void join(struct str *ret, const char *cwd, struct slice dir, const char 
     str_addz(ret, name);
 }
 
-static bool is_executable_file(const char *path, bool *ret_exists)
+static bool is_executable_file(const char *path, const struct user *user, bool *ret_exists)
 {
     struct stat st;
 
@@ -94,7 +122,8 @@ static bool is_executable_file(const char *path, bool *ret_exists)
         return false;
     }
     *ret_exists = true;
-    return S_ISREG(st.st_mode) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
+    return S_ISREG(st.st_mode) &&
+           (user ? user_may(user, &st, 1) : faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0);
 }
 
 /*
@@ -126,7 +155,7 @@ static int find_program(const struct spawn_request *rq, struct str *ret_exec, st
         if (!str_ok(ret_path)) {
             return -ENOMEM;
         }
-        if (is_executable_file(str_z(ret_path), &exists)) {
+        if (is_executable_file(str_z(ret_path), other_user(rq), &exists)) {
             join(ret_exec, "", dir.n > 0 ? dir : SLICE("."), name);
             return str_ok(ret_exec) ? 0 : -ENOMEM;
         }
@@ -135,30 +164,24 @@ static int find_program(const struct spawn_request *rq, struct str *ret_exec, st
         }
     }
     if (not_executable.len > 0) {
-        return spawn_explain(name, str_z(&not_executable), search, EACCES, err);
+        return spawn_explain(name, str_z(&not_executable), search, other_user(rq), EACCES, err);
     }
-    return spawn_explain(name, str_z(ret_path), search, ENOENT, err);
+    return spawn_explain(name, str_z(ret_path), search, other_user(rq), ENOENT, err);
 }
 
 /* ---- in the child: async-signal-safe calls only ---- */
 
-static void fail(int fd, enum spawn_step step)
+static void fail_at(int fd, enum spawn_step step, int index)
 {
-    struct report r = {.step = (int)step, .errnum = errno};
+    struct report r = {.step = (int)step, .errnum = errno, .index = index};
 
     (void)!write(fd, &r, sizeof(r)); /* without a reader there is nobody to tell */
     _exit(EXIT_NOT_SPAWNED);
 }
 
-/* Ours are close-on-exec from birth; those we inherited by accident are not. */
-static void mark_descriptors(int nofile)
+static void fail(int fd, enum spawn_step step)
 {
-    if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
-        return;
-    }
-    for (int fd = 3; fd < nofile; fd++) { /* Linux before 5.11, or a seccomp filter */
-        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    }
+    fail_at(fd, step, 0);
 }
 
 /* Handlers do not survive exec, ignored signals do: only what was ignored on entry may stay so. */
@@ -171,6 +194,14 @@ static void restore_dispositions(const sigset_t *ignored)
     }
 }
 
+/* All that is known before the fork. */
+struct plan {
+    const char *exec;
+    pid_t parent;
+    int nofile;              /* how far the slow way of closing descriptors goes */
+    const struct user *user; /* NULL = it stays us */
+    char *listen_pid;        /* SPAWN_PID_TO_COME, or NULL */
+};
 /*
  * Its group, session or neither. The terminal is taken here, before exec, so that the program has
  * it from its first instruction; TTOU is still blocked, as tcsetpgrp from the background asks for.
@@ -196,28 +227,41 @@ static int enter_group(const struct spawn_request *rq)
 }
 
 __attribute__((noreturn)) static void become_program(const struct spawn_request *rq,
-                                                     const char *exec, int fd, pid_t parent,
-                                                     int nofile)
+                                                     const struct plan *plan, int fd)
 {
     const struct process_origin *o = rq->origin;
+    const struct child_gifts *g = rq->gifts;
+    int index = 0;
 
     (void)cgroup_enter(rq->cgroup_fd); /* a kernel that refuses leaves it in ours: as well */
     if (enter_group(rq) < 0) {
         fail(fd, STEP_GROUP);
     }
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
-        fail(fd, STEP_PARENT);
+    /* before the descriptors from 3 on move: the pipes may be where one of them is to be */
+    if (rq->output && (dup2(rq->output[0], 1) < 0 || dup2(rq->output[1], 2) < 0)) {
+        fail(fd, STEP_OUTPUT);
     }
-    if (getppid() != parent) { /* it died before the call above could see it */
-        _exit(EXIT_NOT_SPAWNED);
+    if (handover_descriptors(g, &fd, plan->nofile) < 0) {
+        fail(fd, STEP_DESCRIPTORS);
     }
-    mark_descriptors(nofile);
-    (void)umask(o->umask);
+    if (plan->listen_pid) {
+        handover_pid(plan->listen_pid, sizeof(SPAWN_PID_TO_COME) - 1, getpid());
+    }
+    (void)umask(g && g->has_umask ? g->umask : o->umask);
     if (setrlimit(RLIMIT_NOFILE, &o->nofile) < 0 || setrlimit(RLIMIT_CORE, &o->core) < 0) {
         fail(fd, STEP_LIMITS);
     }
-    if (rq->output && (dup2(rq->output[0], 1) < 0 || dup2(rq->output[1], 2) < 0)) {
-        fail(fd, STEP_OUTPUT);
+    if (handover_limits(g, &index) < 0) {
+        fail_at(fd, STEP_OWN_LIMIT, index);
+    }
+    if (plan->user && handover_identity(plan->user) < 0) {
+        fail(fd, STEP_USER);
+    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) { /* after the user: a new uid clears it */
+        fail(fd, STEP_PARENT);
+    }
+    if (getppid() != plan->parent) { /* it died before the call above could see it */
+        _exit(EXIT_NOT_SPAWNED);
     }
     if (rq->cwd[0] && chdir(rq->cwd) < 0) {
         fail(fd, STEP_CWD);
@@ -230,7 +274,7 @@ __attribute__((noreturn)) static void become_program(const struct spawn_request 
     if (sigprocmask(SIG_SETMASK, &o->signals.mask, NULL) < 0) {
         fail(fd, STEP_SIGNALS);
     }
-    (void)execve(exec, rq->argv, rq->envp);
+    (void)execve(plan->exec, rq->argv, rq->envp);
     fail(fd, STEP_EXEC);
     __builtin_unreachable();
 }
@@ -253,9 +297,13 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
     CLEANUP(str_release) struct str exec = {0};
     CLEANUP(str_release) struct str path = {0};
     int ends[2];
-    pid_t parent = getpid();
+    struct plan plan = {
+        .parent = getpid(),
+        .nofile = descriptor_bound(),
+        .user = other_user(rq),
+        .listen_pid = pid_to_come(rq->envp),
+    };
     pid_t pid;
-    int nofile = descriptor_bound();
     int r;
 
     *ret = (struct spawn){.fd = -1};
@@ -269,10 +317,11 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
     if (pipe2(ends, O_CLOEXEC) < 0) {
         return err_set(err, -errno, "cannot start %s: no pipe: %m", rq->argv[0]);
     }
+    plan.exec = str_z(&exec);
     pid = fork();
     if (pid == 0) {
         /* ends[0] is close-on-exec: two descriptors of this short life, not worth a call */
-        become_program(rq, str_z(&exec), ends[1], parent, nofile);
+        become_program(rq, &plan, ends[1]);
     }
     if (pid < 0) {
         r = err_set(err, -errno,
@@ -295,6 +344,21 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
     return 0;
 }
 
+static int limit_refused(const struct spawn_request *rq, const struct report *report,
+                         struct err *err)
+{
+    size_t index = (size_t)report->index;
+    const struct child_gifts *g = rq->gifts;
+
+    assert(g && index < g->limit_count);
+    errno = report->errnum;
+    return err_set(err, -report->errnum, "cannot start %s with the limit %s (agent.limits): %m%s",
+                   rq->argv[0], g->limits[index].name,
+                   report->errnum == EPERM ? ": above the hard limit we were started with, which "
+                                             "only CAP_SYS_RESOURCE may raise"
+                                           : "");
+}
+
 int spawn_outcome(const struct spawn_request *rq, const struct spawn *sp, struct err *err)
 {
     struct report report;
@@ -315,11 +379,21 @@ int spawn_outcome(const struct spawn_request *rq, const struct spawn *sp, struct
         return err_set(err, -report.errnum, "cannot change to directory %s (agent.cwd): %m",
                        rq->cwd);
     }
+    if (report.step == STEP_OWN_LIMIT) {
+        return limit_refused(rq, &report, err);
+    }
+    if (report.step == STEP_USER) {
+        return err_set(
+            err, -report.errnum,
+            "cannot start %s as uid %u, gid %u (agent.user): %m: it takes CAP_SETUID and "
+            "CAP_SETGID, and in a user namespace ids that are mapped",
+            rq->argv[0], (unsigned)rq->gifts->run_as->uid, (unsigned)rq->gifts->run_as->gid);
+    }
     if (report.step != STEP_EXEC) {
         return err_set(err, -report.errnum, "cannot start %s: cannot %s: %m", rq->argv[0],
                        step_words[report.step]);
     }
-    return spawn_explain(rq->argv[0], sp->path, NULL, report.errnum, err);
+    return spawn_explain(rq->argv[0], sp->path, NULL, other_user(rq), report.errnum, err);
 }
 
 void spawn_release(struct spawn *sp)

@@ -2,7 +2,8 @@
  * fork and exec, with the failure of each step brought home as a sentence.
  *
  * The child gets back what we were started with (signal mask, ignored signals, umask, limits), a
- * process group of its own (or what request.group says), descriptors 0, 1 and 2, and nothing else
+ * process group of its own (or what request.group says), descriptors 0, 1 and 2, what gifts say
+ * (handover.h), and nothing else
  * of ours. argv and environment are complete, and the program is found in the PATH of the child's
  * environment, before the fork; between fork and exec there are only async-signal-safe calls (other
  * threads of ours may hold any lock).
@@ -30,7 +31,12 @@ struct spawn_request { /* all borrowed for the call */
     enum child_group group;
     bool takes_terminal; /* its own group becomes the foreground group of the terminal on stdin */
     const struct process_origin *origin;
+    const struct child_gifts *gifts; /* NULL = none */
 };
+
+/* The value of LISTEN_PID in envp when the child's own pid shall stand there: written after the
+ * fork. */
+#define SPAWN_PID_TO_COME "0000000000"
 
 struct spawn { /* zeroed with fd = -1 = none */
     pid_t pid;

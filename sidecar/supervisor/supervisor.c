@@ -88,6 +88,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .cgroup_fd = s->cgroup.procs_fd,
         .output = s->output ? output_fds(s->output) : NULL,
         .group = s->cfg.group,
+        .gifts = &s->cfg.gifts,
         .origin = s->cfg.origin,
     };
 }

@@ -24,6 +24,7 @@
 #define SUPERVISOR_SUPERVISOR_H
 
 #include "base/err.h"
+#include "base/user.h"
 #include "config/stop_sequence.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
@@ -77,11 +78,36 @@ enum child_group {
     CHILD_GROUP_SESSION, /* a session of its own, without a controlling terminal */
 };
 
+/* A descriptor of ours and the number the child has it under; fd -1 = leave this one out. */
+struct child_fd {
+    int fd; /* borrowed; stays open here */
+    int as; /* 3 and up; each number once */
+};
+enum { CHILD_FDS_MAX = 80 };
+
+struct child_limit {
+    int resource;     /* RLIMIT_* */
+    const char *name; /* for the sentence: "nofile" */
+    struct rlimit value;
+};
+
+/* What the child is given besides its program; all of it borrowed. Zeroed: what we have. */
+struct child_gifts {
+    const struct user *run_as; /* NULL = as we are */
+    bool has_umask;            /* else the one we were started with */
+    mode_t umask;
+    const struct child_limit *limits; /* over those we were started with */
+    size_t limit_count;
+    const struct child_fd *fds; /* read anew at each spawn, after build_env */
+    size_t fd_count;            /* at most CHILD_FDS_MAX */
+};
+
 struct supervisor_config {
     char *const *argv; /* NULL-terminated; borrowed */
     enum child_group group;
     const char *cwd; /* "" = ours; borrowed */
     bool no_new_privs;
+    struct child_gifts gifts;
     bool wrap_output; /* its stdout and stderr become lines of our log: output.h */
     int policy;       /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
     int64_t backoff_ms, backoff_max_ms, reset_after_ms;

@@ -1,4 +1,5 @@
 """What a service manager hears, with a datagram socket of the test's in its place, and socket activation."""
+import json
 import signal
 import socket
 import unittest
@@ -72,12 +73,14 @@ class Notify(harness.Case):
     def test_the_watchdog_is_fed_and_not_passed_on_to_the_agent(self):
         m = self.manager()
         report = self.sub_dir() / "env"
-        script = harness.python(f"import os; open({str(report)!r}, 'w').write('\\n'.join(os.environ)); os.execvp('sleep', ['sleep', '1000'])")
+        script = harness.python(f"import json, os; open({str(report)!r} + '.new', 'w').write(json.dumps(dict(os.environ))); "
+                                f"os.rename({str(report)!r} + '.new', {str(report)!r}); os.execvp('sleep', ['sleep', '1000'])")
         self.start_under(m, command=script, WATCHDOG_USEC="200000")
         eventually(lambda: m.lines().count("WATCHDOG=1") >= 3, "the watchdog is fed three times")
-        names = eventually(lambda: report.exists() and report.read_text(), "the agent wrote its environment").splitlines()
-        for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"):
-            self.assertNotIn(name, names)
+        seen = json.loads(eventually(lambda: report.exists() and report.read_text(), "the agent wrote its environment"))
+        for name in ("WATCHDOG_USEC", "LISTEN_FDS"):
+            self.assertNotIn(name, seen)
+        self.assertNotEqual(seen["NOTIFY_SOCKET"], m.path, "it has one of ours")
 
     def test_a_drain_that_may_be_called_off_is_not_announced_as_the_end(self):
         m = self.manager()

@@ -24,6 +24,7 @@ struct scene {
     char card[256];
     char why[512];
     int64_t failures, timeout_ms; /* 0 = 3, the probe's own */
+    bool is_connect;
     int stop_at_ups, stop_at_downs, stop_at_cards;
     /* the agent */
     int status;
@@ -98,6 +99,7 @@ static void scene_open(struct scene *s, bool is_card)
     const struct probe_config cfg = {.agent = &s->at,
                                      .path = is_card ? "/.well-known/agent-card.json" : "/health",
                                      .is_card = is_card,
+                                     .is_connect = s->is_connect,
                                      .interval_ms = 20,
                                      .failures = s->failures ? s->failures : 3,
                                      .timeout_ms = s->timeout_ms};
@@ -157,6 +159,50 @@ Test(probe, a_ready_path_needs_no_card_and_any_answer_below_500_will_do)
     loop_run(s.loop);
     cr_assert_eq(s.cards, 0);
     fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, with_is_connect_accepting_is_enough_and_the_card_comes_beside_it)
+{
+    struct scene s = {
+        .body = "{\"name\":\"beside\"}", .is_connect = true, .stop_at_ups = 1, .stop_at_cards = 1};
+
+    scene_open(&s, true);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert_str_eq(s.card, "{\"name\":\"beside\"}");
+    fake_free(f);
+    scene_close(&s);
+}
+
+Test(probe, with_is_connect_an_agent_that_answers_nothing_is_up_until_it_goes)
+{
+    struct scene s = {.action = FAKE_HANG, .is_connect = true, .stop_at_ups = 1};
+
+    scene_open(&s, true);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    cr_assert(probe_status(s.probe)->is_up);
+    fake_free(f);
+    s.stop_at_downs = 1;
+    loop_run(s.loop);
+    cr_assert_not(probe_status(s.probe)->is_up);
+    cr_assert(strstr(s.why, "cannot connect to unix:"), "%s", s.why);
+    scene_close(&s);
+}
+
+Test(probe, with_is_connect_and_no_card_nothing_is_asked)
+{
+    struct scene s = {.is_connect = true, .stop_at_ups = 1};
+
+    scene_open(&s, false);
+    struct fake *f = fake_open_unix(s.path, play, &s);
+    probe_start(s.probe);
+    loop_run(s.loop);
+    fake_free(f); /* its threads are joined */
+    cr_assert_eq(s.requests, 0);
     scene_close(&s);
 }
 

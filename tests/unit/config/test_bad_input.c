@@ -241,10 +241,25 @@ static const struct bad bad[] = {
     {.arg = "--restart-backoff=40s",
      .sentence = "restart.backoff 40s (flag --restart-backoff) is more than restart.backoff_max "
                  "30s (default)"},
+    /* how the child is started */
+    {.arg = "--agent-umask=0888", .sentence = "must be 000 to 777"},
+    {.arg = "--agent-ready=soon",
+     .sentence = "agent.ready is soon (flag --agent-ready): must be http, connect, notify, fd:3 to "
+                 "fd:1023, or started"},
+    {.arg = "--agent-ready=fd:2", .sentence = "fd:3 to fd:1023"},
+    {.arg = "--agent-ready=notify",
+     .sentence = "without a command after -- there is no child that could say so"},
+    {.arg = "--agent-ready=started", .sentence = "which agent.protocol http cannot use"},
+    {.arg = "--agent-limits=nofiles=3",
+     .sentence =
+         "agent.limits holds nofiles=3 (flag --agent-limits): must be NAME=soft[:hard] with "
+         "one of as, core,"},
+    {.arg = "--agent-limits=nofile=200:100", .sentence = "has a soft limit above its hard limit"},
+    {.arg = "--agent-limits=nofile=3,nofile=4", .sentence = "holds nofile twice"},
+    {.arg = "--agent-env-remove=A*B",
+     .sentence = "agent.env_remove holds A*B (flag --agent-env-remove): must be the name of a "
+                 "variable, or the beginning of one and a * at its end"},
     /* later versions */
-    {.yaml = "\n\nagent:\n  umask: '022'\n",
-     .sentence = "sidecar.yaml:4): an own umask for the agent is not in this version; remove the "
-                 "key and set it where the sidecar is started"},
     {.yaml = "signals:\n  map: {HUP: TERM}\n", .sentence = "signals.map"},
     {.arg = "--signals-map=TERM=QUIT",
      .sentence = "signals.map holds TERM=QUIT (flag --signals-map): SIGTERM begins our stop and is "
@@ -255,9 +270,6 @@ static const struct bad bad[] = {
     {.env = "MOLECULE_SIDECAR_FORWARD_TRACE=make",
      .sentence = "forward.trace (environment MOLECULE_SIDECAR_FORWARD_TRACE): beginning traces is "
                  "not in this version"},
-    {.arg = "--agent-user=nobody",
-     .sentence = "agent.user (flag --agent-user): running the agent as somebody else is not in "
-                 "this version"},
     {.arg = "--forward-dedupe-window=10ms", .sentence = "must be 100ms to 1d"},
     {.arg = "--inbox-concurrency=2",
      .sentence = "inbox.concurrency (flag --inbox-concurrency): fetching polled messages is not in "

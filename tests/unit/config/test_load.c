@@ -107,6 +107,8 @@ static const char *other_value(const struct config_row *row)
     case TYPE_STRING:
         if (strcmp(row->key, "drain_path") == 0)
             return "/drain/0123456789abcdef";
+        if (strcmp(row->key, "ready") == 0)
+            return "connect";
         return row->flags & ROW_FROM_SLASH ? "/x" : "text";
     case TYPE_PATH:
         return "/tmp";
@@ -123,13 +125,15 @@ static const char *other_value(const struct config_row *row)
             return "A=b";
         if (strcmp(row->section, "signals") == 0)
             return "HUP=USR1";
+        if (strcmp(row->key, "limits") == 0)
+            return "core=0";
         return strcmp(row->section, "listen") == 0 ? "*" : "7";
     case TYPE_SIGNAL:
         return "USR1";
     case TYPE_SIGNALS:
         return "USR1 wait 2s, TERM wait 1s, KILL";
     case TYPE_OCTAL:
-        break;
+        return "027";
     }
     return NULL;
 }

@@ -9,9 +9,11 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -190,14 +192,80 @@ Test(spawn, a_missing_loader_is_named)
 Test(spawn, what_no_kernel_can_run_says_why)
 {
     Elf64_Ehdr foreign = {
-        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2MSB, EV_CURRENT},
+        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
         .e_type = ET_EXEC,
         .e_machine = EM_RISCV};
+    Elf64_Ehdr big = {
+        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2MSB, EV_CURRENT},
+        .e_type = ET_EXEC,
+        .e_machine = __builtin_bswap16(EM_S390)};
+    char script[PATH_MAX];
 
     expect_failure(scratch_file("empty", "", 0755), -ENOEXEC, "Exec format error (it is empty)");
     expect_failure(scratch_file("plain", "echo hello\n", 0755), -ENOEXEC, "it has no #! line");
     expect_failure(scratch_file_bytes("foreign", &foreign, sizeof(foreign), 0755), -ENOEXEC,
                    "it was built for riscv, this machine is ");
+    expect_failure(scratch_file_bytes("big", &big, sizeof(big), 0755), -ENOEXEC,
+                   "it was built for s390x, this machine is ");
+    (void)snprintf(script, sizeof(script), "#!%s\n", scratch_path("foreign"));
+    expect_failure(scratch_file("by-foreign", script, 0755), -ENOEXEC,
+                   "foreign was built for riscv, this machine is ");
+    expect_failure(scratch_file("marked", "\xEF\xBB\xBF#!/bin/sh\n", 0755), -ENOEXEC,
+                   "it begins with a byte order mark, which hides its #! line");
+    expect_failure(scratch_file("nameless", "#! \n", 0755), -ENOEXEC,
+                   "its #! line names no interpreter");
+}
+
+Test(spawn, a_path_through_a_file_or_a_missing_directory_names_the_part)
+{
+    scratch_file("file", "", 0644);
+    expect_failure(scratch_path("file/agent"), -ENOTDIR, "file is not a directory)");
+    expect_failure(scratch_path("none/agent"), -ENOENT, "there is no directory /");
+}
+
+Test(spawn, links_in_a_circle_are_called_so)
+{
+    cr_assert_eq(symlink(scratch_path("b"), scratch_path("a")), 0);
+    cr_assert_eq(symlink(scratch_path("a"), scratch_path("b")), 0);
+    expect_failure(scratch_path("a"), -ELOOP, "go around in a circle");
+}
+
+Test(spawn, a_program_that_is_being_written_is_busy)
+{
+    const char *file = scratch_path("agent");
+    char command[PATH_MAX];
+    char *argv[] = {dup_arg(file), NULL};
+    struct err err = {0};
+    pid_t pid;
+    int fd;
+
+    (void)snprintf(command, sizeof(command), "cp /bin/true '%s'", file);
+    cr_assert_eq(system(command), 0);
+    fd = open(argv[0], O_WRONLY | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(spawn_in("", argv, env, &pid, &err), -ETXTBSY);
+    cr_assert(strstr(err.msg, "Text file busy (somebody has it open for writing)"), "%s", err.msg);
+    cr_assert_not(spawn_failure_is_permanent(-ETXTBSY), "it heals");
+    (void)close(fd);
+    free(argv[0]);
+}
+
+Test(spawn, a_file_system_without_exec_is_named)
+{
+    char *argv[] = {dup_arg(scratch_path("agent")), NULL};
+    struct err err = {0};
+    pid_t pid;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", scratch, "tmpfs", MS_NOEXEC, "size=64k") < 0) {
+        free(argv[0]);
+        cr_skip_test("needs the right to mount");
+    }
+    scratch_file("agent", "#!/bin/sh\n", 0755);
+    cr_assert_eq(spawn_in("", argv, env, &pid, &err), -EACCES);
+    cr_assert(strstr(err.msg, "agent is mounted noexec)"), "%s", err.msg);
+    cr_assert_eq(umount(scratch), 0);
+    free(argv[0]);
 }
 
 Test(spawn, a_directory_of_PATH_that_is_closed_to_us_is_no_find)
