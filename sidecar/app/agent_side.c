@@ -307,10 +307,11 @@ static const struct supervisor_callbacks supervisor_callbacks = {
 static const struct probe_callbacks probe_callbacks = {
     .on_up = on_up, .on_down = on_down, .on_card = on_card};
 
-static int open_supervisor(struct app *a, struct err *err)
+static struct supervisor_config supervisor_config_of(const struct app *a)
 {
     const struct config *c = a->cfg;
-    const struct supervisor_config sc = {
+
+    return (struct supervisor_config){
         .argv = c->command,
         .cwd = c->agent.cwd,
         .no_new_privs = c->agent.no_new_privs,
@@ -324,6 +325,18 @@ static int open_supervisor(struct app *a, struct err *err)
         .stop_signal = c->stop.signal,
         .origin = a->origin,
     };
+}
+
+void agent_side_configure(struct app *a)
+{
+    const struct supervisor_config sc = supervisor_config_of(a);
+
+    supervisor_configure(a->supervisor, &sc);
+}
+
+static int open_supervisor(struct app *a, struct err *err)
+{
+    const struct supervisor_config sc = supervisor_config_of(a);
 
     return supervisor_new(a->loop, &sc, &supervisor_callbacks, a, &a->supervisor, err);
 }

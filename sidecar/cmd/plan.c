@@ -3,9 +3,11 @@
  */
 #include "app/budget.h"
 #include "app/exits.h"
+#include "app/watchdog.h"
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
+#include "notify/notify.h"
 
 #include <stdio.h>
 
@@ -38,6 +40,7 @@ int cmd_plan(int argc, char **argv)
         status = cmd_fail(EXIT_USAGE, "%s", err.msg);
     } else {
         budget_print(&budget, cfg, &out);
+        watchdog_check(cfg, notify_watchdog_of_env_ms(), &out);
         (void)fputs(str_z(&out), stdout);
     }
     config_free(cfg);

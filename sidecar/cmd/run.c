@@ -9,6 +9,8 @@
 #include "cmd/load.h"
 #include "log/log.h"
 
+extern char **environ;
+
 static const char help[] = "Usage: molecule-sidecar run [flags] [-- COMMAND [ARG...]]\n\n"
                            "Stands next to an agent: registers it, beats for it, forwards A2A "
                            "messages to it, answers probes, and stops it in order.\n"
@@ -21,8 +23,8 @@ static const char help[] = "Usage: molecule-sidecar run [flags] [-- COMMAND [ARG
                            "configuration file; a flag wins over the environment, the environment "
                            "over the file. Tokens are never taken from flags.\n\n";
 
-static int run_with(const struct config *cfg, const struct config_report *report,
-                    const struct process_origin *origin)
+static int run_with(struct config *cfg, const struct config_input *again,
+                    const struct config_report *report, const struct process_origin *origin)
 {
     struct err err = {0};
     int status;
@@ -38,7 +40,7 @@ static int run_with(const struct config *cfg, const struct config_report *report
     if (!cfg->command) {
         origin_drop_privileges();
     }
-    status = app_run(cfg, origin);
+    status = app_run(cfg, again, origin);
     config_forget_dirs(cfg);
     return status;
 }
@@ -67,7 +69,10 @@ int cmd_run(int argc, char **argv)
     origin_take(&origin);
     status = cmd_load_config(&args, NULL, &cfg, &report);
     if (status == 0) {
-        status = run_with(cfg, &report, &origin);
+        const struct config_input again = {
+            .args = args.flags, .env = environ, .command = args.command};
+
+        status = run_with(cfg, &again, &report, &origin);
     }
     config_report_release(&report);
     config_free(cfg);

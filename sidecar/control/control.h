@@ -30,12 +30,16 @@ struct control_callbacks { /* all required */
      * control_drain_done() is called later. */
     bool (*drain)(void *arg, const char *who);
     void (*stop)(void *arg, const char *who);
+    /* Read the configuration again; the HTTP status of the answer. */
+    int (*reload)(void *arg, const char *who, struct str *json);
 };
 
 /* Opens the admin listener and both sockets. Directories must exist (config_prepare_dirs). cfg is
  * borrowed. */
-int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb,
-                void *arg, struct control **ret, struct err *err);
+/* admin_fd: a listening socket for the admin port instead of admin.address; -1 = none. */
+int control_new(struct loop *l, const struct config *cfg, int admin_fd,
+                const struct control_callbacks *cb, void *arg, struct control **ret,
+                struct err *err);
 void control_free(struct control *c); /* NULL is fine */
 void control_drain_done(
     struct control *c,

@@ -322,6 +322,17 @@ static void settle(struct supervisor *s)
 
 /* ---- the interface ---- */
 
+void supervisor_configure(struct supervisor *s, const struct supervisor_config *cfg)
+{
+    s->rules.restart = (struct restart_rules){.when = (enum restart_when)cfg->policy,
+                                              .backoff_ms = cfg->backoff_ms,
+                                              .backoff_max_ms = cfg->backoff_max_ms,
+                                              .reset_after_ms = cfg->reset_after_ms,
+                                              .max_failures = cfg->max_failures};
+    s->rules.start_timeout_ms = cfg->start_timeout_ms;
+    s->rules.start_timeout_restarts = cfg->start_timeout_restarts;
+}
+
 int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                    const struct supervisor_callbacks *cb, void *arg, struct supervisor **ret,
                    struct err *err)
@@ -344,16 +355,8 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     s->cfg = *cfg;
     s->cb = *cb;
     s->spawn.fd = -1;
-    s->rules = (struct child_rules){
-        .restart = {.when = (enum restart_when)cfg->policy,
-                    .backoff_ms = cfg->backoff_ms,
-                    .backoff_max_ms = cfg->backoff_max_ms,
-                    .reset_after_ms = cfg->reset_after_ms,
-                    .max_failures = cfg->max_failures},
-        .start_timeout_ms = cfg->start_timeout_ms,
-        .start_timeout_restarts = cfg->start_timeout_restarts,
-        .stop_signal = cfg->stop_signal,
-    };
+    s->rules.stop_signal = cfg->stop_signal;
+    supervisor_configure(s, cfg);
     s->ops = (struct child_ops){
         .spawn = op_spawn,
         .signal_group = op_signal_group,
