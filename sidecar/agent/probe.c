@@ -332,6 +332,12 @@ int probe_new(struct loop *l, struct curl_io *io, const struct probe_config *cfg
     return 0;
 }
 
+void probe_configure(struct probe *p, int64_t interval_ms, int64_t failures)
+{
+    p->cfg.interval_ms = interval_ms;
+    p->cfg.failures = failures;
+}
+
 void probe_free(struct probe *p)
 {
     if (!p) {

@@ -62,6 +62,8 @@ struct probe_status {
 
 int probe_new(struct loop *l, struct curl_io *io, const struct probe_config *cfg,
               const struct probe_callbacks *cb, void *arg, struct probe **ret, struct err *err);
+/* From the next check on. */
+void probe_configure(struct probe *p, int64_t interval_ms, int64_t failures);
 void probe_free(struct probe *p);
 void probe_start(struct probe *p); /* from scratch: the agent was just (re)started */
 void probe_stop(struct probe *p);

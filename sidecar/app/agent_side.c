@@ -343,15 +343,11 @@ static const struct supervisor_callbacks supervisor_callbacks = {
 static const struct probe_callbacks probe_callbacks = {
     .on_up = on_up, .on_down = on_down, .on_card = on_card};
 
-static int open_supervisor(struct app *a, struct err *err)
+static struct supervisor_config supervisor_config_of(struct app *a)
 {
     const struct config *c = a->cfg;
-    int r = agent_start_open(a, err);
 
-    if (r < 0) {
-        return r;
-    }
-    const struct supervisor_config sc = {
+    return (struct supervisor_config){
         .argv = c->command,
         .group = (enum child_group)c->agent.group,
         .cwd = c->agent.cwd,
@@ -369,7 +365,24 @@ static int open_supervisor(struct app *a, struct err *err)
         .success = ending_success_codes(c),
         .origin = a->origin,
     };
+}
 
+void agent_side_configure(struct app *a)
+{
+    const struct supervisor_config sc = supervisor_config_of(a);
+
+    supervisor_configure(a->supervisor, &sc);
+}
+
+static int open_supervisor(struct app *a, struct err *err)
+{
+    struct supervisor_config sc;
+    int r = agent_start_open(a, err);
+
+    if (r < 0) {
+        return r;
+    }
+    sc = supervisor_config_of(a);
     return supervisor_new(a->loop, &sc, &supervisor_callbacks, a, &a->supervisor, err);
 }
 

@@ -6,8 +6,10 @@
 
 #include "app/exits.h"
 #include "app/parts.h"
+#include "app/reload.h"
 #include "app/surroundings.h"
 #include "app/termination.h"
+#include "app/watchdog.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/version.h"
@@ -27,6 +29,7 @@ static struct slice inbound_secret(void *arg);
 static struct slice workspace_token(void *arg);
 static enum control_drain control_drain(void *arg, const char *who);
 static void control_stop(void *arg, const char *who);
+static int control_reload(void *arg, const char *who, struct str *json);
 
 static const struct proxy_callbacks proxy_callbacks = {
     .on_work = on_work,
@@ -44,6 +47,7 @@ static const struct control_callbacks control_callbacks = {
     .self = observe_self,
     .drain = control_drain,
     .stop = control_stop,
+    .reload = control_reload,
 };
 
 /* ---- opening
@@ -95,7 +99,7 @@ static int open_a2a(struct app *a, struct err *err)
     server_config_defaults(&sc);
     sc.name = "a2a";
     sc.at = l->address;
-    sc.inherited_fd = notify_listen_fd();
+    sc.inherited_fd = sockets_take_a2a(a);
     sc.max_connections = connection_cap(l);
     sc.max_head_bytes = (size_t)l->max_head;
     sc.max_body_bytes = l->max_body;
@@ -106,6 +110,7 @@ static int open_a2a(struct app *a, struct err *err)
     if (server_open(a->loop, &sc, &proxy_handler, a->proxy, &a->a2a, err) < 0) {
         return err_wrap(err, "listen.address");
     }
+    sockets_keep_a2a(a);
     return 0;
 }
 
@@ -130,7 +135,8 @@ static int app_open(struct app *a, struct err *err)
         (r = curl_io_new(a->loop, &a->curl, err)) < 0 ||
         (r = proxy_new(a->loop, a->cfg, &proxy_callbacks, a, &a->proxy, err)) < 0 ||
         (r = open_a2a(a, err)) < 0 ||
-        (r = control_new(a->loop, a->cfg, &control_callbacks, a, &a->control, err)) < 0 ||
+        (r = control_new(a->loop, a->cfg, notify_listen_fd(NOTIFY_FD_ADMIN), &control_callbacks, a,
+                         &a->control, err)) < 0 ||
         (r = platform_side_open(a, err)) < 0 || (r = agent_side_open(a, err)) < 0) {
         return r;
     }
@@ -169,23 +175,38 @@ static void app_close(struct app *a)
 /* ---- the life of the whole
  * --------------------------------------------------------------------------------------- */
 
-void app_tell_status(struct app *a)
+enum { STATUS_TEXT_MAX = OUTAGE_TEXT_MAX + 100 + AGENT_STATUS_MAX_BYTES };
+
+static const char *status_text(const struct app *a, char ret[STATUS_TEXT_MAX])
 {
     char agent[OUTAGE_TEXT_MAX];
-    char text[OUTAGE_TEXT_MAX + 100 + AGENT_STATUS_MAX_BYTES];
 
-    (void)snprintf(text, sizeof(text), "%s; agent %s; platform %s%s%s", life_state_name(a->life),
+    (void)snprintf(ret, STATUS_TEXT_MAX, "%s; agent %s; platform %s%s%s", life_state_name(a->life),
                    outage_words(a, agent, sizeof(agent)),
                    a->platform ? (platform_status(a->platform)->is_registered ? "registered"
                                                                               : "not registered")
                                : "off",
                    a->start.says[0] ? "; it says: " : "", a->start.says);
+    return ret;
+}
+
+void app_tell_status(struct app *a)
+{
+    char text[STATUS_TEXT_MAX];
+
     if (a->life == LIFE_RUNNING && a->agent_answers && !a->was_ready) {
         a->was_ready = true;
-        notify_ready(a->notify, text);
+        notify_ready(a->notify, status_text(a, text));
     } else {
-        notify_status(a->notify, text);
+        notify_status(a->notify, status_text(a, text));
     }
+}
+
+void app_tell_ready(struct app *a)
+{
+    char text[STATUS_TEXT_MAX];
+
+    notify_ready(a->notify, status_text(a, text));
 }
 
 void app_life(struct app *a, enum life_event e)
@@ -198,17 +219,6 @@ void app_life(struct app *a, enum life_event e)
     }
     agent_side_gate(a);
     app_tell_status(a);
-}
-
-static void feed_watchdog(struct timer *t)
-{
-    struct app *a = t->arg;
-
-    if (!a->child_is_lost) {
-        notify_watchdog(a->notify);
-    }
-    timer_start(t, a->loop, loop_now_ms(a->loop) + notify_watchdog_interval_ms(a->notify),
-                feed_watchdog, a);
 }
 
 /* ---- what the world tells us
@@ -270,6 +280,11 @@ static enum control_drain control_drain(void *arg, const char *who)
 static void control_stop(void *arg, const char *who)
 {
     ending_on_term(arg, who);
+}
+
+static int control_reload(void *arg, const char *who, struct str *json)
+{
+    return reload_now(arg, who, json);
 }
 
 /* ---- the start-up report
@@ -356,9 +371,10 @@ static int status_of_failed_start(int code)
                                                                                  : EXIT_USAGE;
 }
 
-int app_run(const struct config *cfg, const struct process_origin *origin)
+int app_run(struct config *cfg, const struct config_input *again,
+            const struct process_origin *origin)
 {
-    struct app a = {.cfg = cfg, .origin = origin};
+    struct app a = {.cfg = cfg, .live = cfg, .again = again, .origin = origin};
     struct err err = {0};
     int status;
     int r = app_open(&a, &err);
@@ -370,9 +386,7 @@ int app_run(const struct config *cfg, const struct process_origin *origin)
     } else {
         log_start(&a);
         log_set_buffered(true);
-        if (notify_watchdog_interval_ms(a.notify) > 0) {
-            timer_start(&a.watchdog, a.loop, loop_now_ms(a.loop), feed_watchdog, &a);
-        }
+        watchdog_start(&a);
         platform_side_start(&a);
         loop_run(a.loop);
         status = ending_status(&a);

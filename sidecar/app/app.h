@@ -8,6 +8,8 @@
  * platform says and is told; secrets ending.c        the stop phases' actions, and why we ended
  *            observe.c       probes, status, metrics
  *            child_env.c     the agent's environment
+ *            reload.c        the configuration, a second time; watchdog.c, sockets.c: what a
+ *                            service manager wants and gives
  *
  * Source: design sections 3, 4, 6, 7.
  */
@@ -17,7 +19,11 @@
 #include "config/config.h"
 #include "supervisor/supervisor.h"
 
-/* Run until the end. Returns the exit status of the process. Logs why. */
-int app_run(const struct config *cfg, const struct process_origin *origin);
+/*
+ * Run until the end. Returns the exit status of the process. Logs why. `again` is what cfg was
+ * loaded from, for a reload, which changes cfg (config/reload.h).
+ */
+int app_run(struct config *cfg, const struct config_input *again,
+            const struct process_origin *origin);
 
 #endif

@@ -57,6 +57,8 @@ struct agent_start {
 
 struct app {
     const struct config *cfg;
+    struct config *live;              /* the same, for a reload */
+    const struct config_input *again; /* what it was read from */
     const struct process_origin *origin;
 
     /* the modules, in the order they are opened */
@@ -88,6 +90,7 @@ struct app {
     bool child_is_lost; /* ended for good, not by us */
     bool is_on_hold;    /* paused or removed, and the configuration says hold */
     bool was_ready;     /* READY=1 was sent */
+    bool is_activated;  /* the A2A port's socket came from a .socket unit */
     bool start_timed_out;
     bool said_cpu_limit, said_file_limit; /* XCPU, XFSZ: in the log already */
     bool has_terminal;                    /* a controlling one, at start: SIGHUP is a stop then */
@@ -110,6 +113,11 @@ struct app {
 /* app.c */
 void app_life(struct app *a, enum life_event e); /* moves the lifecycle and acts on the change */
 void app_tell_status(struct app *a);             /* STATUS= line */
+void app_tell_ready(struct app *a);              /* READY=1 again, after RELOADING=1 */
+
+/* sockets.c */
+int sockets_take_a2a(struct app *a);  /* one that a service manager gives us, or -1 */
+void sockets_keep_a2a(struct app *a); /* into its store, unless a .socket unit has it */
 
 /* agent_side.c */
 int agent_side_open(struct app *a, struct err *err);
@@ -117,6 +125,7 @@ void agent_side_may_start(struct app *a); /* token and secrets are settled: spaw
                                              secret files are written and unless we drain */
 void agent_side_try_start(struct app *a); /* what it waited for has changed */
 void agent_side_gate(struct app *a);      /* derive the proxy's gate from all we know */
+void agent_side_configure(struct app *a); /* a reload: tell the supervisor */
 bool agent_side_is_gone_now(const struct app *a); /* sidecar mode: nobody listens at its address any
                                                      more; asks the kernel, only while we stop */
 const char *agent_side_reason(const struct app *a); /* why the agent does not answer; "" */

@@ -4,6 +4,7 @@
  */
 #include "app/parts.h"
 
+#include "app/reload.h"
 #include "app/signal_table.h"
 #include "base/signame.h"
 #include "log/log.h"
@@ -43,16 +44,6 @@ static void stop(struct app *a, int signo, const char *why)
     ending_on_term(a, what);
 }
 
-/* The one place from which the configuration is re-read, by SIGHUP here. */
-static void reload(struct app *a)
-{
-    log_warning("app", "SIGHUP: this version cannot re-read its configuration while it runs, "
-                       "ignoring; restart to apply changes");
-    if (a->tls) {
-        tls_context_check(a->tls); /* what a renewed certificate's hook sends */
-    }
-}
-
 /* Its copy for the agent first: it is meant for now, not for the end of a drain. */
 static void hang_up(struct app *a, const struct signalfd_siginfo *info)
 {
@@ -62,7 +53,7 @@ static void hang_up(struct app *a, const struct signalfd_siginfo *info)
     if (a->has_terminal) {
         stop(a, SIGHUP, " (the terminal went away)");
     } else {
-        reload(a);
+        app_reload(a, "SIGHUP");
     }
 }
 

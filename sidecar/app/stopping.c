@@ -7,6 +7,7 @@
 #include "base/parse.h"
 #include "log/log.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 static void enter(struct stopping *s, enum stop_phase p);
@@ -261,6 +262,13 @@ void stopping_init(struct stopping *s, struct loop *l, const struct budget *b,
                    enum stop_order order, const struct stopping_ops *ops, void *arg)
 {
     *s = (struct stopping){.loop = l, .budget = *b, .order = order, .ops = ops, .arg = arg};
+}
+
+void stopping_configure(struct stopping *s, const struct budget *b, enum stop_order order)
+{
+    assert(s->phase == PHASE_NONE);
+    s->budget = *b;
+    s->order = order;
 }
 
 void stopping_release(struct stopping *s)

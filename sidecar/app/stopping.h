@@ -66,6 +66,8 @@ struct stopping { /* embedded in app; private but phase */
 
 void stopping_init(struct stopping *s, struct loop *l, const struct budget *b,
                    enum stop_order order, const struct stopping_ops *ops, void *arg);
+/* Another budget and order; only while nothing is under way. */
+void stopping_configure(struct stopping *s, const struct budget *b, enum stop_order order);
 void stopping_release(struct stopping *s);
 void stopping_drain(struct stopping *s); /* preStop or the drain command; harmless when under way */
 void stopping_stop(struct stopping *s);  /* TERM, INT, stop: counts */

@@ -15,6 +15,7 @@ int cmd_check_config(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
 int cmd_install(int argc, char **argv);
 
 #endif

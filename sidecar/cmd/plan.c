@@ -4,9 +4,11 @@
 #include "app/budget.h"
 #include "app/exits.h"
 #include "app/surroundings.h"
+#include "app/watchdog.h"
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
+#include "notify/notify.h"
 
 #include <stdio.h>
 
@@ -42,6 +44,7 @@ int cmd_plan(int argc, char **argv)
         unit_facts_read("", &unit);
         budget_print(&budget, cfg, &out);
         surroundings_print(&budget, cfg, &unit, &out);
+        watchdog_check(cfg, notify_watchdog_of_env_ms(), &out);
         (void)fputs(str_z(&out), stdout);
     }
     config_free(cfg);

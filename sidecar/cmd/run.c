@@ -10,6 +10,8 @@
 #include "cmd/load.h"
 #include "log/log.h"
 
+extern char **environ;
+
 static const char help[] = "Usage: molecule-sidecar run [flags] [-- COMMAND [ARG...]]\n\n"
                            "Stands next to an agent: registers it, beats for it, forwards A2A "
                            "messages to it, answers probes, and stops it in order.\n"
@@ -22,8 +24,8 @@ static const char help[] = "Usage: molecule-sidecar run [flags] [-- COMMAND [ARG
                            "configuration file; a flag wins over the environment, the environment "
                            "over the file. Tokens are never taken from flags.\n\n";
 
-static int run_with(const struct config *cfg, const struct config_report *report,
-                    const struct process_origin *origin)
+static int run_with(struct config *cfg, const struct config_input *again,
+                    const struct config_report *report, const struct process_origin *origin)
 {
     struct err err = {0};
     int status;
@@ -40,7 +42,7 @@ static int run_with(const struct config *cfg, const struct config_report *report
     if (!cfg->command) {
         origin_drop_privileges();
     }
-    status = app_run(cfg, origin);
+    status = app_run(cfg, again, origin);
     config_forget_dirs(cfg);
     return status;
 }
@@ -69,7 +71,10 @@ int cmd_run(int argc, char **argv)
     origin_take(&origin);
     status = cmd_load_config(&args, NULL, &cfg, &report);
     if (status == 0) {
-        status = run_with(cfg, &report, &origin);
+        const struct config_input again = {
+            .args = args.flags, .env = environ, .command = args.command};
+
+        status = run_with(cfg, &again, &report, &origin);
     } else if (report.error_count > 0) {
         termination_cannot_start(TERMINATION_FILE, str_z(&report.errors[0]), status);
     }

@@ -31,6 +31,7 @@ static const struct command {
     {"drain", cmd_drain, "[--wait]",
      "take no new requests; with --wait return when the old ones are done"},
     {"stop", cmd_stop, "", "stop the running sidecar and its agent, in order"},
+    {"reload", cmd_reload, "", "let the running sidecar read its configuration again"},
     {"install", cmd_install, "DIR", "copy this program into DIR, for an init container"},
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

@@ -46,6 +46,10 @@ static const char intro[] =
     "wait 10s, KILL`, also as a YAML list |\n"
     "| path | `~/` at the beginning is the home directory |\n"
     "\n"
+    "A key with \u21bb changes while we run: `molecule-sidecar reload` or SIGHUP reads everything "
+    "again, takes over what\n"
+    "can change, and names what needs a restart; a file with a mistake changes nothing.\n"
+    "\n"
     "Two facts set defaults: *Kubernetes* (`KUBERNETES_SERVICE_HOST` is set) and *container* "
     "(Kubernetes,\n"
     "or we are process 1, or `/.dockerenv` or `/run/.containerenv` is there).\n"
@@ -137,7 +141,7 @@ static void add_row(struct str *out, const struct config_row *row)
     for (size_t i = 0; i < ROW_ENV_MAX && row->env[i].name; i++)
         str_addf(out, "%s`%s`%s", i > 0 ? ", " : "", row->env[i].name,
                  form_suffix(row->env[i].form));
-    str_addz(out, " | ");
+    str_addz(out, row->is_live ? " | \u21bb " : " | ");
     add_cell(out, row->help);
     if (row->flags & ROW_NO_FLAG)
         str_addz(out, " (not as a flag)");

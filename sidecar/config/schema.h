@@ -74,6 +74,8 @@ struct config_row {
     enum config_type type;
     unsigned flags;
     size_t offset;        /* of the member in struct config */
+    bool is_live;         /* may change while we run: a reload takes it over. Nobody keeps a pointer
+                             into such a member (config/reload.h) */
     const char *fallback; /* default as text, by the row's own rules; NULL only with ROW_COMPUTED */
     const char
         *fallback_words; /* the default in words, where the text alone does not tell; NULL = none */

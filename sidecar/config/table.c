@@ -12,7 +12,9 @@
 
 /* s.k is a member designator: brackets would be no C. */
 /* NOLINTNEXTLINE(bugprone-macro-parentheses) */
-#define AT(s, k)       .section = #s, .key = #k, .offset = offsetof(struct config, s.k)
+#define AT(s, k) .section = #s, .key = #k, .offset = offsetof(struct config, s.k)
+/* As AT; a reload takes it over while we run. */
+#define LIVE(s, k)     AT(s, k), .is_live = true
 #define LATER(...)     .reserved = {__VA_ARGS__}
 #define RESERVED(s, k) .section = #s, .key = #k, .offset = ROW_NO_MEMBER
 #define WORDS(...)                                                                                 \
@@ -80,10 +82,10 @@ const struct config_row config_rows[] = {
     {AT(platform, reported_url), .type = TYPE_URL, .fallback = "",
      ENV({"MOLECULE_REPORTED_URL", ENV_TEXT}, {"AGENT_URL", ENV_TEXT}),
      .help = "URL at which the platform reaches this sidecar; must resolve and be allowed there"},
-    {AT(platform, heartbeat_interval), .type = TYPE_DURATION, .fallback = "30s", .min = 100 * MS,
+    {LIVE(platform, heartbeat_interval), .type = TYPE_DURATION, .fallback = "30s", .min = 100 * MS,
      .max = 5 * MINUTE, ENV({"MOLECULE_HEARTBEAT_INTERVAL_MS", ENV_MS}),
      .help = "Time between two heartbeats; the platform calls us stale after 90s without one"},
-    {AT(platform, state_interval), .type = TYPE_DURATION, .fallback = "30s", .min = 100 * MS,
+    {LIVE(platform, state_interval), .type = TYPE_DURATION, .fallback = "30s", .min = 100 * MS,
      .max = 10 * MINUTE,
      .help = "Time between two questions for the workspace's state (paused, removed)"},
     {AT(platform, poll_interval), .type = TYPE_DURATION, .fallback = "5s", .min = 100 * MS,
@@ -96,15 +98,16 @@ const struct config_row config_rows[] = {
      .help =
          "Listen to the platform's event stream, to fetch messages sooner than poll_interval; of "
          "no effect in this version"},
-    {AT(platform, required), .type = TYPE_BOOL, .fallback = "false",
+    {LIVE(platform, required), .type = TYPE_BOOL, .fallback = "false",
      .help = "Count as ready only after the first registration"},
-    {AT(platform, on_paused), .type = TYPE_ENUM, WORDS("hold", "forward", "exit"),
+    {LIVE(platform, on_paused), .type = TYPE_ENUM, WORDS("hold", "forward", "exit"),
      .fallback = "hold",
      .help = "While the workspace is paused: answer 503, go on serving, or end"},
-    {AT(platform, on_removed), .type = TYPE_ENUM, WORDS("auto", "hold", "exit"), .fallback = "auto",
+    {LIVE(platform, on_removed), .type = TYPE_ENUM, WORDS("auto", "hold", "exit"),
+     .fallback = "auto",
      .fallback_words = "hold under Kubernetes or without a child, else exit with status 0",
      .help = "When the workspace was removed: stay and answer 503, or end"},
-    {AT(platform, max_iterations), .type = TYPE_INT, .flags = ROW_ZERO_OFF, .fallback = "0",
+    {LIVE(platform, max_iterations), .type = TYPE_INT, .flags = ROW_ZERO_OFF, .fallback = "0",
      .fallback_words = "no limit", .min = 1, .max = 1000000000, .unit = "heartbeats",
      .help = "End after so many heartbeats, as the Python SDK can; 0 = never"},
 
@@ -127,25 +130,25 @@ const struct config_row config_rows[] = {
      .help = "How we learn that the agent has started: http (it answers ready_path), connect (its "
              "address accepts), notify (READY=1 on NOTIFY_SOCKET), fd:N (a newline on descriptor "
              "N), started (it runs)"},
-    {AT(agent, start_timeout), .type = TYPE_DURATION, .fallback = "60s", .min = 100 * MS,
+    {LIVE(agent, start_timeout), .type = TYPE_DURATION, .fallback = "60s", .min = 100 * MS,
      .max = DAY,
      .help = "How long the agent may take from its start until it is ready (agent.ready)"},
-    {AT(agent, on_start_timeout), .type = TYPE_ENUM, WORDS("report", "restart", "exit"),
+    {LIVE(agent, on_start_timeout), .type = TYPE_ENUM, WORDS("report", "restart", "exit"),
      .fallback = "report", .help = "What happens when it takes longer"},
-    {AT(agent, health_interval), .type = TYPE_DURATION, .fallback = "10s", .min = 100 * MS,
+    {LIVE(agent, health_interval), .type = TYPE_DURATION, .fallback = "10s", .min = 100 * MS,
      .max = HOUR, .help = "Time between two health checks of the agent"},
-    {AT(agent, health_failures), .type = TYPE_INT, .fallback = "3", .min = 1, .max = 100,
+    {LIVE(agent, health_failures), .type = TYPE_INT, .fallback = "3", .min = 1, .max = 100,
      .unit = "checks", .help = "Failures in a row after which the agent counts as stuck"},
     {AT(agent, cwd), .type = TYPE_PATH, .fallback = "", .fallback_words = "ours",
      .help = "Working directory of the child"},
-    {AT(agent, env), .type = TYPE_LIST, .flags = ROW_WHOLE_ITEMS | ROW_MULTILINE | ROW_MASK_VALUES,
+    {LIVE(agent, env), .type = TYPE_LIST, .flags = ROW_WHOLE_ITEMS | ROW_MULTILINE | ROW_MASK_VALUES,
      .fallback = "", .help = "More variables for the child, each NAME=value"},
-    {AT(agent, env_remove), .type = TYPE_LIST, .fallback = "",
+    {LIVE(agent, env_remove), .type = TYPE_LIST, .fallback = "",
      .help = "Variables of ours that the child does not get: NAME, or NAME* for all that begin so; "
              "* leaves only what is added"},
-    {AT(agent, env_file), .type = TYPE_PATH, .fallback = "",
+    {LIVE(agent, env_file), .type = TYPE_PATH, .fallback = "",
      .help = "File with one NAME=value per line for the child's environment"},
-    {AT(agent, pass_token), .type = TYPE_BOOL, .fallback = "false",
+    {LIVE(agent, pass_token), .type = TYPE_BOOL, .fallback = "false",
      .help = "Leave the workspace's bearer in the child's environment"},
     {AT(agent, no_new_privs), .type = TYPE_BOOL, .fallback = "false",
      .help = "Start the child with no_new_privs, so that setuid programs gain nothing"},
@@ -197,11 +200,11 @@ const struct config_row config_rows[] = {
      ENV({"PORT", ENV_PORT}), .help = "Where A2A requests are accepted"},
     {AT(listen, public_url), .type = TYPE_URL, .fallback = "",
      .help = "URL under which clients reach the agent; goes into the card"},
-    {AT(listen, trusted_proxies), .type = TYPE_LIST, .fallback = "",
+    {LIVE(listen, trusted_proxies), .type = TYPE_LIST, .fallback = "",
      .help = "Networks (CIDR) whose X-Forwarded-* headers are believed"},
-    {AT(listen, allow_sources), .type = TYPE_LIST, .fallback = "", .fallback_words = "everybody",
+    {LIVE(listen, allow_sources), .type = TYPE_LIST, .fallback = "", .fallback_words = "everybody",
      .help = "Networks (CIDR) that may connect"},
-    {AT(listen, cors_origins), .type = TYPE_LIST, .fallback = "",
+    {LIVE(listen, cors_origins), .type = TYPE_LIST, .fallback = "",
      .help = "Browser origins that may call, each scheme://host[:port], or *"},
     {AT(listen, max_connections), .type = TYPE_INT, .fallback = "1024",
      .fallback_words = "fewer when descriptors are short", .min = 1, .max = 100000,
@@ -214,7 +217,7 @@ const struct config_row config_rows[] = {
      .max = 10 * MINUTE, .help = "How long a client may take to send a request head"},
     {AT(listen, idle_timeout), .type = TYPE_DURATION, .fallback = "120s", .min = 100 * MS,
      .max = DAY, .help = "How long a connection may rest between two requests"},
-    {AT(listen, inbound_auth), .type = TYPE_ENUM, WORDS("auto", "require", "off"),
+    {LIVE(listen, inbound_auth), .type = TYPE_ENUM, WORDS("auto", "require", "off"),
      .fallback = "auto",
      .help = "What the platform's inbound secret is for: to mark its requests, to refuse others, "
              "nothing"},
@@ -233,7 +236,7 @@ const struct config_row config_rows[] = {
     {AT(admin, address), .type = TYPE_ENDPOINT, .flags = ROW_COMPUTED,
      .fallback_words = "[::]:8081 in a container, 127.0.0.1:8081 elsewhere",
      .help = "Where probes and metrics are served"},
-    {AT(admin, drain_path), .type = TYPE_STRING, .flags = ROW_SECRET, .fallback = "", .max = 256,
+    {LIVE(admin, drain_path), .type = TYPE_STRING, .flags = ROW_SECRET, .fallback = "", .max = 256,
      .fallback_words = "off",
      .help = "/drain/<capability> for a preStop hook; the capability has 16 or more characters"},
 
@@ -249,25 +252,25 @@ const struct config_row config_rows[] = {
      .help = "User ids that may use the sockets besides root"},
 
     /* forward */
-    {AT(forward, hold_max), .type = TYPE_INT, .fallback = "256", .min = 0, .max = 100000,
+    {LIVE(forward, hold_max), .type = TYPE_INT, .fallback = "256", .min = 0, .max = 100000,
      .unit = "requests",
      .help = "Requests that may wait for the agent or for their turn; 0 = none waits"},
-    {AT(forward, hold_timeout), .type = TYPE_DURATION, .fallback = "10s", .min = 0,
+    {LIVE(forward, hold_timeout), .type = TYPE_DURATION, .fallback = "10s", .min = 0,
      .max = 10 * MINUTE, .help = "How long a request may wait for the agent or for its turn"},
-    {AT(forward, response_timeout), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF, .fallback = "10m",
-     .min = 100 * MS, .max = 7 * DAY,
+    {LIVE(forward, response_timeout), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF,
+     .fallback = "10m", .min = 100 * MS, .max = 7 * DAY,
      .help = "How long the agent may take to begin its answer; 0 = no limit"},
-    {AT(forward, keepalive_interval), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF,
+    {LIVE(forward, keepalive_interval), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF,
      .fallback = "15s", .min = 100 * MS, .max = HOUR,
      .help = "Silence on an event stream after which a comment is sent; 0 = never"},
     {AT(forward, strip_prefix), .type = TYPE_STRING, .flags = ROW_FROM_SLASH, .fallback = "",
      .max = 1024, .help = "Prefix of the path that is cut off before the agent sees it"},
-    {AT(forward, via), .type = TYPE_BOOL, .fallback = "true",
+    {LIVE(forward, via), .type = TYPE_BOOL, .fallback = "true",
      .help = "Add a Via header to requests and answers"},
-    {AT(forward, max_in_flight), .type = TYPE_INT, .fallback = "0", .fallback_words = "no limit",
+    {LIVE(forward, max_in_flight), .type = TYPE_INT, .fallback = "0", .fallback_words = "no limit",
      .min = 0, .max = 100000, .unit = "requests",
      .help = "Requests at the agent at the same time; more wait for their turn"},
-    {AT(forward, shed), .type = TYPE_ENUM, WORDS("status", "close"), .fallback = "status",
+    {LIVE(forward, shed), .type = TYPE_ENUM, WORDS("status", "close"), .fallback = "status",
      .help = "How requests are refused that never reached the agent: 503, or the connection is "
              "closed without an answer, after which the platform sends the message again"},
     {AT(forward, dedupe_window), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF, .fallback = "0",
@@ -283,26 +286,26 @@ const struct config_row config_rows[] = {
      .help = "Pass trace headers, or begin a trace where there is none"},
 
     /* stop */
-    {AT(stop, grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
+    {LIVE(stop, grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "30s under Kubernetes, 10s elsewhere", .min = 100 * MS, .max = DAY,
      ENV({"TERMINATION_GRACE_PERIOD_SECONDS", ENV_SECONDS}),
      .help = "Time from the first signal to our end; what the platform around us gives"},
-    {AT(stop, drain_delay), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
+    {LIVE(stop, drain_delay), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "5s under Kubernetes, 0 elsewhere", .min = 0, .max = DAY,
      .help = "How long requests are still accepted, until others know that we leave"},
-    {AT(stop, drain_timeout), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
+    {LIVE(stop, drain_timeout), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "what the other phases leave", .min = 0, .max = DAY,
      .help = "How long work in flight may take to finish"},
     {AT(stop, signal), .type = TYPE_SIGNALS, .fallback = "TERM",
      .help = "Signal that asks the agent to end, or several with their times; KILL follows the "
              "last"},
-    {AT(stop, agent_grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
+    {LIVE(stop, agent_grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "at most 10s, half of what drain_delay and reserve leave", .min = 0,
      .max = DAY, .help = "Time from the first of these signals to KILL"},
-    {AT(stop, reserve), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
+    {LIVE(stop, reserve), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "a fifth of grace, at most 2s", .min = 0, .max = DAY,
      .help = "Time kept for the last heartbeat and our own end"},
-    {AT(stop, order), .type = TYPE_ENUM, WORDS("drain-first", "signal-first"),
+    {LIVE(stop, order), .type = TYPE_ENUM, WORDS("drain-first", "signal-first"),
      .fallback = "drain-first",
      .help = "signal-first: the agent gets its signal at once and drains itself"},
     {AT(stop, peer), .type = TYPE_ENUM, WORDS("auto", "signal", "wait", "off"), .fallback = "auto",
@@ -310,7 +313,7 @@ const struct config_row config_rows[] = {
      .help = "Without a command, how a stop reaches the agent: stop.signal to the process that "
              "listens at agent.address (shared process namespace, same user; else as wait), only "
              "waiting for its socket to go, or not at all"},
-    {AT(stop, success_codes), .type = TYPE_LIST, .fallback = "",
+    {LIVE(stop, success_codes), .type = TYPE_LIST, .fallback = "",
      .help = "Exit codes of the agent that count as success besides 0"},
 
     /* signals */
@@ -319,15 +322,15 @@ const struct config_row config_rows[] = {
              "TERM and INT, for which there is stop.signal"},
 
     /* restart */
-    {AT(restart, policy), .type = TYPE_ENUM, WORDS("on-failure", "never", "always"),
+    {LIVE(restart, policy), .type = TYPE_ENUM, WORDS("on-failure", "never", "always"),
      .fallback = "on-failure", .help = "When the agent is started again"},
-    {AT(restart, backoff), .type = TYPE_DURATION, .fallback = "500ms", .min = 10 * MS, .max = HOUR,
-     .help = "Pause before the first restart; doubles each time"},
-    {AT(restart, backoff_max), .type = TYPE_DURATION, .fallback = "30s", .min = 10 * MS,
+    {LIVE(restart, backoff), .type = TYPE_DURATION, .fallback = "500ms", .min = 10 * MS,
+     .max = HOUR, .help = "Pause before the first restart; doubles each time"},
+    {LIVE(restart, backoff_max), .type = TYPE_DURATION, .fallback = "30s", .min = 10 * MS,
      .max = HOUR, .help = "The longest pause"},
-    {AT(restart, reset_after), .type = TYPE_DURATION, .fallback = "30s", .min = 0, .max = DAY,
+    {LIVE(restart, reset_after), .type = TYPE_DURATION, .fallback = "30s", .min = 0, .max = DAY,
      .help = "Running time after which failures are forgotten"},
-    {AT(restart, max), .type = TYPE_INT, .flags = ROW_ZERO_OFF, .fallback = "5", .min = 1,
+    {LIVE(restart, max), .type = TYPE_INT, .flags = ROW_ZERO_OFF, .fallback = "5", .min = 1,
      .max = 1000000, .unit = "failures in a row",
      .help = "Failures in a row after which we give up and end with the agent's status; 0 = never"},
 
@@ -340,11 +343,11 @@ const struct config_row config_rows[] = {
      .help = "Directory for mode file, one file per secret"},
     {AT(secrets, start_wait), .type = TYPE_DURATION, .fallback = "10s", .min = 0,
      .max = 10 * MINUTE, .help = "How long the agent's start waits for the first secrets"},
-    {AT(secrets, refresh), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF, .fallback = "5m",
+    {LIVE(secrets, refresh), .type = TYPE_DURATION, .flags = ROW_ZERO_OFF, .fallback = "5m",
      .min = 100 * MS, .max = DAY, .help = "Time between two pulls; 0 = only at the start"},
-    {AT(secrets, on_change), .type = TYPE_ENUM, WORDS("none", "restart", "signal"),
+    {LIVE(secrets, on_change), .type = TYPE_ENUM, WORDS("none", "restart", "signal"),
      .fallback = "none", .help = "What the agent gets when secrets change"},
-    {AT(secrets, signal), .type = TYPE_SIGNAL, .fallback = "HUP",
+    {LIVE(secrets, signal), .type = TYPE_SIGNAL, .fallback = "HUP",
      .help = "The signal of secrets.on_change: signal"},
 
     /* inbox */
@@ -372,10 +375,10 @@ const struct config_row config_rows[] = {
      .help = "Where the token and other things that must survive are kept"},
 
     /* log */
-    {AT(log, level), .type = TYPE_ENUM, WORDS("debug", "info", "warning", "error"),
+    {LIVE(log, level), .type = TYPE_ENUM, WORDS("debug", "info", "warning", "error"),
      .fallback = "info", ENV({"LOG_LEVEL", ENV_LEVEL}),
      .help = "The least important lines to print"},
-    {AT(log, format), .type = TYPE_ENUM, WORDS("auto", "text", "json"), .fallback = "auto",
+    {LIVE(log, format), .type = TYPE_ENUM, WORDS("auto", "text", "json"), .fallback = "auto",
      .fallback_words = "text on a terminal, else json", .help = "Shape of our own log lines"},
     {AT(log, child), .type = TYPE_ENUM, WORDS("pass", "wrap"), .fallback = "pass",
      .help = "pass: the agent writes to our own stdout and stderr; wrap: each of its lines becomes "

@@ -156,6 +156,18 @@ static void answer_stop(struct control *c, struct exchange *x, const struct http
     c->cb.stop(c->arg, "the stop command");
 }
 
+static void answer_reload(struct control *c, struct exchange *x, const struct http_request *rq,
+                          int value)
+{
+    CLEANUP(str_release) struct str json = {0};
+    int status;
+
+    (void)rq;
+    (void)value;
+    status = c->cb.reload(c->arg, "the reload command", &json);
+    exchange_answer_json(x, status, str_slice(&json));
+}
+
 static const struct route {
     int doors;
     const char *method; /* GET also stands for HEAD */
@@ -172,6 +184,7 @@ static const struct route {
     {AT_OPERATOR, "GET", "/v1/status", answer_status, 0},
     {AT_OPERATOR, "POST", "/v1/drain", answer_drain, 0},
     {AT_OPERATOR, "POST", "/v1/stop", answer_stop, 0},
+    {AT_OPERATOR, "POST", "/v1/reload", answer_reload, 0},
     {AT_AGENT, "GET", "/v1/self", answer_self, 0},
 };
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
@@ -303,13 +316,14 @@ static int read_uids(struct control *c, struct err *err)
 }
 
 static int open_door(struct control *c, enum door door, const char *name, const struct endpoint *at,
-                     size_t uid_count, struct err *err)
+                     int inherited_fd, size_t uid_count, struct err *err)
 {
     struct server_config sc;
 
     server_config_defaults(&sc);
     sc.name = name;
     sc.at = *at;
+    sc.inherited_fd = inherited_fd;
     sc.socket_mode =
         uid_count > 2 ? 0666 : 0600; /* with a list of users the peer check decides, not the mode */
     sc.allow_uids = uid_count ? c->uids : NULL;
@@ -332,11 +346,12 @@ static int open_socket(struct control *c, enum door door, const char *name, cons
     str_addf(&text, "unix:%s", path);
     int r = endpoint_parse(str_slice(&text), &at, err);
 
-    return r < 0 ? r : open_door(c, door, name, &at, uid_count, err);
+    return r < 0 ? r : open_door(c, door, name, &at, -1, uid_count, err);
 }
 
-int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb,
-                void *arg, struct control **ret, struct err *err)
+int control_new(struct loop *l, const struct config *cfg, int admin_fd,
+                const struct control_callbacks *cb, void *arg, struct control **ret,
+                struct err *err)
 {
     struct control *c = calloc(1, sizeof(*c));
     int r;
@@ -351,7 +366,8 @@ int control_new(struct loop *l, const struct config *cfg, const struct control_c
     list_init(&c->waiters);
 
     r = read_uids(c, err);
-    if (r == 0 && (r = open_door(c, DOOR_ADMIN, "admin", &cfg->admin.address, 0, err)) < 0) {
+    if (r == 0 &&
+        (r = open_door(c, DOOR_ADMIN, "admin", &cfg->admin.address, admin_fd, 0, err)) < 0) {
         err_wrap(err, "admin.address");
     }
     if (r == 0 && (r = open_socket(c, DOOR_OPERATOR, "control", cfg->control.socket, 2, err)) < 0) {

@@ -37,12 +37,16 @@ struct control_callbacks { /* all required */
     /* Begin to drain (preStop, `drain`), or see how it stands. */
     enum control_drain (*drain)(void *arg, const char *who);
     void (*stop)(void *arg, const char *who);
+    /* Read the configuration again; the HTTP status of the answer. */
+    int (*reload)(void *arg, const char *who, struct str *json);
 };
 
 /* Opens the admin listener and both sockets. Directories must exist (config_prepare_dirs). cfg is
  * borrowed. */
-int control_new(struct loop *l, const struct config *cfg, const struct control_callbacks *cb,
-                void *arg, struct control **ret, struct err *err);
+/* admin_fd: a listening socket for the admin port instead of admin.address; -1 = none. */
+int control_new(struct loop *l, const struct config *cfg, int admin_fd,
+                const struct control_callbacks *cb, void *arg, struct control **ret,
+                struct err *err);
 void control_free(struct control *c); /* NULL is fine */
 /* answers everybody who waits for the drain */
 void control_drain_done(struct control *c, enum control_drain how);

@@ -161,8 +161,27 @@ static void on_class_timer(struct timer *t)
 void deadline_class_init(struct deadline_class *c, struct loop *l, int64_t duration_ms,
                          deadline_fn *fn, void *arg)
 {
-    *c = (struct deadline_class){.loop = l, .fn = fn, .arg = arg, .duration_ms = duration_ms};
+    *c = (struct deadline_class){
+        .loop = l, .fn = fn, .arg = arg, .duration_ms = duration_ms, .basis_ms = duration_ms};
     list_init(&c->waiting);
+}
+
+void deadline_class_set(struct deadline_class *c, int64_t duration_ms)
+{
+    int64_t moved = duration_ms - c->basis_ms;
+    struct list *first = list_first(&c->waiting);
+
+    c->duration_ms = duration_ms;
+    if (duration_ms <= 0)
+        return;
+    c->basis_ms = duration_ms;
+    if (moved == 0 || !first)
+        return;
+    LIST_FOREACH(node, &c->waiting)
+    {
+        deadline_of(node)->at_ms += moved;
+    }
+    timer_start(&c->timer, c->loop, deadline_of(first)->at_ms, on_class_timer, c);
 }
 
 void deadline_class_release(struct deadline_class *c)

@@ -100,10 +100,16 @@ struct deadline_class {
     deadline_fn *fn;
     void *arg;
     int64_t duration_ms; /* 0 = never: start does nothing */
+    int64_t basis_ms;    /* the last duration that was not 0: that of all that waits */
 };
 
 void deadline_class_init(struct deadline_class *c, struct loop *l, int64_t duration_ms,
                          deadline_fn *fn, void *arg);
+/*
+ * Another duration from now on. What waits is moved by the difference, so that the order stays one;
+ * with 0 it keeps its time, and nothing new waits.
+ */
+void deadline_class_set(struct deadline_class *c, int64_t duration_ms);
 void deadline_class_release(struct deadline_class *c);             /* nothing may be waiting */
 void deadline_start(struct deadline_class *c, struct deadline *d); /* from now; restarts if armed */
 void deadline_stop(struct deadline_class *c, struct deadline *d);

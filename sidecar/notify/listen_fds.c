@@ -16,7 +16,7 @@ static const struct slice agents_name = SLICE_INIT("agent");
 static const struct slice agents_prefix = SLICE_INIT("agent-");
 
 /* How many were handed to us; 0 when they are somebody else's. */
-static int handed_count(void)
+int listen_fds_count(void)
 {
     const char *pid_text = getenv("LISTEN_PID");
     const char *count_text = getenv("LISTEN_FDS");
@@ -32,7 +32,7 @@ static int handed_count(void)
 }
 
 /* The name of the descriptor of that index; empty when it has none. */
-static struct slice name_of(int index)
+struct slice listen_fds_name(int index)
 {
     const char *text = getenv("LISTEN_FDNAMES");
     struct slice name = {0};
@@ -48,30 +48,23 @@ static struct slice name_of(int index)
     return name;
 }
 
-static bool is_agents(struct slice name)
+bool listen_name_is_agents(struct slice name)
 {
     return slice_eq(name, agents_name) ||
            (name.n > agents_prefix.n && slice_starts_with(name, agents_prefix));
 }
 
-bool listen_fd_is_agents(int fd)
-{
-    int index = fd - LISTEN_FDS_START;
-
-    return index >= 0 && index < handed_count() && is_agents(name_of(index));
-}
-
 int listen_fds_of_agent(struct listen_fds *ret, struct err *err)
 {
-    int count = handed_count();
+    int count = listen_fds_count();
 
     *ret = (struct listen_fds){0};
     for (int i = 0; i < count; i++) {
-        struct slice name = name_of(i);
+        struct slice name = listen_fds_name(i);
         int fd = LISTEN_FDS_START + i;
         int r;
 
-        if (!is_agents(name)) {
+        if (!listen_name_is_agents(name)) {
             continue;
         }
         r = fd_set_cloexec(fd, true);

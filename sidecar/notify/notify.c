@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #if WITH_SYSTEMD
 #include <systemd/sd-daemon.h>
@@ -24,6 +25,7 @@
 enum {
     STATUS_MAX_BYTES = 256,   /* of a STATUS= text; longer ones are cut */
     WATCHDOG_USEC_MIN = 2000, /* below, half of it is no millisecond */
+    STORE_TEXT_MAX = 64,      /* FDSTOREREMOVE=1, FDNAME= and a name of ours */
 };
 
 struct notify {
@@ -71,6 +73,12 @@ static void transport_send(const struct notify *n, const char *text)
     (void)n;
     (void)sd_notify(0, text); /* a manager that does not listen changes nothing for us */
 }
+
+static void transport_send_fd(const struct notify *n, const char *text, int fd)
+{
+    (void)n;
+    (void)sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+}
 #else
 static int transport_open(struct notify *n, const char *path, struct err *err)
 {
@@ -103,6 +111,32 @@ static void transport_send(const struct notify *n, const char *text)
     (void)sendto(n->fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&n->at,
                  n->at_len);
 }
+
+static void transport_send_fd(const struct notify *n, const char *text, int fd)
+{
+    struct sockaddr_un at = n->at;
+    char copy[STORE_TEXT_MAX]; /* an iovec does not know const */
+    struct iovec iov = {.iov_base = copy};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr message = {.msg_name = &at,
+                             .msg_namelen = n->at_len,
+                             .msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+
+    (void)snprintf(copy, sizeof(copy), "%s", text);
+    iov.iov_len = strlen(copy);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(int));
+    (void)sendmsg(n->fd, &message, MSG_NOSIGNAL); /* as above */
+}
 #endif
 
 int notify_new(struct notify **ret, struct err *err)
@@ -132,6 +166,13 @@ int notify_new(struct notify **ret, struct err *err)
     }
     *ret = n;
     return 0;
+}
+
+int64_t notify_watchdog_of_env_ms(void)
+{
+    int64_t us = 0;
+
+    return env_number("WATCHDOG_USEC", WATCHDOG_USEC_MIN, &us) ? us / 1000 : 0;
 }
 
 void notify_free(struct notify *n)
@@ -193,6 +234,41 @@ void notify_stopping(struct notify *n, const char *status)
     send_with_status(n, "STOPPING=1\n", status);
 }
 
+void notify_reloading(struct notify *n)
+{
+    struct timespec now;
+    char text[96];
+
+    if (!n->is_on) {
+        return;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail on Linux */
+    (void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu\n",
+                   (unsigned long long)now.tv_sec * 1000000 +
+                       (unsigned long long)now.tv_nsec / 1000);
+    transport_send(n, text);
+}
+
+void notify_store_fd(struct notify *n, const char *name, int fd)
+{
+    char text[STORE_TEXT_MAX];
+
+    if (n->is_on) {
+        (void)snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s\n", name);
+        transport_send_fd(n, text, fd);
+    }
+}
+
+void notify_remove_fd(struct notify *n, const char *name)
+{
+    char text[STORE_TEXT_MAX];
+
+    if (n->is_on) {
+        (void)snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s\n", name);
+        transport_send(n, text);
+    }
+}
+
 void notify_extend(struct notify *n, int64_t ms)
 {
     char text[64];
@@ -218,34 +294,4 @@ void notify_errno(struct notify *n, int errnum)
         (void)snprintf(text, sizeof(text), "ERRNO=%d\n", errnum);
         transport_send(n, text);
     }
-}
-
-static bool is_listening_stream(int fd)
-{
-    int type = 0;
-    int listening = 0;
-    socklen_t n = sizeof(int);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_STREAM) {
-        return false;
-    }
-    n = sizeof(int);
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) == 0 && listening;
-}
-
-int notify_listen_fd(void)
-{
-    int64_t count;
-
-    if (!is_for_us("LISTEN_PID") || !env_number("LISTEN_FDS", 1, &count)) {
-        return -1;
-    }
-    for (int fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + count && count <= LISTEN_FDS_MAX;
-         fd++) {
-        if (!listen_fd_is_agents(fd) && is_listening_stream(fd) && fd_set_cloexec(fd, true) == 0 &&
-            fd_set_nonblock(fd, true) == 0) {
-            return fd;
-        }
-    }
-    return -1;
 }

@@ -30,10 +30,30 @@ void notify_errno(struct notify *n, int errnum); /* ERRNO=; the agent's, see age
 /* half of WATCHDOG_USEC when it is meant for us; 0 = none asked for */
 int64_t notify_watchdog_interval_ms(const struct notify *n);
 
+/* WATCHDOG_USEC as it stands in the environment, whoever it is meant for; 0 = none. For `plan`. */
+int64_t notify_watchdog_of_env_ms(void);
+
+/* RELOADING=1 with MONOTONIC_USEC= as of now. notify_ready() must follow, whatever came of it. */
+void notify_reloading(struct notify *n);
+
 /*
- * Socket activation: the first listening stream socket handed over with LISTEN_FDS that is not the
- * agent's (listen_fds.h), made close-on-exec and non-blocking; -1 when there is none.
+ * The manager's store of descriptors (FDSTORE=1, FileDescriptorStoreMax=): it keeps a copy that
+ * outlives us and hands it to our next process with LISTEN_FDS. name: a literal, short. The
+ * manager looks at what is closed there by itself; removing what is not there is harmless.
  */
-int notify_listen_fd(void);
+void notify_store_fd(struct notify *n, const char *name, int fd);
+void notify_remove_fd(struct notify *n, const char *name);
+
+/*
+ * Sockets that were handed over with LISTEN_FDS, known by LISTEN_FDNAMES: `a2a`, `admin`, or what
+ * we stored ourselves. Without one named `a2a` that port is the first one whose name is none of
+ * ours and not `agent` or `agent-...`: those are the agent's (listen_fds.h), and left as they are.
+ *
+ * notify_listen_fd() gives the first listening stream socket of its kind, made close-on-exec and
+ * non-blocking; -1 when there is none.
+ */
+enum notify_fd { NOTIFY_FD_A2A = 0, NOTIFY_FD_ADMIN, NOTIFY_FD_KEPT };
+#define NOTIFY_KEPT_NAME "kept-a2a" /* not `a2a`: what a .socket unit says must win over it */
+int notify_listen_fd(enum notify_fd which);
 
 #endif

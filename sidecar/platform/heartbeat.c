@@ -63,7 +63,7 @@ static void beat_finished(struct platform *p)
     int64_t max = p->cfg->platform.max_iterations;
 
     p->heart.beats++;
-    if (max > 0 && p->heart.beats == max && p->cb.on_max_iterations)
+    if (max > 0 && p->heart.beats >= max && p->cb.on_max_iterations)
         p->cb.on_max_iterations(p->arg);
 }
 

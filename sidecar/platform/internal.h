@@ -250,7 +250,8 @@ struct secret_puller {
 void secrets_start(struct platform *p);
 void secrets_stop(struct platform *p);
 void secrets_pull_now(struct platform *p);
-void secrets_release(struct secrets *s); /* wipes */
+void secrets_configure(struct platform *p); /* secrets.refresh may have changed */
+void secrets_release(struct secrets *s);    /* wipes */
 /* Members of the map: more than any workspace has, and each new one is compared with the others. */
 enum { SECRETS_MAX = 2048 };
 /* A flat object of strings, sorted by name. 0, -EBADMSG (not such a thing), -E2BIG or -ENOMEM. */

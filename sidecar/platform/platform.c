@@ -158,6 +158,11 @@ static void on_start_wait_over(struct timer *t)
     spawn(p);
 }
 
+void platform_configure(struct platform *p)
+{
+    secrets_configure(p); /* all others read their intervals when they plan the next time */
+}
+
 void platform_start(struct platform *p)
 {
     int64_t now = loop_now_ms(p->loop);

@@ -119,7 +119,8 @@ struct platform_status {
 int platform_new(struct loop *l, struct curl_io *io, struct store *store, const struct config *cfg,
                  const struct platform_callbacks *cb, void *arg, struct platform **ret,
                  struct err *err);
-void platform_free(struct platform *p); /* NULL is fine; what is under way is dropped */
+void platform_configure(struct platform *p); /* values in cfg have changed */
+void platform_free(struct platform *p);      /* NULL is fine; what is under way is dropped */
 void platform_start(struct platform *p);
 /* the agent's card is new: update-card (or register if that was never done) */
 void platform_card_changed(struct platform *p);

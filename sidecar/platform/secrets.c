@@ -284,6 +284,15 @@ void secrets_start(struct platform *p)
     secrets_pull_now(p);
 }
 
+void secrets_configure(struct platform *p)
+{
+    struct activity *a = &p->puller.a;
+
+    if (p->puller.is_started && p->secrets.is_known && !a->timer.armed && !call_is_busy(&a->call) &&
+        !p->puller.is_confirming)
+        plan_refresh(p); /* secrets.refresh was 0: nothing else would begin it */
+}
+
 void secrets_stop(struct platform *p)
 {
     activity_stop(&p->puller.a);

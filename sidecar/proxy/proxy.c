@@ -28,16 +28,6 @@ static const struct upstream_events upstream_events = {
 
 /* ---- made and freed ---- */
 
-static int load_sources(struct sources *to, const char *key, const struct string_list *list,
-                        struct err *err)
-{
-    int code = 0;
-
-    for (size_t i = 0; i < list->n && code == 0; i++)
-        code = sources_add(to, key, slice_of(list->v[i]), err);
-    return code;
-}
-
 static int load_bearer(struct proxy *p, struct err *err)
 {
     const char *path = p->cfg->listen.bearer_tokens_file;
@@ -126,9 +116,7 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     buf_pool_init(&p->blocks, (size_t)cfg->listen.max_head + PUMP_BLOCK_EXTRA, 2 * requests + 3,
                   PUMP_BLOCKS_KEPT);
     init_routes(p);
-    code = load_sources(&p->trusted, "listen.trusted_proxies", &cfg->listen.trusted_proxies, err);
-    if (!code)
-        code = load_sources(&p->allowed, "listen.allow_sources", &cfg->listen.allow_sources, err);
+    code = proxy_load_sources(cfg, &p->trusted, &p->allowed, err);
     if (!code)
         code = load_bearer(p, err);
     if (!code)

@@ -90,6 +90,12 @@ struct proxy_stats {
 
 int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callbacks *cb, void *arg,
               struct proxy **ret, struct err *err);
+/*
+ * A reload. Would `next` do? 0, or a sentence. Then, when its values stand in the struct that
+ * proxy_new() was given: take over what was copied from it.
+ */
+int proxy_check(const struct config *next, struct err *err);
+void proxy_configure(struct proxy *p);
 void proxy_free(struct proxy *p); /* after its servers were freed, before the store is */
 /* For forward.uploads_dir; borrowed until proxy_free(). Without one uploads are refused. */
 void proxy_set_store(struct proxy *p, struct store *store);

@@ -282,6 +282,10 @@ void hold_open(struct proxy *p);         /* the agent is there: all may go that 
 void hold_fail(struct proxy *p, enum failure f);
 void hold_on_deadline(struct deadline *d, void *arg); /* deadline_fn */
 
+/* ---- configure.c ---- */
+int proxy_load_sources(const struct config *cfg, struct sources *trusted, struct sources *allowed,
+                       struct err *err);
+
 /* ---- local.c: what we answer ourselves ---- */
 bool local_answer(struct proxy *p, struct exchange *x, const struct route *route);
 

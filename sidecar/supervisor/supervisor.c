@@ -400,6 +400,18 @@ static void settle(struct supervisor *s)
 
 /* ---- the interface ---- */
 
+void supervisor_configure(struct supervisor *s, const struct supervisor_config *cfg)
+{
+    s->rules.restart = (struct restart_rules){.when = (enum restart_when)cfg->policy,
+                                              .backoff_ms = cfg->backoff_ms,
+                                              .backoff_max_ms = cfg->backoff_max_ms,
+                                              .reset_after_ms = cfg->reset_after_ms,
+                                              .max_failures = cfg->max_failures};
+    s->rules.start_timeout_ms = cfg->start_timeout_ms;
+    s->rules.start_timeout_restarts = cfg->start_timeout_restarts;
+    s->rules.success = cfg->success;
+}
+
 static void open_cgroup(struct supervisor *s)
 {
     const char *why = "";
@@ -444,17 +456,8 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     s->job.pidfd = -1;
     s->job.group = cfg->group;
     open_cgroup(s);
-    s->rules = (struct child_rules){
-        .restart = {.when = (enum restart_when)cfg->policy,
-                    .backoff_ms = cfg->backoff_ms,
-                    .backoff_max_ms = cfg->backoff_max_ms,
-                    .reset_after_ms = cfg->reset_after_ms,
-                    .max_failures = cfg->max_failures},
-        .start_timeout_ms = cfg->start_timeout_ms,
-        .start_timeout_restarts = cfg->start_timeout_restarts,
-        .stop = cfg->stop,
-        .success = cfg->success,
-    };
+    s->rules.stop = cfg->stop;
+    supervisor_configure(s, cfg);
     s->ops = (struct child_ops){
         .spawn = op_spawn,
         .signal_group = op_signal_group,

@@ -172,6 +172,9 @@ struct supervisor_status {
 int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
                    const struct supervisor_callbacks *cb, void *arg, struct supervisor **ret,
                    struct err *err);
+/* The policy, the back-off, the success codes and the start timeout of cfg, from the next start or
+ * end of the child on. */
+void supervisor_configure(struct supervisor *s, const struct supervisor_config *cfg);
 /* what still runs below us is killed, and waited for briefly */
 void supervisor_free(struct supervisor *s);
 /* Only a child that was never started; nothing in other states. */

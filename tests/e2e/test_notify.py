@@ -8,16 +8,30 @@ import harness
 from harness import eventually, example_agent
 
 
-# Plays the service manager's part of socket activation: a listening socket as descriptor 3, then the program.
+# Plays the service manager's part of socket activation: listening sockets as descriptors 3, 4, ..., one for each name, then the
+# program. The ports go into a file. A name's address may follow it: a2a=127.0.0.1:8000.
 HAND_OVER = """
-import os, socket, sys
-s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(16)
-open(sys.argv[1], 'w').write(str(s.getsockname()[1]))
-os.dup2(s.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
-os.execv(sys.argv[2], sys.argv[2:])
+import fcntl, os, socket, sys
+report, names, program = sys.argv[1], sys.argv[2].split(','), sys.argv[3:]
+sockets = []
+for name in names:
+    host, _, port = (name.partition('=')[2] or '127.0.0.1:0').rpartition(':')
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind((host, int(port))); s.listen(16)
+    sockets.append(s)
+with open(report, 'w') as f: f.write(' '.join(str(s.getsockname()[1]) for s in sockets))
+kept = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, 100) for s in sockets]
+for i, fd in enumerate(kept):
+    os.dup2(fd, 3 + i)
+    os.set_inheritable(3 + i, True)
+os.environ.update(LISTEN_FDS=str(len(kept)), LISTEN_PID=str(os.getpid()))
+if names != ['']: os.environ['LISTEN_FDNAMES'] = ':'.join(n.partition('=')[0] for n in names)
+os.execv(program[0], program)
 """
+
+
+def ports(report, count):
+    found = [int(p) for p in report.read_text().split()] if report.exists() else []
+    return found if len(found) == count else None
 
 
 class Manager:
@@ -26,6 +40,7 @@ class Manager:
     def __init__(self, path):
         self.path = str(path)
         self.heard = []
+        self.fds = []  # of FDSTORE=1
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         self.socket.setblocking(False)
@@ -33,9 +48,11 @@ class Manager:
     def lines(self):
         while True:
             try:
-                self.heard += self.socket.recv(4096).decode().splitlines()
+                data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
             except BlockingIOError:
                 return self.heard
+            self.heard += data.decode().splitlines()
+            self.fds += fds
 
     def wait(self, line):
         eventually(lambda: any(x.startswith(line) for x in self.lines()), f"the service manager hears {line}")
@@ -103,14 +120,93 @@ class Notify(harness.Case):
         self.assertTrue(slow.is_alive(), "the work goes on")
         self.assertEqual(slow.result().status, 200)
         self.assertEqual(side.wait_exit(), 0)
+    def handed(self, names, *flags, env=None, wait=True):
+        """A sidecar that was handed sockets of these names; and their ports."""
+        report = self.sub_dir() / "ports"
+        side = self.sidecar(None, *flags, command=example_agent(), env=env, program=harness.python(HAND_OVER, str(report), names, harness.SIDECAR))
+        if wait:
+            side.wait_ready()
+        count = names.count(",") + 1
+        return side, eventually(lambda: ports(report, count), "the sockets are handed over")
+
+    def ask(self, port):
+        return harness.post(port, "/", harness.a2a("hello")).status
 
     def test_socket_activation_serves_on_the_socket_it_was_handed(self):
-        port_file = self.sub_dir() / "port"
-        program = harness.python(HAND_OVER, str(port_file), harness.SIDECAR)
-        side = self.sidecar(None, command=example_agent(), program=program)
-        side.wait_probe("readyz")
-        answer = harness.post(int(port_file.read_text()), "/", harness.a2a("hello"))
-        self.assertEqual(answer.status, 200)
+        m = self.manager()
+        side, (port,) = self.handed("", env={"NOTIFY_SOCKET": m.path})
+        self.assertEqual(self.ask(port), 200)
+        m.wait("READY=1")
+        self.assertNotIn("FDSTORE=1", m.lines())  # the .socket unit has it
+
+    def test_names_say_which_socket_is_whose(self):
+        side, (agent, admin, other, a2a) = self.handed("agent,admin,other,a2a", wait=False)
+        eventually(lambda: harness.get(admin, "/readyz").status == 200, "ready on the admin socket that was handed over")
+        self.assertEqual(self.ask(a2a), 200)
+        with self.assertRaises(OSError):  # nobody serves there: the agent's
+            harness.get(agent, "/", timeout=0.5)
+
+    def test_a_reload_is_announced_and_its_end_too(self):
+        m = self.manager()
+        side = self.start_under(m)
+        side.wait_ready()
+        m.wait("READY=1")
+        self.assertEqual(side.command("reload")[0], 0)
+        m.wait("RELOADING=1")
+        eventually(lambda: m.lines().count("READY=1") == 2, "ready again")
+        tail = m.lines()[m.lines().index("RELOADING=1"):]
+        self.assertRegex(tail[1], r"^MONOTONIC_USEC=[0-9]+$")
+        self.assertEqual(tail[2], "READY=1")
+
+    def test_before_it_was_ready_a_reload_does_not_say_ready(self):
+        m = self.manager()
+        side = self.start_under(m, command=["sleep", "1000"])
+        side.wait_probe("startupz")
+        self.assertEqual(side.command("reload")[0], 0)
+        self.assertFalse({"RELOADING=1", "READY=1"} & set(m.lines()))
+
+    def test_the_listening_socket_is_given_to_the_manager_and_taken_back(self):
+        m = self.manager()
+        side = self.start_under(m)
+        side.wait_ready()
+        m.wait("FDSTORE=1")
+        self.assertIn("FDNAME=kept-a2a", m.lines())
+        kept = socket.socket(fileno=m.fds[0])
+        self.addCleanup(kept.close)
+        self.assertEqual(kept.getsockname(), ("127.0.0.1", side.port))
+        side.p.kill()
+        side.wait_exit()
+        with socket.create_connection(("127.0.0.1", side.port)):
+            pass  # nobody runs, and nobody is refused
+        kept.close()
+        again, (port,) = self.handed(f"kept-a2a=127.0.0.1:{side.port}", "--listen-address", f"127.0.0.1:{side.port}", env={"NOTIFY_SOCKET": m.path})
+        self.assertEqual(self.ask(port), 200)
+        self.assertNotIn("FDSTOREREMOVE=1", m.lines())
+
+    def test_a_kept_socket_for_another_address_is_dropped(self):
+        m = self.manager()
+        side, (port,) = self.handed("kept-a2a", env={"NOTIFY_SOCKET": m.path})
+        self.assertNotEqual(side.port, port)
+        self.assertEqual(self.ask(side.port), 200)
+        m.wait("FDSTOREREMOVE=1")
+        self.assertLess(m.lines().index("FDSTOREREMOVE=1"), m.lines().index("FDSTORE=1"))
+        with self.assertRaises(ConnectionRefusedError):
+            self.ask(port)
+
+    def test_a_socket_unit_wins_over_a_kept_socket(self):
+        m = self.manager()
+        side, (kept, port) = self.handed("kept-a2a,a2a", env={"NOTIFY_SOCKET": m.path})
+        self.assertEqual(self.ask(port), 200)
+        m.wait("FDSTOREREMOVE=1")
+
+    def test_a_watchdog_shorter_than_a_restart_of_the_agent_is_warned_of(self):
+        m = self.manager()
+        side = self.start_under(m, WATCHDOG_USEC="20000000")
+        side.wait_line(r"watchdog is 20s, but a restart of the agent may take (90s|1m30s)")
+        code, out, _ = side.command("plan", "--platform-enabled", "false", "--", "true")
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"warning: the service manager's watchdog is 20s")
+        m.wait("WATCHDOG=1")
 
 
 if __name__ == "__main__":

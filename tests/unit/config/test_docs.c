@@ -70,10 +70,12 @@ Test(config_docs, help_and_reference_list_every_key)
     config_print_reference(&page);
     for (size_t i = 0; i < config_row_count; i++) {
         const struct config_row *row = &config_rows[i];
-        char flag[CONFIG_KEY_MAX], name[CONFIG_ENV_MAX], cell[CONFIG_KEY_MAX + 8];
+        char flag[CONFIG_KEY_MAX], name[CONFIG_ENV_MAX], cell[CONFIG_STRING_MAX];
 
         (void)snprintf(cell, sizeof(cell), "| `%s` |", row->key);
         cr_expect(strstr(page.p, cell), "%s.%s", row->section, row->key);
+        (void)snprintf(cell, sizeof(cell), "\u21bb %.*s", (int)strcspn(row->help, "<|"), row->help);
+        cr_expect_eq(strstr(page.p, cell) != NULL, row->is_live, "%s.%s", row->section, row->key);
         if (row->flags & ROW_NO_FLAG)
             cr_expect(strstr(help.p, schema_env(row, name)), "%s", name);
         else

@@ -205,6 +205,34 @@ Test(loop, a_class_of_no_duration_never_expires)
     deadline_class_release(&class);
 }
 
+Test(loop, a_class_with_another_duration_moves_what_waits_and_keeps_the_order)
+{
+    enum { LONG_MS = 3600 * 1000, SHORT_MS = 10 };
+    struct waiting w[3] = {0};
+    int64_t first_ms;
+
+    deadline_class_init(&class, loop, LONG_MS, on_deadline, &order);
+    deadline_start(&class, &w[0].deadline);
+    deadline_start(&class, &w[1].deadline);
+    first_ms = w[0].deadline.at_ms;
+    deadline_class_set(&class, 2 * LONG_MS);
+    cr_assert_eq(w[0].deadline.at_ms, first_ms + LONG_MS);
+    deadline_class_set(&class, 0); /* what waits keeps its time, nothing new waits */
+    cr_assert_eq(w[0].deadline.at_ms, first_ms + LONG_MS);
+    deadline_start(&class, &w[2].deadline);
+    cr_assert_not(w[2].deadline.armed);
+    deadline_class_set(&class, 2 * LONG_MS);
+    cr_assert_eq(w[0].deadline.at_ms, first_ms + LONG_MS);
+    deadline_class_set(&class, 0);
+    deadline_class_set(&class, SHORT_MS);
+    cr_assert_eq(w[0].deadline.at_ms, first_ms - LONG_MS + SHORT_MS);
+    deadline_start(&class, &w[2].deadline);
+    run_ms(60);
+    cr_assert(w[0].expired == 1 && w[1].expired == 1 && w[2].expired == 1);
+    cr_assert(w[0].order < w[1].order && w[1].order < w[2].order);
+    deadline_class_release(&class);
+}
+
 /* ---- watches ---- */
 
 struct end {

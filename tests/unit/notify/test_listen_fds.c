@@ -67,9 +67,11 @@ static int named(void)
     CHECK(l.fd[0] == 3 && l.fd[1] == 5 && l.fd[2] == 7);
     CHECK(strcmp(str_z(&l.names), "metrics:agent:http") == 0);
     CHECK(fcntl(3, F_GETFD) & FD_CLOEXEC);
-    CHECK(notify_listen_fd() == 4);
-    CHECK(listen_fd_is_agents(3));
-    CHECK(!listen_fd_is_agents(4) && !listen_fd_is_agents(6) && !listen_fd_is_agents(8));
+    CHECK(notify_listen_fd(NOTIFY_FD_A2A) == 4);
+    CHECK(listen_fds_count() == 5);
+    CHECK(listen_name_is_agents(listen_fds_name(0)));
+    CHECK(!listen_name_is_agents(listen_fds_name(1)) && !listen_name_is_agents(listen_fds_name(3)));
+    CHECK(listen_fds_name(5).n == 0);
     listen_fds_release(&l);
     return 0;
 }
@@ -86,7 +88,7 @@ static int nameless(void)
     hand_over(2, NULL);
     CHECK(listen_fds_of_agent(&l, NULL) == 0);
     CHECK(l.n == 0);
-    CHECK(notify_listen_fd() == 3);
+    CHECK(notify_listen_fd(NOTIFY_FD_A2A) == 3);
     return 0;
 }
 

@@ -3,14 +3,12 @@
 #include "notify/notify.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int manager(bool is_abstract, char *ret_path, size_t cap)
@@ -129,39 +127,86 @@ Test(notify, anothers_watchdog_is_not_fed)
     unlink(path);
 }
 
-/* In a process of its own: descriptors 3 and 4 belong to the test runner here. */
-static int handed_over(const char *pid_text)
+Test(notify, a_reload_carries_the_clock_of_the_machine)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    char pid[16];
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    char path[64];
+    int fd = manager(false, path, sizeof(path));
+    struct notify *n = NULL;
+    struct timespec before, after;
+    char got[128] = "";
+    unsigned long long us = 0;
 
-    if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1) < 0 || dup2(fd, 4) != 4 ||
-        dup2(open("/dev/null", O_RDONLY), 3) != 3)
-        return 99;
-    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    setenv("LISTEN_FDS", "2", 1);
-    setenv("LISTEN_PID", pid_text ? pid_text : pid, 1);
-    return notify_listen_fd() + 1;
+    setenv("NOTIFY_SOCKET", path, 1);
+    cr_assert_eq(notify_new(&n, NULL), 0);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    notify_reloading(n);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    cr_assert_gt(recv(fd, got, sizeof(got) - 1, 0), 0);
+    cr_assert_eq(sscanf(got, "RELOADING=1\nMONOTONIC_USEC=%llu\n", &us), 1, "%s", got);
+    cr_assert_geq(us, (unsigned long long)before.tv_sec * 1000000);
+    cr_assert_leq(us, (unsigned long long)(after.tv_sec + 1) * 1000000);
+    notify_free(n);
+    close(fd);
+    unlink(path);
 }
 
-static int in_a_process(const char *pid_text)
+/* One datagram, and the descriptor in it; -1 = none. */
+static int receive_fd(int from, char *text, size_t cap)
 {
-    pid_t pid = fork();
-    int status = 0;
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {text, cap - 1};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof(control.bytes)};
+    ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    int fd = -1;
 
-    if (pid == 0)
-        _exit(handed_over(pid_text));
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    return WEXITSTATUS(status) - 1;
+    cr_assert_gt(n, 0);
+    text[n] = '\0';
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(c), sizeof(int));
+    return fd;
 }
 
-Test(notify, takes_the_first_listening_socket_it_was_handed)
+static void stores(bool is_abstract)
 {
-    cr_assert_eq(in_a_process(NULL), 4);
+    char path[64], text[128];
+    int fd = manager(is_abstract, path, sizeof(path));
+    struct notify *n = NULL;
+    int pipe_fds[2], copy;
+    char byte = 0;
+
+    setenv("NOTIFY_SOCKET", path, 1);
+    cr_assert_eq(pipe(pipe_fds), 0);
+    cr_assert_eq(notify_new(&n, NULL), 0);
+    notify_store_fd(n, "one", pipe_fds[1]);
+    copy = receive_fd(fd, text, sizeof(text));
+    cr_assert_str_eq(text, "FDSTORE=1\nFDNAME=one\n");
+    cr_assert_geq(copy, 0);
+    cr_assert_eq(write(copy, "x", 1), 1);
+    cr_assert_eq(read(pipe_fds[0], &byte, 1), 1, "it is the same pipe");
+    notify_remove_fd(n, "one");
+    expect(fd, "FDSTOREREMOVE=1\nFDNAME=one\n");
+    close(copy);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    notify_free(n);
+    close(fd);
+    if (!is_abstract)
+        unlink(path);
 }
 
-Test(notify, leaves_sockets_that_were_handed_to_another_process)
+Test(notify, gives_descriptors_to_the_manager)
 {
-    cr_assert_eq(in_a_process("1"), -1);
+    stores(false);
+}
+
+Test(notify, gives_descriptors_to_an_abstract_socket)
+{
+    stores(true);
 }
