@@ -206,11 +206,10 @@ static size_t find_data(struct slice event, struct slice *ret)
     return count;
 }
 
-/* Several data lines are one text with line feeds between. Joined in w->part, where the event is:
- * what is written is never longer than what was read. */
-static struct slice join_data(struct stream_watch *w)
+/* Several data lines are one text with line feeds between. Joined in w->part, where `rest`, the
+ * event, is: what is written is never longer than what was read. */
+static struct slice join_data(struct stream_watch *w, struct slice rest)
 {
-    struct slice rest = buf_bytes(&w->part);
     char *to = w->part.p + w->part.start;
     struct slice line, value;
     size_t n = 0;
@@ -248,11 +247,14 @@ static void look_at_event(struct stream_watch *w, struct slice event)
     if (count == 0)
         return;
     if (count > 1) {
-        if (!w->part.p && !gather(w, event)) {
-            w->task = STREAM_UNKNOWN;
-            return;
+        if (!w->part.p) {
+            if (!gather(w, event)) {
+                w->task = STREAM_UNKNOWN;
+                return;
+            }
+            event = buf_bytes(&w->part);
         }
-        data = join_data(w);
+        data = join_data(w, event);
     }
     w->task = task_of_json(data, w->task);
 }

@@ -163,6 +163,10 @@ Test(proxy_stream_watch, frames_come_in_many_ways)
                        ":\"TASK_STATE_FAILED\"}}}\r\n\r\n"),
                  STREAM_FINISHED);
     cr_expect_eq(after("\xef\xbb\xbf" REST(STATUS_1("COMPLETED"))), STREAM_FINISHED);
+    cr_expect_eq(after("\xef\xbb\xbf"
+                       "data: {\"statusUpdate\":\ndata: {\"status\":{\"state\":"
+                       "\"TASK_STATE_FAILED\"}}}\n\n"),
+                 STREAM_FINISHED, "the mark is not of the first line");
     cr_expect_eq(after("\r\n\n\r" REST(STATUS_1("COMPLETED")) "\n\n\n"), STREAM_FINISHED);
 }
 
