@@ -6,7 +6,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "devplatform/handlers.h"
 #include "devplatform/routes.h"
+#include "devplatform/uploads.h"
 #include "log/log.h"
 
 #include <stdarg.h>
@@ -376,7 +378,8 @@ static void call_gates(struct call *c)
         call_answer_text(c, 404, "text/plain", SLICE("404 page not found"));
         return;
     }
-    parse_body(c);
+    if (c->body_max == CALL_BODY_MAX)
+        parse_body(c);
     c->route->handle(c);
 }
 
@@ -411,6 +414,15 @@ static void call_begin(struct call *c)
     }
 }
 
+/* Files may be large, and one byte more tells that they are too large. */
+static size_t body_max(const struct http_request *rq)
+{
+    struct slice params[CALL_PARAMS_MAX];
+    const struct route *route = routes_find(rq, params);
+
+    return route && route->handle == handle_upload ? UPLOAD_BODY_MAX + 1 : CALL_BODY_MAX;
+}
+
 static void call_on_request(void *ctx, struct exchange *x)
 {
     struct devplatform *dp = ctx;
@@ -424,6 +436,7 @@ static void call_on_request(void *ctx, struct exchange *x)
     c->dp = dp;
     c->x = x;
     c->arrived_ms = loop_now_ms(dp->loop);
+    c->body_max = body_max(exchange_request(x));
     exchange_set_user(x, c);
     if (exchange_request(x)->framing == HTTP_BODY_NONE ||
         (exchange_request(x)->framing == HTTP_BODY_LENGTH &&
@@ -438,8 +451,8 @@ static size_t call_on_body(struct exchange *x, struct slice bytes)
 
     if (!c)
         return bytes.n;
-    if (part.n > CALL_BODY_MAX - c->body.len)
-        part.n = CALL_BODY_MAX - c->body.len; /* cut without a word, P section 13.1 */
+    if (part.n > c->body_max - c->body.len)
+        part.n = c->body_max - c->body.len; /* cut without a word, P section 13.1 */
     str_add(&c->body, part);
     return bytes.n;
 }
@@ -463,6 +476,7 @@ static void call_on_end(struct exchange *x, bool complete)
     timer_stop(&c->delay);
     if (c->dispatch)
         dispatch_forget(c->dispatch);
+    upload_forget(c->upload);
     str_wipe(&c->body);
     json_object_put(c->json);
     json_object_put(c->logged_body);

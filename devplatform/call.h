@@ -51,6 +51,8 @@ struct call {
     struct limit_verdict limit;
     char note[CALL_NOTE_MAX];  /* the story's remark, without secrets */
     struct dispatch *dispatch; /* a push under way that answers this call; it outlives the client */
+    struct upload *upload;     /* files under way that answer this call */
+    size_t body_max;           /* bytes of the body that are kept: CALL_BODY_MAX but for files */
     struct json_object *logged_body; /* what /dev/log shows of the request; NULL = nothing */
 };
 

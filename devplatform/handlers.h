@@ -46,6 +46,9 @@ void handle_notify(struct call *c);
 void handle_a2a(struct call *c);
 void handle_queue_status(struct call *c);
 
+/* uploads.c: P sections 12 and 17.5 */
+void handle_upload(struct call *c);
+
 /* devtools.c: ours */
 void handle_health(struct call *c);
 void handle_buildinfo(struct call *c);

@@ -40,6 +40,7 @@ static const struct route table[] = {
     {HTTP_POST, "/workspaces/:id/notify", handle_notify, false},
     {HTTP_POST, "/workspaces/:id/a2a", handle_a2a, false},
     {HTTP_GET, "/workspaces/:id/a2a/queue/:id", handle_queue_status, false},
+    {HTTP_POST, "/workspaces/:id/chat/uploads", handle_upload, false},
 
     {HTTP_GET, "/dev/log", handle_dev_log, true},
     {HTTP_GET, "/dev/state", handle_dev_state, true},
