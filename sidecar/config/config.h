@@ -248,7 +248,9 @@ int config_prepare_dirs(const struct config *c, struct err *err);
 
 /*
  * At the end: a runtime directory that is named after our workspace or pid goes again, so that they
- * do not pile up. Only what is empty; a socket that the agent left in it goes, too.
+ * do not pile up. Only what is empty; a socket that the agent left in it goes, too. One that was
+ * given to us stays as it is, with an empty agent-api: another container of the pod may have just
+ * that mounted, and would not see the one we make the next time.
  */
 void config_forget_dirs(const struct config *c);
 
