@@ -25,6 +25,7 @@ enum {
     /* While we end descendants: their children come to us as they die, and are looked for again
      * this long after a death, many deaths at once. */
     SUPERVISOR_RESCAN_MS = 10,
+    SUPERVISOR_LOOK_AGAIN_MS = 200, /* when the kernel did not say who has ended */
     SUPERVISOR_FREE_WAIT_MS = 1000, /* supervisor_free() waits this long for a child it killed */
 };
 
@@ -43,6 +44,8 @@ struct supervisor {
     struct timer step;          /* the next signal of the stop sequence */
     struct timer failure_timer; /* reports a spawn that failed before the fork */
     struct timer rescan;
+    struct timer look_again; /* see wait_refused() */
+    bool is_refusal_said;
     struct pid_list told; /* descendants that have had their TERM */
     bool is_cleaning;     /* told was filled once since the last spawn */
     uint64_t orphans;
@@ -137,8 +140,15 @@ static void kill_old_group(struct supervisor *s)
 {
     struct pid_list children = {0};
     bool is_ours = false;
+    int r = s->group > 0 && reap_has_children() ? reap_list(&children) : 0;
 
-    if (s->group > 0 && reap_has_children() && reap_list(&children) == 0) {
+    if (r < 0) {
+        log_warning("supervisor",
+                    "cannot list what the agent left behind (/proc): %s; if it still runs it keeps "
+                    "its sockets and ports",
+                    strerrordesc_np(-r));
+    }
+    if (children.n > 0) {
         for (size_t i = 0; i < children.n && !is_ours; i++) {
             is_ours = getpgid(children.v[i]) == s->group;
         }
@@ -188,10 +198,15 @@ static pid_t op_spawn(void *arg)
 static void op_signal_group(void *arg, int signo)
 {
     struct supervisor *s = arg;
+    char name[STOP_SIGNAL_TEXT_MAX];
 
     /* child.pid is 0 once the zombie was seen: the number cannot be somebody else's yet */
     if (s->child.pid > 0) {
-        (void)kill(-s->child.pid, signo); /* ESRCH: all of it is gone */
+        /* ESRCH: all of it is gone. Else the deadline goes on to KILL, and then to giving up. */
+        if (kill(-s->child.pid, signo) < 0 && errno != ESRCH && signo != SIGCONT) {
+            log_warning("supervisor", "cannot send %s to the agent: %s",
+                        stop_signal_text(signo, name), strerrordesc_np(errno));
+        }
     }
 }
 
@@ -301,12 +316,32 @@ static void child_is_zombie(struct supervisor *s, int wait_status)
     tell(s, CHILD_EV_EXIT, (struct child_input){.wait_status = wait_status});
 }
 
+static void on_look_again(struct timer *t)
+{
+    supervisor_on_sigchld(t->arg);
+}
+
+/* A filter that does not know waitid, most likely. Nobody else would tell of an end: ask again. */
+static void wait_refused(struct supervisor *s, int error)
+{
+    if (!s->is_refusal_said) {
+        s->is_refusal_said = true;
+        log_error("supervisor",
+                  "cannot see whether the agent has ended: waitid: %s (a seccomp filter?); asking "
+                  "again every %d ms",
+                  strerrordesc_np(error), SUPERVISOR_LOOK_AGAIN_MS);
+    }
+    timer_start(&s->look_again, s->loop, loop_now_ms(s->loop) + SUPERVISOR_LOOK_AGAIN_MS,
+                on_look_again, s);
+}
+
 void supervisor_on_sigchld(struct supervisor *s)
 {
     int wait_status;
     bool reaped = false;
+    pid_t pid;
 
-    for (pid_t pid; (pid = reap_look(&wait_status)) > 0; reap_take(pid)) {
+    for (; (pid = reap_look(&wait_status)) > 0; reap_take(pid)) {
         reaped = true;
         if (pid == s->child.pid) {
             child_is_zombie(s, wait_status);
@@ -316,6 +351,9 @@ void supervisor_on_sigchld(struct supervisor *s)
         if (s->cb.on_reaped) {
             s->cb.on_reaped(s->child.ops->report_arg, pid, wait_status);
         }
+    }
+    if (pid < 0) {
+        wait_refused(s, -pid);
     }
     if (reaped && (s->child.state == CHILD_CLEANING || s->child.state == CHILD_KILLING) &&
         !s->rescan.armed) {
@@ -335,6 +373,7 @@ static void settle(struct supervisor *s)
     }
     if (s->child.state == CHILD_ENDED) {
         timer_stop(&s->rescan);
+        timer_stop(&s->look_again);
         forget_spawn(s); /* still open only when the child hangs in the kernel */
     }
 }
@@ -394,10 +433,12 @@ static void wait_briefly(pid_t pid)
     struct pollfd p = {.fd = fd, .events = POLLIN};
 
     if (fd >= 0) {
-        (void)poll(&p, 1, SUPERVISOR_FREE_WAIT_MS);
-        (void)waitpid(pid, NULL, WNOHANG);
-    } else {
-        (void)waitpid(pid, NULL, 0); /* Linux before 5.3 */
+        while (poll(&p, 1, SUPERVISOR_FREE_WAIT_MS) < 0 && errno == EINTR) {
+            /* once more from the start: there are no handlers, so this cannot go on */
+        }
+    }
+    while (waitpid(pid, NULL, fd >= 0 ? WNOHANG : 0) < 0 && errno == EINTR) {
+        /* Linux before 5.3 waits here */
     }
 }
 
@@ -416,6 +457,7 @@ void supervisor_free(struct supervisor *s)
     timer_stop(&s->step);
     timer_stop(&s->failure_timer);
     timer_stop(&s->rescan);
+    timer_stop(&s->look_again);
     forget_spawn(s);
     pid_list_release(&s->told);
     free(s);
