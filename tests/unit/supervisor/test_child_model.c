@@ -500,8 +500,8 @@ static void disagree(const struct life *l, const char *what)
     cr_assert(false,
               "life %u, event %u: %s\n  child: %s, deadline %" PRId64 ", did: %s\n  model: %s, "
               "deadline %" PRId64 ", did: %s",
-              l->number, l->told, what, child_state_name(l->child.state), l->deadline_ms, l->did.text,
-              child_state_name(model_state(m)), m->deadline_ms, m->did.text);
+              l->number, l->told, what, child_state_name(l->child.state), l->deadline_ms,
+              l->did.text, child_state_name(model_state(m)), m->deadline_ms, m->did.text);
 }
 
 /*
