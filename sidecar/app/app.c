@@ -367,8 +367,19 @@ static void log_start(struct app *a)
 
 static int status_of_failed_start(int code)
 {
-    return code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -EIO ? EXIT_INTERNAL
-                                                                                 : EXIT_USAGE;
+    switch (-code) {
+    case ENOMEM:
+    case ENOBUFS:
+    case ENOSPC: /* of kernel memory for watches */
+    case EMFILE:
+    case ENFILE:
+    case EIO:
+    case ENODEV: /* no anonymous inodes */
+    case ENOSYS:
+        return EXIT_INTERNAL;
+    default:
+        return EXIT_USAGE;
+    }
 }
 
 int app_run(struct config *cfg, const struct config_input *again,

@@ -9,15 +9,34 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/banned.h"
+
+/*
+ * Both clocks exist on every Linux, but where the kernel is asked for them (no vDSO) a filter may
+ * refuse. Their coarse sisters stay behind by less than a tick; one is added, so that a timer which
+ * was due for the kernel is due for us and nobody spins until the tick comes.
+ */
+static void read_coarse(clockid_t id, struct timespec *ret)
+{
+    static const char sentence[] = "cannot go on: the kernel refuses to tell the time\n";
+    clockid_t coarse = id == CLOCK_REALTIME ? CLOCK_REALTIME_COARSE : CLOCK_MONOTONIC_COARSE;
+    struct timespec tick;
+
+    if (clock_gettime(coarse, ret) < 0 || clock_getres(coarse, &tick) < 0) {
+        (void)!write(STDERR_FILENO, sentence, sizeof(sentence) - 1); /* the log asks for the time */
+        abort();
+    }
+    ret->tv_nsec += tick.tv_nsec; /* may pass a second: it is only added up */
+}
 
 static int64_t clock_ns(clockid_t id)
 {
     struct timespec ts;
-    int rc = clock_gettime(id, &ts);
 
-    assert(rc == 0); /* both clocks exist on every Linux */
+    if (clock_gettime(id, &ts) < 0)
+        read_coarse(id, &ts);
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 

@@ -66,14 +66,15 @@ bool job_ended(struct job *j)
 /* ---- sending ---- */
 
 /* The process alone. */
-static void signal_process(const struct job *j, pid_t pid, int signo)
+static int signal_process(const struct job *j, pid_t pid, int signo)
 {
-    if (j->pidfd < 0 || pidfd_signal(j->pidfd, signo) < 0) {
-        (void)kill(pid, signo); /* ours to reap, so its number is its own */
+    if (j->pidfd >= 0 && pidfd_signal(j->pidfd, signo) == 0) {
+        return 0;
     }
+    return kill(pid, signo) < 0 ? -errno : 0; /* ours to reap, so its number is its own */
 }
 
-void job_signal(const struct job *j, pid_t pid, int signo)
+int job_signal(const struct job *j, pid_t pid, int signo)
 {
     bool is_told = j->group != CHILD_GROUP_PROCESS && kill(-pid, signo) == 0;
 
@@ -82,9 +83,10 @@ void job_signal(const struct job *j, pid_t pid, int signo)
      * all there is. Or it has joined another group, as shells with jobs do. Otherwise a zombie or
      * nothing of that group is left, and this does no harm.
      */
-    if (!is_told || getpgid(pid) != pid) {
-        signal_process(j, pid, signo);
+    if (is_told && getpgid(pid) == pid) {
+        return 0;
     }
+    return signal_process(j, pid, signo);
 }
 
 /* A session of its own is an orphaned group: there the kernel discards these three, as default. */
@@ -114,11 +116,11 @@ void job_pass_on(const struct job *j, pid_t pid, int signo, const struct signalf
 
     signo = for_its_group(j, signo);
     if (info->ssi_code != SI_QUEUE) {
-        job_signal(j, pid, signo);
+        (void)job_signal(j, pid, signo); /* who sent it is not told either */
     } else if (!queue_value(pid, signo, info)) {
         log_warning("supervisor", "SIG%s goes to the agent without its queued value: %s",
                     signal_text(signo, name), strerrordesc_np(errno));
-        signal_process(j, pid, signo);
+        (void)signal_process(j, pid, signo);
     }
 }
 

@@ -41,7 +41,8 @@ bool job_ended(struct job *j);
 
 /* ---- sending; pid is the agent's, known to be ours still ---- */
 
-void job_signal(const struct job *j, pid_t pid, int signo);
+/* 0, or -errno when nobody got it. */
+int job_signal(const struct job *j, pid_t pid, int signo);
 /*
  * Passes on what came to us as `info`. A value that was queued with it is kept; then only the
  * agent's process gets it, for the kernel has no queue for groups.

@@ -32,16 +32,28 @@ static int wait_status_of(const siginfo_t *si)
     }
 }
 
-pid_t reap_look(int *ret_wait_status)
+/* -ECHILD: no children at all. si_pid 0: none of them has ended. */
+static int look(siginfo_t *ret)
 {
-    siginfo_t si = {0};
     int r;
 
+    *ret = (siginfo_t){0};
     do {
-        r = waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT);
+        r = waitid(P_ALL, 0, ret, WEXITED | WNOHANG | WNOWAIT);
     } while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : 0;
+}
+
+pid_t reap_look(int *ret_wait_status)
+{
+    siginfo_t si;
+    int r = look(&si);
+
+    if (r < 0 && r != -ECHILD) {
+        return r;
+    }
     if (r < 0 || si.si_pid == 0) {
-        return 0; /* no children, or none that ended */
+        return 0;
     }
     *ret_wait_status = wait_status_of(&si);
     return si.si_pid;
@@ -49,8 +61,11 @@ pid_t reap_look(int *ret_wait_status)
 
 void reap_take(pid_t pid)
 {
-    pid_t r = waitpid(pid, NULL, WNOHANG);
+    pid_t r;
 
+    do {
+        r = waitpid(pid, NULL, WNOHANG);
+    } while (r < 0 && errno == EINTR);
     assert(r == pid && "a zombie we looked at can only be taken by us");
 }
 
@@ -69,7 +84,7 @@ bool reap_has_children(void)
 {
     siginfo_t si;
 
-    return waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+    return look(&si) != -ECHILD; /* in doubt, yes: every wait for them has a deadline */
 }
 
 uint64_t reap_orphans(void)

@@ -14,7 +14,10 @@
 /* Orphans come to us from now on. 0 or -errno; nothing to do as PID 1. */
 int reap_become_subreaper(void);
 
-/* A child that ended and was not taken yet: its pid, and its status as waitpid gives it; or 0. */
+/*
+ * A child that ended and was not taken yet: its pid, and its status as waitpid gives it; 0: there
+ * is none; -errno: the kernel does not say, ask again later.
+ */
 pid_t reap_look(int *ret_wait_status);
 void reap_take(pid_t pid);
 /* A child of ours that was stopped (by *ret_signo) or continued (0) since the last look. */

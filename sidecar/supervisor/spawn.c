@@ -174,8 +174,11 @@ static int find_program(const struct spawn_request *rq, struct str *ret_exec, st
 static void fail_at(int fd, enum spawn_step step, int index)
 {
     struct report r = {.step = (int)step, .errnum = errno, .index = index};
+    ssize_t n;
 
-    (void)!write(fd, &r, sizeof(r)); /* without a reader there is nobody to tell */
+    do {
+        n = write(fd, &r, sizeof(r)); /* without a reader there is nobody to tell */
+    } while (n < 0 && errno == EINTR);
     _exit(EXIT_NOT_SPAWNED);
 }
 

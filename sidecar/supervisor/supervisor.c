@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/signame.h"
 #include "log/log.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/child.h"
@@ -31,6 +32,7 @@ enum {
     /* While we end descendants: their children come to us as they die, and are looked for again
      * this long after a death, many deaths at once. */
     SUPERVISOR_RESCAN_MS = 10,
+    SUPERVISOR_LOOK_AGAIN_MS = 200, /* when the kernel did not say who has ended */
     SUPERVISOR_FREE_WAIT_MS = 1000, /* supervisor_free() waits this long for those it killed */
     SUPERVISOR_FREE_LOOK_MS = 5,    /* and looks this often whether there are more */
 };
@@ -52,6 +54,8 @@ struct supervisor {
     struct timer step;          /* the next signal of the stop sequence */
     struct timer failure_timer; /* reports a spawn that failed before the fork */
     struct timer rescan;
+    struct timer look_again; /* see wait_refused() */
+    bool is_refusal_said;
     struct descendants_told told; /* descendants that have had their TERM */
     bool is_cleaning;             /* they were asked once since the last spawn */
     bool is_end_said;             /* about those who survive everything */
@@ -201,10 +205,17 @@ static pid_t op_spawn(void *arg)
 static void op_signal_group(void *arg, int signo)
 {
     struct supervisor *s = arg;
+    char name[SIGNAL_WORDS_MAX];
 
     /* child.pid is 0 once the zombie was seen: the number cannot be somebody else's yet */
     if (s->child.pid > 0) {
-        job_signal(&s->job, s->child.pid, signo);
+        int r = job_signal(&s->job, s->child.pid, signo);
+
+        /* ESRCH: all of it is gone. Else the deadline goes on to KILL, and then to giving up. */
+        if (r < 0 && r != -ESRCH && signo != SIGCONT) {
+            log_warning("supervisor", "cannot send %s to the agent: %s",
+                        signal_in_words(signo, name), strerrordesc_np(-r));
+        }
     }
 }
 
@@ -338,12 +349,32 @@ static void look_for_stop(struct supervisor *s)
     job_on_stop(&s->job, s->child.pid, signo);
 }
 
+static void on_look_again(struct timer *t)
+{
+    supervisor_on_sigchld(t->arg);
+}
+
+/* A filter that does not know waitid, most likely. Nobody else would tell of an end: ask again. */
+static void wait_refused(struct supervisor *s, int error)
+{
+    if (!s->is_refusal_said) {
+        s->is_refusal_said = true;
+        log_error("supervisor",
+                  "cannot see whether the agent has ended: waitid: %s (a seccomp filter?); asking "
+                  "again every %d ms",
+                  strerrordesc_np(error), SUPERVISOR_LOOK_AGAIN_MS);
+    }
+    timer_start(&s->look_again, s->loop, loop_now_ms(s->loop) + SUPERVISOR_LOOK_AGAIN_MS,
+                on_look_again, s);
+}
+
 void supervisor_on_sigchld(struct supervisor *s)
 {
     int wait_status;
     bool reaped = false;
+    pid_t pid;
 
-    for (pid_t pid; (pid = reap_look(&wait_status)) > 0; reap_take(pid)) {
+    for (; (pid = reap_look(&wait_status)) > 0; reap_take(pid)) {
         reaped = true;
         if (pid == s->child.pid) {
             fd_close(&s->job.pidfd);
@@ -356,6 +387,9 @@ void supervisor_on_sigchld(struct supervisor *s)
         if (s->cb.on_reaped) {
             s->cb.on_reaped(s->child.ops->report_arg, pid, wait_status);
         }
+    }
+    if (pid < 0) {
+        wait_refused(s, -pid);
     }
     if (reaped && (s->child.state == CHILD_CLEANING || s->child.state == CHILD_KILLING) &&
         !s->rescan.armed) {
@@ -393,6 +427,7 @@ static void settle(struct supervisor *s)
     }
     if (s->child.state == CHILD_ENDED) {
         timer_stop(&s->rescan);
+        timer_stop(&s->look_again);
         forget_spawn(s); /* still open only when the child hangs in the kernel */
         say_survivors(s);
     }
@@ -510,6 +545,7 @@ void supervisor_free(struct supervisor *s)
     timer_stop(&s->step);
     timer_stop(&s->failure_timer);
     timer_stop(&s->rescan);
+    timer_stop(&s->look_again);
     forget_spawn(s);
     fd_close(&s->job.pidfd);
     cgroup_release(&s->cgroup);
