@@ -161,29 +161,6 @@ static bool answer_interim(struct pump *u, const struct http_response *r)
 }
 
 /*
- * Is what came of a chunked body together with its head malformed? The client has not heard of this
- * answer yet and can be told so; later it can only be cut off.
- */
-static bool begins_badly(const struct http_response *r, struct slice rest, struct http_refusal *why)
-{
-    struct http_body body;
-    struct slice data;
-    long used = 0;
-
-    if (r->framing != HTTP_BODY_CHUNKED)
-        return false;
-    http_body_begin(&body, r->framing, r->content_length);
-    while (rest.n > 0 && !body.done) {
-        used = http_body_feed(&body, rest, &data, why);
-        if (used <= 0)
-            break;
-        rest.p += used;
-        rest.n -= (size_t)used;
-    }
-    return used < 0;
-}
-
-/*
  * Heads at the front of the bytes, until the final one. Returns how many bytes they took; what is
  * left belongs to the body, or to a head that is not complete (state PUMP_SENT).
  */
@@ -209,10 +186,6 @@ static size_t take_heads(struct pump *u, const char *bytes, size_t n)
             break;
         }
         used += head;
-        if (r->status >= 200 && begins_badly(r, (struct slice){bytes + used, n - used}, &why)) {
-            answer_bad(u, &why);
-            break;
-        }
         if (r->status >= 200)
             answer_begin(u, r);
         else if (!answer_interim(u, r))
