@@ -156,7 +156,7 @@ void ending_force_status(struct app *a, int status);  /* only by whoever was the
 void ending_on_term(struct app *a, const char *what); /* TERM, INT, stop */
 enum control_drain ending_on_drain(struct app *a, const char *who); /* how it stands */
 int ending_status(const struct app *a);                             /* the exit status */
-struct exit_codes ending_success_codes(const struct config *cfg); /* stop.success_codes */
+struct exit_codes ending_success_codes(const struct config *cfg);   /* stop.success_codes */
 void ending_say(struct app *a, int status); /* the last log line and the termination message */
 
 /* signal_side.c */

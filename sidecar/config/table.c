@@ -141,8 +141,9 @@ const struct config_row config_rows[] = {
      .unit = "checks", .help = "Failures in a row after which the agent counts as stuck"},
     {AT(agent, cwd), .type = TYPE_PATH, .fallback = "", .fallback_words = "ours",
      .help = "Working directory of the child"},
-    {LIVE(agent, env), .type = TYPE_LIST, .flags = ROW_WHOLE_ITEMS | ROW_MULTILINE | ROW_MASK_VALUES,
-     .fallback = "", .help = "More variables for the child, each NAME=value"},
+    {LIVE(agent, env), .type = TYPE_LIST,
+     .flags = ROW_WHOLE_ITEMS | ROW_MULTILINE | ROW_MASK_VALUES, .fallback = "",
+     .help = "More variables for the child, each NAME=value"},
     {LIVE(agent, env_remove), .type = TYPE_LIST, .fallback = "",
      .help = "Variables of ours that the child does not get: NAME, or NAME* for all that begin so; "
              "* leaves only what is added"},

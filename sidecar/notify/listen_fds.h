@@ -27,8 +27,8 @@ struct listen_fds {
 int listen_fds_of_agent(struct listen_fds *ret, struct err *err);
 void listen_fds_release(struct listen_fds *l); /* leaves the descriptors open */
 
-/* For listen.c: how many descriptors were handed to us (0: none, or they are another process's), the
- * name of one of them ("" = none), and whether such a name makes it the agent's. */
+/* For listen.c: how many descriptors were handed to us (0: none, or they are another process's),
+ * the name of one of them ("" = none), and whether such a name makes it the agent's. */
 int listen_fds_count(void);
 struct slice listen_fds_name(int index);
 bool listen_name_is_agents(struct slice name);

@@ -26,7 +26,7 @@ struct spawn_request { /* all borrowed for the call */
     char *const *envp;
     const char *cwd; /* "" = ours */
     bool no_new_privs;
-    int cgroup_fd; /* cgroup.procs of the group it is to be in; 0, -1 = ours (cgroup.h) */
+    int cgroup_fd;     /* cgroup.procs of the group it is to be in; 0, -1 = ours (cgroup.h) */
     const int *output; /* [2]: become its stdout and stderr; NULL = ours. Over 2 */
     enum child_group group;
     bool takes_terminal; /* its own group becomes the foreground group of the terminal on stdin */

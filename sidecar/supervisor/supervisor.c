@@ -11,11 +11,11 @@
 #include "log/log.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/child.h"
-#include "supervisor/job.h"
 #include "supervisor/descendants.h"
+#include "supervisor/job.h"
 #include "supervisor/orphans.h"
-#include "supervisor/pidfd.h"
 #include "supervisor/output.h"
+#include "supervisor/pidfd.h"
 #include "supervisor/reap.h"
 #include "supervisor/spawn.h"
 

@@ -111,11 +111,11 @@ struct supervisor_config {
     bool wrap_output; /* its stdout and stderr become lines of our log: output.h */
     int policy;       /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
     int64_t backoff_ms, backoff_max_ms, reset_after_ms;
-    int64_t max_failures;                /* in a row; 0 = no limit */
-    int64_t start_timeout_ms;            /* from the fork; 0 = no limit */
-    bool start_timeout_restarts;         /* counts as a failure; else it is only reported */
-    struct stop_sequence stop;           /* at least one signal */
-    struct exit_codes success; /* statuses that are no failure, besides 0; 128+n: by signal n */
+    int64_t max_failures;        /* in a row; 0 = no limit */
+    int64_t start_timeout_ms;    /* from the fork; 0 = no limit */
+    bool start_timeout_restarts; /* counts as a failure; else it is only reported */
+    struct stop_sequence stop;   /* at least one signal */
+    struct exit_codes success;   /* statuses that are no failure, besides 0; 128+n: by signal n */
     const struct process_origin *origin; /* borrowed */
 };
 
@@ -160,7 +160,7 @@ struct supervisor_status {
     pid_t pid; /* 0 = none */
     uint64_t spawned_total, restarts_total, orphans_reaped_total;
     const char *orphans_often; /* "sh 70, curl 30" of the last hundred when many came; or "" */
-    unsigned failures;                  /* in a row; 0 once the one that runs is stable */
+    unsigned failures;         /* in a row; 0 once the one that runs is stable */
     int64_t spawned_at_ms, ready_at_ms; /* loop time; 0 = not */
     int64_t next_start_ms;              /* loop time, BACKOFF */
     bool has_exited;
