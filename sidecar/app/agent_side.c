@@ -78,11 +78,11 @@ const char *agent_side_reason(const struct app *a)
     if (a->supervisor && supervisor_status(a->supervisor)->pid == 0) {
         return "the agent's process does not run";
     }
-    if (o->is_failing && !o->is_late) {
-        return o->text; /* why the last one ended tells more than that the next one is not there */
-    }
     if (agent_start_is_awaited(a)) {
         return agent_start_reason(a);
+    }
+    if (o->is_failing && !o->is_late) {
+        return o->text; /* why the last one ended tells more than that the next one is not there */
     }
     return a->probe && probe_status(a->probe)->reason[0] ? probe_status(a->probe)->reason
                                                          : "the agent has not answered yet";

@@ -6,14 +6,17 @@
 
 void http_put_uint(struct http_writer *w, uint64_t n)
 {
-    char text[20];
-    size_t at = sizeof(text);
+    size_t digits = 1;
 
-    do {
-        text[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    http_put(w, (struct slice){text + at, sizeof(text) - at});
+    for (uint64_t rest = n; rest > 9; rest /= 10)
+        digits++;
+    if (w->overflow || digits > w->cap - w->len) {
+        w->overflow = true;
+        return;
+    }
+    for (size_t at = digits; at-- > 0; n /= 10)
+        w->p[w->len + at] = (char)('0' + n % 10);
+    w->len += digits;
 }
 
 void http_put_clean_field(struct http_writer *w, struct slice name, struct slice value)

@@ -132,7 +132,7 @@ static void put_number(struct line *line, int64_t v)
     } while (rest > 0);
     if (v < 0)
         digits[--at] = '-';
-    put(line, (struct slice){digits + at, sizeof(digits) - at});
+    put_few(line, digits + at, sizeof(digits) - at);
 }
 
 static void put_ms(char *where, int ms)

@@ -63,8 +63,11 @@ static void beat_finished(struct platform *p)
     int64_t max = p->cfg->platform.max_iterations;
 
     p->heart.beats++;
-    if (max > 0 && p->heart.beats >= max && p->cb.on_max_iterations)
-        p->cb.on_max_iterations(p->arg);
+    if (max > 0 && p->heart.beats >= max && !p->heart.is_max_told) {
+        p->heart.is_max_told = true;
+        if (p->cb.on_max_iterations)
+            p->cb.on_max_iterations(p->arg);
+    }
 }
 
 static void on_reread(struct platform *p, bool is_new)

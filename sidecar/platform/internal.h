@@ -224,6 +224,7 @@ struct heart {
     struct beat said;        /* the last one sent */
     int64_t not_before_ms;   /* Retry-After */
     int64_t beats;           /* finished */
+    bool is_max_told;        /* platform.max_iterations was reached, and that was said */
     int64_t sent_uptime;     /* uptime_seconds of the last beat: "is the row still ours?" */
     int64_t accepted_uptime; /* and of the last one that got a 200 */
     bool accepted;           /* any beat got a 200 */

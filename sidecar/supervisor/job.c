@@ -77,6 +77,8 @@ static int signal_process(const struct job *j, pid_t pid, int signo)
 int job_signal(const struct job *j, pid_t pid, int signo)
 {
     bool is_told = j->group != CHILD_GROUP_PROCESS && kill(-pid, signo) == 0;
+    int refused = j->group == CHILD_GROUP_PROCESS || is_told || errno == ESRCH ? 0 : -errno;
+    int r;
 
     /*
      * No such group: the child of a moment ago has not made its session yet (only it can), so it is
@@ -86,7 +88,8 @@ int job_signal(const struct job *j, pid_t pid, int signo)
     if (is_told && getpgid(pid) == pid) {
         return 0;
     }
-    return signal_process(j, pid, signo);
+    r = signal_process(j, pid, signo);
+    return refused < 0 ? refused : r;
 }
 
 /* A session of its own is an orphaned group: there the kernel discards these three, as default. */

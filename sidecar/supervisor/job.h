@@ -41,7 +41,7 @@ bool job_ended(struct job *j);
 
 /* ---- sending; pid is the agent's, known to be ours still ---- */
 
-/* 0, or -errno when nobody got it. */
+/* 0, or -errno when the group or the process refused it. */
 int job_signal(const struct job *j, pid_t pid, int signo);
 /*
  * Passes on what came to us as `info`. A value that was queued with it is kept; then only the

@@ -9,10 +9,9 @@
 #include "base/fd.h"
 #include "base/signame.h"
 #include "log/log.h"
-#include "supervisor/cgroup.h"
 #include "supervisor/child.h"
-#include "supervisor/descendants.h"
 #include "supervisor/job.h"
+#include "supervisor/leftovers.h"
 #include "supervisor/orphans.h"
 #include "supervisor/output.h"
 #include "supervisor/pidfd.h"
@@ -48,17 +47,13 @@ struct supervisor {
     struct spawn spawn; /* the one under way, until its outcome is known */
     struct watch outcome_watch;
     struct err failure; /* of that spawn; code 0 = none */
-    pid_t group;        /* of the last child; its members may outlive it; 0 = it shares ours */
-    struct cgroup cgroup;
+    struct leftovers leftovers;
     struct timer deadline;
     struct timer step;          /* the next signal of the stop sequence */
     struct timer failure_timer; /* reports a spawn that failed before the fork */
     struct timer rescan;
     struct timer look_again; /* see wait_refused() */
     bool is_refusal_said;
-    struct descendants_told told; /* descendants that have had their TERM */
-    bool is_cleaning;             /* they were asked once since the last spawn */
-    bool is_end_said;             /* about those who survive everything */
     struct orphans orphans;
     struct output *output; /* NULL: it writes to our own stdout and stderr */
     struct supervisor_status status;
@@ -89,7 +84,7 @@ static struct spawn_request request(const struct supervisor *s, char *const *env
         .envp = env,
         .cwd = s->cfg.cwd ? s->cfg.cwd : "",
         .no_new_privs = s->cfg.no_new_privs,
-        .cgroup_fd = s->cgroup.procs_fd,
+        .cgroup_fd = s->leftovers.cgroup.procs_fd,
         .output = s->output ? output_fds(s->output) : NULL,
         .group = s->cfg.group,
         .gifts = &s->cfg.gifts,
@@ -147,19 +142,6 @@ static void on_outcome(struct watch *w, int events)
     settle(s);
 }
 
-/*
- * What the last child left in its group would hold sockets and ports of the next one. The child
- * itself was reaped; but while a descendant of ours is in that group, its number cannot be anybody
- * else's, so the whole group may be killed at once. Where the child shares our own group
- * (agent.group: process) nothing tells its leftovers from others: they stay.
- */
-static void kill_old_group(struct supervisor *s)
-{
-    if (s->group > 0 && reap_has_children() && descendants_are_in_group(s->group)) {
-        (void)kill(-s->group, SIGKILL);
-    }
-}
-
 static pid_t op_spawn(void *arg)
 {
     struct supervisor *s = arg;
@@ -167,9 +149,7 @@ static pid_t op_spawn(void *arg)
     struct spawn_request rq;
     int r;
 
-    kill_old_group(s);
-    descendants_told_release(&s->told);
-    s->is_cleaning = false;
+    leftovers_clear(&s->leftovers);
     s->failure.code = 0;
     env = s->cb.build_env(s->child.ops->report_arg);
     if (env) {
@@ -182,7 +162,7 @@ static pid_t op_spawn(void *arg)
     }
     env_free(env);
     if (r == 0) {
-        s->group = s->cfg.group == CHILD_GROUP_PROCESS ? 0 : s->spawn.pid;
+        leftovers_started(&s->leftovers, s->cfg.group == CHILD_GROUP_PROCESS ? 0 : s->spawn.pid);
         s->job.pidfd = pidfd_of(s->spawn.pid);
         if (s->output) {
             output_set_pid(s->output, s->spawn.pid);
@@ -222,24 +202,8 @@ static void op_signal_group(void *arg, int signo)
 static void op_signal_rest(void *arg, int signo)
 {
     struct supervisor *s = arg;
-    int r;
 
-    if (!reap_has_children()) {
-        return;
-    }
-    if (signo == SIGKILL) {
-        cgroup_kill(&s->cgroup);
-        r = descendants_kill();
-    } else {
-        /* the first time around, the group has just had its TERM; who comes later has not */
-        s->told.group = s->is_cleaning ? 0 : s->group;
-        s->is_cleaning = true;
-        r = descendants_ask(&s->told);
-    }
-    if (r < 0) {
-        log_warning("supervisor", "cannot list the agent's descendants (/proc): %s",
-                    strerrordesc_np(-r));
-    }
+    leftovers_signal(&s->leftovers, signo);
 }
 
 /* Children of those that died while we end everything. */
@@ -399,23 +363,6 @@ void supervisor_on_sigchld(struct supervisor *s)
     settle(s);
 }
 
-/* What not even KILL has ended: it hangs in the kernel, or is another user's. */
-static void say_survivors(struct supervisor *s)
-{
-    CLEANUP(str_release) struct str who = {0};
-
-    if (s->is_end_said || !reap_has_children()) {
-        return;
-    }
-    s->is_end_said = true;
-    if (descendants_describe(&who) > 0) {
-        log_warning("supervisor",
-                    "what the agent left behind survives SIGKILL (it hangs in the kernel, or is "
-                    "another user's): %s",
-                    str_z(&who));
-    }
-}
-
 /* The end of each entry: ending everything is over when nobody is left to die. */
 static void settle(struct supervisor *s)
 {
@@ -429,7 +376,7 @@ static void settle(struct supervisor *s)
         timer_stop(&s->rescan);
         timer_stop(&s->look_again);
         forget_spawn(s); /* still open only when the child hangs in the kernel */
-        say_survivors(s);
+        leftovers_say_survivors(&s->leftovers);
     }
 }
 
@@ -445,19 +392,6 @@ void supervisor_configure(struct supervisor *s, const struct supervisor_config *
     s->rules.start_timeout_ms = cfg->start_timeout_ms;
     s->rules.start_timeout_restarts = cfg->start_timeout_restarts;
     s->rules.success = cfg->success;
-}
-
-static void open_cgroup(struct supervisor *s)
-{
-    const char *why = "";
-
-    cgroup_make(&s->cgroup, &why);
-    if (s->cgroup.procs_fd >= 0) {
-        log_debug("supervisor", "the agent runs in a control group of its own: %s",
-                  str_z(&s->cgroup.path));
-    } else {
-        log_debug("supervisor", "no control group of the agent's own: %s", why);
-    }
 }
 
 int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
@@ -490,7 +424,7 @@ int supervisor_new(struct loop *l, const struct supervisor_config *cfg,
     s->spawn.fd = -1;
     s->job.pidfd = -1;
     s->job.group = cfg->group;
-    open_cgroup(s);
+    leftovers_open(&s->leftovers);
     s->rules.stop = cfg->stop;
     supervisor_configure(s, cfg);
     s->ops = (struct child_ops){
@@ -525,7 +459,7 @@ static void kill_all_now(struct supervisor *s)
             }
         }
         if (clock_mono_ms() > until_ms) {
-            say_survivors(s);
+            leftovers_say_survivors(&s->leftovers);
             return;
         }
         (void)poll(NULL, 0, SUPERVISOR_FREE_LOOK_MS); /* the loop is over: nobody else waits */
@@ -537,7 +471,7 @@ void supervisor_free(struct supervisor *s)
     if (!s) {
         return;
     }
-    if (s->child.state != CHILD_DOWN && !s->is_end_said) {
+    if (s->child.state != CHILD_DOWN && !s->leftovers.is_end_said) {
         kill_all_now(s);
         (void)job_ended(&s->job);
     }
@@ -548,8 +482,7 @@ void supervisor_free(struct supervisor *s)
     timer_stop(&s->look_again);
     forget_spawn(s);
     fd_close(&s->job.pidfd);
-    cgroup_release(&s->cgroup);
-    descendants_told_release(&s->told);
+    leftovers_release(&s->leftovers);
     output_free(s->output);
     free(s);
 }

@@ -74,7 +74,7 @@ def goes_on(call, what, errnos, words, says=None, **kw):
 
 def again(call, what, errnos, says, words):
     """The start fails, and is tried again after the back-off: five times in a row are the end."""
-    return Row(call, what, errnos, {FIRST: {OK}, LATER: {OK}, ON: {2}}, says, words)
+    return Row(call, what, errnos, {FIRST: {OK}, LATER: {OK}, ON: {70}}, says, words)
 
 
 def hopeless(call, what, errnos, says, words):
@@ -88,7 +88,7 @@ def no_start(call, what, errnos, says, words):
 
 # `what` is one argument of the call, as the shim says it. The first row that matches counts. `says` must be in the log where the status
 # is not the usual one, and of some run of the row in any case.
-BACKS_OFF = "tried again after the back-off; `restart.max` times in a row are the end (status 2)"
+BACKS_OFF = "tried again after the back-off; `restart.max` times in a row are the end (status 70)"
 HOPELESS = "the first start: the end (status 2); a later one is tried again"
 TABLE = (
     again("fork", "", "EAGAIN ENOMEM", "cannot start sh: fork: .*limit on processes", BACKS_OFF),

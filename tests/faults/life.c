@@ -12,6 +12,7 @@
 #include "log/log.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
+#include "supervisor/spawn.h"
 #include "supervisor/supervisor.h"
 
 #include <signal.h>
@@ -66,7 +67,7 @@ static void on_spawn_failed(void *arg, const struct err *why, bool will_restart)
 {
     (void)arg;
     log_error("agent", "%s%s", why->msg, will_restart ? "; trying again" : "");
-    status = STATUS_USAGE;
+    status = spawn_failure_is_permanent(why->code) ? STATUS_USAGE : STATUS_OURS;
 }
 
 static void on_exit_of_agent(void *arg, const struct child_exit *e)
@@ -78,7 +79,7 @@ static void on_exit_of_agent(void *arg, const struct child_exit *e)
 static void on_ended(void *arg, const struct child_exit *last)
 {
     (void)arg;
-    status = last ? exit_status_of(last) : STATUS_USAGE;
+    status = last ? exit_status_of(last) : status;
     loop_stop(loop);
 }
 

@@ -15,7 +15,7 @@ static const struct {
     {"SIGINT", "INT"},
     {"15", "TERM"},
     {"sigusr1", "USR1"},
-    {"40", "40"},
+    {"40", "RTMIN+6"},
     {"TERM, KILL", "TERM"},
     {"TERM wait 10s", "TERM wait 10s, KILL"},
     {"TERM wait 10s KILL", "TERM wait 10s, KILL"},

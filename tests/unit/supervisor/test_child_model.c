@@ -65,7 +65,7 @@ struct model {
     bool everything_killed;
     bool waits_to_start;
     bool answered_once, was_killed, has_ended_once;
-    int64_t deadline_ms, made_at_ms;
+    int64_t deadline_ms, made_at_ms, first_answer_ms;
     size_t signals_sent; /* of the stop sequence, to this process */
     uint64_t sent;       /* as bits */
     pid_t pid, next_pid;
@@ -147,12 +147,20 @@ static void wait_to_start(struct model *m, int64_t at_ms)
     m->deadline_ms = at_ms;
 }
 
+/* Long enough since its first answer: what failed before is forgotten. */
+static bool was_well(const struct model *m, int64_t well_ms)
+{
+    int64_t enough_ms = m->rules->restart.reset_after_ms;
+
+    return enough_ms > 0 && well_ms >= enough_ms;
+}
+
 /* restart.*: is it started again? *ret_delay_ms without its jitter. */
-static bool is_started_again(struct model *m, bool failed, int64_t ran_ms, int64_t *ret_delay_ms)
+static bool is_started_again(struct model *m, bool failed, int64_t well_ms, int64_t *ret_delay_ms)
 {
     const struct restart_rules *r = &m->rules->restart;
 
-    if (!failed || (r->reset_after_ms > 0 && ran_ms >= r->reset_after_ms))
+    if (!failed || was_well(m, well_ms))
         m->failures = 0;
     if (failed)
         m->failures++;
@@ -193,6 +201,7 @@ static void remember_exit(struct model *m, int wait_status, int64_t now_ms)
                                   .we_killed_it = m->was_killed,
                                   .was_ready = m->answered_once,
                                   .ran_ms = now_ms - m->made_at_ms,
+                                  .well_ms = m->answered_once ? now_ms - m->first_answer_ms : 0,
                                   .failures = m->failures};
     m->has_ended_once = true;
     process_is_gone(m);
@@ -219,11 +228,13 @@ static void model_exit(struct model *m, int wait_status, int64_t now_ms)
         }
         remember_exit(m, wait_status, now_ms);
         if (m->is_to_restart && !m->is_failure) { /* asked for: no failure, no waiting */
+            if (was_well(m, m->last.well_ms))
+                m->last.failures = m->failures = 0;
             m->last.will_restart = true;
             wait_to_start(m, now_ms);
         } else {
             m->last.will_restart =
-                is_started_again(m, failed || m->is_to_restart, m->last.ran_ms, &delay_ms);
+                is_started_again(m, failed || m->is_to_restart, m->last.well_ms, &delay_ms);
             m->last.failures = m->failures;
             if (m->last.will_restart)
                 wait_to_start(m, now_ms + delay_ms);
@@ -322,6 +333,8 @@ static void model_tell(struct model *m, enum child_event ev, const struct child_
         break;
     case CHILD_EV_READY:
         if (serves && !m->answers) {
+            if (!m->answered_once)
+                m->first_answer_ms = in->now_ms;
             m->answers = m->answered_once = true;
             m->deadline_ms = 0;
         }
