@@ -101,23 +101,25 @@ endif()
 
 # Optimising across modules takes a tenth of the instructions off a forwarded message, but makes each link slow. So the
 # objects carry both forms: the program asks for the slow link (lto_program), the many tests take the plain code.
+set(use_lto OFF)
 if(LTO AND CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT SANITIZE AND NOT FUZZING)
   set(CMAKE_REQUIRED_FLAGS "-flto")
   check_c_compiler_flag("-ffat-lto-objects" lto_works)
   unset(CMAKE_REQUIRED_FLAGS)
+  set(use_lto ${lto_works})
 endif()
-if(lto_works)
+if(use_lto)
   target_link_options(flags_tests INTERFACE -fno-lto)
 endif()
 
 # lto_objects(TARGET): may be linked either way. lto_program(TARGET): is linked the slow way.
 function(lto_objects target)
-  if(lto_works)
+  if(use_lto)
     target_compile_options(${target} PRIVATE -flto -ffat-lto-objects)
   endif()
 endfunction()
 function(lto_program target)
-  if(lto_works)
+  if(use_lto)
     lto_objects(${target})
     target_link_options(${target} PRIVATE -flto=auto)
   endif()

@@ -61,8 +61,8 @@ static const struct {
     {"forward.hold_max", TELL_NOBODY, "now"},
     {"forward.hold_timeout", TELL_PROXY, "now"},
     {"forward.max_in_flight", TELL_PROXY, "now"},
-    {"forward.response_timeout", TELL_PROXY, "now"},
-    {"forward.keepalive_interval", TELL_PROXY, "now"},
+    {"forward.response_timeout", TELL_PROXY, "with the next request"},
+    {"forward.keepalive_interval", TELL_PROXY, "with the next request"},
     {"forward.shed", TELL_NOBODY, "now"},
     {"forward.via", TELL_NOBODY, "with the next request"},
     {"stop.grace", TELL_STOP, "now"},
@@ -120,12 +120,17 @@ struct reload {
 static int read_again(struct reload *r)
 {
     struct err err = {0};
+    struct stop_sequence wanted;
     int code = config_load(r->a->again, &r->next, &r->report);
 
     if (code < 0) {
         return code;
     }
+    /* with the signals that are in force: a new list waits for a restart */
+    wanted = r->next->stop.signal;
+    r->next->stop.signal = r->a->cfg->stop.signal;
     code = budget_compute(r->next, &r->budget, &err);
+    r->next->stop.signal = wanted;
     if (code == 0) {
         code = proxy_check(r->next, &err);
     }
@@ -187,7 +192,7 @@ static void take_over(struct reload *r)
             whom |= live_keys[find(r->changes.v[i].key)].tell;
         }
     }
-    config_move(r->a->live, r->next);
+    config_move(r->a->live, r->next, &r->changes);
     tell(r, whom);
     if (whom & TELL_SUPERVISOR) {
         watchdog_say(r->a);

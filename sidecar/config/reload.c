@@ -97,6 +97,37 @@ static bool is_token_of_file(const struct config *a, const struct config *b,
            strcmp(a->platform.token_file, b->platform.token_file) == 0;
 }
 
+/* What lets callers in may not be loosened before what keeps them out instead is in force. */
+static bool is_guard(const char *key)
+{
+    static const char *const keys[] = {"listen.bearer_tokens_file", "listen.tls_cert",
+                                       "listen.tls_key", "listen.tls_client_ca"};
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_door(const char *key)
+{
+    return strcmp(key, "listen.inbound_auth") == 0 || strcmp(key, "listen.allow_sources") == 0 ||
+           strcmp(key, "listen.trusted_proxies") == 0;
+}
+
+static void keep_doors_with_guards(struct config_changes *changes)
+{
+    bool guards_wait = false;
+
+    for (size_t i = 0; i < changes->n; i++)
+        guards_wait |= is_guard(changes->v[i].key);
+    for (size_t i = 0; guards_wait && i < changes->n; i++) {
+        if (is_door(changes->v[i].key))
+            changes->v[i].can_move = false;
+    }
+}
+
 void config_compare(const struct config *live, const struct config *next,
                     struct config_changes *ret)
 {
@@ -113,6 +144,7 @@ void config_compare(const struct config *live, const struct config *next,
         (void)schema_dotted(row, ret->v[ret->n].key);
         ret->n++;
     }
+    keep_doors_with_guards(ret);
 }
 
 void config_describe_change(const struct config *live, const struct config *next,
@@ -137,12 +169,13 @@ static void exchange(void *a, void *b, size_t n)
     memcpy(b, spare, n);
 }
 
-void config_move(struct config *live, struct config *next)
+void config_move(struct config *live, struct config *next, const struct config_changes *changes)
 {
-    for (size_t i = 0; i < config_row_count; i++) {
+    for (size_t k = 0; k < changes->n; k++) {
+        size_t i = changes->v[k].row;
         const struct config_row *row = &config_rows[i];
 
-        if (!row->is_live)
+        if (!changes->v[k].can_move)
             continue;
         assert(row->offset != ROW_NO_MEMBER);
         exchange((char *)live + row->offset, (char *)next + row->offset, size_of(row));

@@ -30,7 +30,9 @@ struct config_changes {
 };
 
 /* Which keys have another value in `next`. What is computed from facts is compared like the rest;
- * a token that was read from platform.token_file is not: that file is read again anyway. */
+ * a token that was read from platform.token_file is not: that file is read again anyway. Who may
+ * call (inbound_auth, allow_sources, trusted_proxies) does not move while a change of what else
+ * keeps callers out (tokens, certificates) waits for a restart. */
 void config_compare(const struct config *live, const struct config *next,
                     struct config_changes *ret);
 
@@ -38,7 +40,7 @@ void config_compare(const struct config *live, const struct config *next,
 void config_describe_change(const struct config *live, const struct config *next,
                             const struct config_change *c, struct str *out);
 
-/* Exchange the members of all rows that may change, with where they came from. */
-void config_move(struct config *live, struct config *next);
+/* Exchange the members of what changes and can move, with where they came from. */
+void config_move(struct config *live, struct config *next, const struct config_changes *changes);
 
 #endif

@@ -155,8 +155,9 @@ static void take(struct agent_socket *s, const struct parcel *p)
         if (s->is_expected) {
             say_stranger_once(s, p);
         }
-        return;
+        return; /* nor is it counted: strangers must not use up the agent's rate */
     }
+    s->in_window++;
     if (p->is_cut) {
         s->stats.too_long++;
         if (!s->said_too_long) {
@@ -214,7 +215,6 @@ static void on_readable(struct watch *w, int events)
         if (receive(s, &p) < 0) {
             return; /* EAGAIN, or a descriptor limit: the next wake-up tries again */
         }
-        s->in_window++;
         take(s, &p);
         close_all(&p);
     }

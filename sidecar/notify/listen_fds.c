@@ -48,8 +48,11 @@ struct slice listen_fds_name(int index)
     return name;
 }
 
+/* Without FileDescriptorName= the manager writes the unit's own name, agent-web.socket say. */
 bool listen_name_is_agents(struct slice name)
 {
+    if (slice_ends_with(name, SLICE(".socket")))
+        return false;
     return slice_eq(name, agents_name) ||
            (name.n > agents_prefix.n && slice_starts_with(name, agents_prefix));
 }

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -90,13 +92,31 @@ int handover_limits(const struct child_gifts *gifts, int *ret_index)
     return 0;
 }
 
+/*
+ * The kernel takes them away when root becomes somebody else, but not from one ordinary user to the
+ * next, and ambient ones survive exec: an agent with our SETUID could become root.
+ */
+static int drop_capabilities(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) {
+        return -1; /* EINVAL: Linux before 4.3 has none */
+    }
+    return syscall(SYS_capset, &head, none) < 0 ? -1 : 0;
+}
+
 int handover_identity(const struct user *u)
 {
     if (syscall(CALL_GROUPS, u->group_count, u->groups) < 0 ||
         syscall(CALL_GID, u->gid, u->gid, u->gid) < 0) {
         return -1;
     }
-    return syscall(CALL_UID, u->uid, u->uid, u->uid) < 0 ? -1 : 0;
+    if (syscall(CALL_UID, u->uid, u->uid, u->uid) < 0) {
+        return -1;
+    }
+    return u->uid == 0 ? 0 : drop_capabilities();
 }
 
 void handover_pid(char *at, size_t room, pid_t pid)

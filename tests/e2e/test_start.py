@@ -341,6 +341,21 @@ tell(ids=os.getresuid() + os.getresgid(), groups=os.getgroups(), home=e.get('HOM
      api=ask(e['MOLECULE_SIDECAR_SOCKET']), control=ask(os.path.join(e['RUNTIME_DIRECTORY'], 'control.sock')), socket=e['PORT'])
 """
 
+    def test_our_capabilities_do_not_reach_it(self):
+        """The kernel takes them from root; from an ordinary user that has some, we must."""
+        caps = "+setuid,+setgid,+kill,+chown"
+        become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={caps}", f"--ambient-caps={caps}"]
+        if not shutil.which("setpriv") or subprocess.run([*become, "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("setpriv with ambient capabilities does not work here")
+        directory = self.prepare()
+        for path in (directory, directory / "run"):
+            os.chown(path, 65534, 65534)
+        program = directory / "molecule-sidecar"
+        shutil.copy(harness.SIDECAR, program)
+        side = self.sidecar(None, "--agent-protocol", "none", "--agent-user", "12345:12345", directory=directory, program=[*become, str(program)],
+                            command=["grep", "-H", "CapEff", "/proc/self/status"])
+        side.wait_line("CapEff:\\s*0000000000000000")
+
     def test_it_serves_and_calls_us_as_that_user(self):
         side = self.sidecar(None, "--agent-user", "nobody", command=serving(self.LOOK), directory=self.prepare())
         side.wait_ready()

@@ -126,13 +126,13 @@ Test(config_reload, each_key_is_taken_over_or_named)
         cr_assert(strstr(str_z(&sentence), str_z(&before)), "%s", str_z(&sentence));
         cr_assert(strstr(str_z(&sentence), str_z(&after)), "%s", str_z(&sentence));
 
-        config_move(live.config, next.config);
+        config_move(live.config, next.config, &changes);
         str_truncate(&before, 0);
         value_add_text(&before, live.config, row);
         cr_assert_eq(strcmp(str_z(&before), str_z(&after)) == 0, row->is_live, "%s is %s", key,
                      str_z(&before));
         moved += row->is_live;
-        config_move(live.config, next.config); /* back again */
+        config_move(live.config, next.config, &changes); /* back again */
         config_free(next.config);
         next.config = NULL;
         case_load(&next);
@@ -151,11 +151,27 @@ Test(config_reload, where_a_value_came_from_moves_with_it)
     case_load(&next);
     config_compare(live.config, next.config, &changes);
     cr_assert_eq(changes.n, 2);
-    config_move(live.config, next.config);
+    config_move(live.config, next.config, &changes);
     cr_assert_eq(live.config->log.level, LOG_DEBUG);
     cr_assert_eq(live.config->listen.max_body, 64 * 1024 * 1024);
     cr_assert(strstr(config_origin(live.config, "log.level"), ":2"));
     cr_assert_str_eq(config_origin(live.config, "listen.max_body"), "default");
+}
+
+Test(config_reload, who_may_call_is_not_loosened_before_what_replaces_it_is_there)
+{
+    struct config_changes changes;
+
+    config_free(next.config);
+    next.config = NULL;
+    next.yaml = "listen:\n  inbound_auth: 'off'\n  bearer_tokens_file: /etc/tokens\n";
+    case_load(&next);
+    cr_assert_eq(next.rc, 0, "%s", str_z(&next.report.errors[0]));
+    config_compare(live.config, next.config, &changes);
+    cr_assert_eq(changes.n, 2);
+    cr_assert(!changes.v[0].can_move && !changes.v[1].can_move);
+    config_move(live.config, next.config, &changes);
+    cr_assert_eq(live.config->listen.inbound_auth, INBOUND_AUTH_AUTO);
 }
 
 Test(config_reload, secrets_are_not_told)

@@ -72,6 +72,7 @@ static int named(void)
     CHECK(listen_name_is_agents(listen_fds_name(0)));
     CHECK(!listen_name_is_agents(listen_fds_name(1)) && !listen_name_is_agents(listen_fds_name(3)));
     CHECK(listen_fds_name(5).n == 0);
+    CHECK(!listen_name_is_agents(SLICE("agent-web.socket"))); /* a unit's own name is no name */
     listen_fds_release(&l);
     return 0;
 }
