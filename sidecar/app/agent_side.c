@@ -287,6 +287,10 @@ static void on_ended(void *arg, const struct child_exit *last)
 {
     struct app *a = arg;
 
+    if (last) { /* one that hangs in the kernel was not told by on_exit_of_agent() */
+        a->last_exit = *last;
+        a->has_exit = true;
+    }
     if (!a->stopping.agent_signalled) { /* by itself, and not to be started again */
         const char *why = outage_on_lost(a, last);
 

@@ -90,6 +90,7 @@ static int open_a2a(struct app *a, struct err *err)
     int r;
 
     if (a->cfg->agent.protocol == AGENT_NONE) {
+        sockets_drop_kept(a);
         return 0;
     }
     proxy_set_store(a->proxy, a->store);

@@ -376,8 +376,12 @@ int ending_status(const struct app *a)
     if (a->start_timed_out) {
         return EXIT_INTERNAL; /* our signal ended it, but it never worked: not a success */
     }
-    /* It ended well once, and then could not be started again. */
-    return a->child_is_lost && a->outage.is_unspawned ? a->ending.own_status : EXIT_OK;
+    if (a->child_is_lost && a->outage.is_unspawned) {
+        return a->ending.own_status; /* it ended well once, and then could not be started again */
+    }
+    /* Given up because it hung in its start again and again: that our signal ended it is no
+     * success. */
+    return a->child_is_lost && a->outage.is_failing ? EXIT_INTERNAL : EXIT_OK;
 }
 
 void ending_say(struct app *a, int status)

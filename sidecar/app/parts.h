@@ -116,8 +116,9 @@ void app_tell_status(struct app *a);             /* STATUS= line */
 void app_tell_ready(struct app *a);              /* READY=1 again, after RELOADING=1 */
 
 /* sockets.c */
-int sockets_take_a2a(struct app *a);  /* one that a service manager gives us, or -1 */
-void sockets_keep_a2a(struct app *a); /* into its store, unless a .socket unit has it */
+int sockets_take_a2a(struct app *a);   /* one that a service manager gives us, or -1 */
+void sockets_drop_kept(struct app *a); /* nobody is to accept from it */
+void sockets_keep_a2a(struct app *a);  /* into its store, unless a .socket unit has it */
 
 /* agent_side.c */
 int agent_side_open(struct app *a, struct err *err);

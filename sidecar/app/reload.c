@@ -46,7 +46,7 @@ static const struct {
     {"platform.on_removed", TELL_NOBODY, "at the next change of the state"},
     {"platform.max_iterations", TELL_NOBODY, NEXT_BEAT},
     {"agent.start_timeout", TELL_SUPERVISOR, NEXT_START},
-    {"agent.on_start_timeout", TELL_SUPERVISOR, NEXT_START},
+    {"agent.on_start_timeout", TELL_SUPERVISOR, "now"},
     {"agent.health_interval", TELL_PROBE, "with the next health check"},
     {"agent.health_failures", TELL_PROBE, "with the next health check"},
     {"agent.env", TELL_NOBODY, NEXT_START},

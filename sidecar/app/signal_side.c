@@ -60,6 +60,9 @@ static void hang_up(struct app *a, const struct signalfd_siginfo *info)
 static void suspend(struct app *a, const struct signalfd_siginfo *info)
 {
     pass_on(a, info);
+    if (a->signal_map.to[info->ssi_signo] != 0) {
+        return; /* the agent gets something else, or nothing: it is not to stop, nor are we */
+    }
     if (a->supervisor) {
         supervisor_ask_stop(a->supervisor, (int)info->ssi_signo);
     } else {

@@ -47,6 +47,14 @@ static bool is_bound_as(int fd, const struct config_listen *l)
                : memcmp(&v6->sin6_addr, want_v6, sizeof(struct in6_addr)) == 0;
 }
 
+static void drop(struct app *a, int kept)
+{
+    log_info("app", "the listening socket that the service manager kept is not the one we are to "
+                    "use; dropped");
+    notify_remove_fd(a->notify, NOTIFY_KEPT_NAME);
+    fd_close(&kept);
+}
+
 int sockets_take_a2a(struct app *a)
 {
     int handed = notify_listen_fd(NOTIFY_FD_A2A);
@@ -60,11 +68,17 @@ int sockets_take_a2a(struct app *a)
         log_info("app", "goes on with the listening socket that the service manager kept");
         return kept;
     }
-    log_info("app", "the listening socket that the service manager kept is bound elsewhere than "
-                    "the one we are to use; dropped");
-    notify_remove_fd(a->notify, NOTIFY_KEPT_NAME);
-    fd_close(&kept);
+    drop(a, kept);
     return handed;
+}
+
+void sockets_drop_kept(struct app *a)
+{
+    int kept = notify_listen_fd(NOTIFY_FD_KEPT);
+
+    if (kept >= 0) {
+        drop(a, kept);
+    }
 }
 
 void sockets_keep_a2a(struct app *a)

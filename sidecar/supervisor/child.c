@@ -322,6 +322,13 @@ static void kill_restarting(struct child *c, const struct child_input *in)
     c->ops->signal_group(c->arg, SIGKILL);
 }
 
+/* Not again: what it left behind has a moment to go. */
+static void clean_up(struct child *c, const struct child_input *in)
+{
+    enter(c, CHILD_CLEANING, in->now_ms + CHILD_LEFTOVER_GRACE_MS);
+    c->ops->signal_rest(c->arg, SIGTERM);
+}
+
 /* After an exit: again, or clean up and end. failed says how the policy is to see it. */
 static void go_on_after_exit(struct child *c, const struct child_input *in, bool failed)
 {
@@ -335,8 +342,7 @@ static void go_on_after_exit(struct child *c, const struct child_input *in, bool
         enter(c, CHILD_BACKOFF, in->now_ms + v.delay_ms);
         return;
     }
-    enter(c, CHILD_CLEANING, in->now_ms + CHILD_LEFTOVER_GRACE_MS);
-    c->ops->signal_rest(c->arg, SIGTERM);
+    clean_up(c, in);
 }
 
 /* Its group would hold its sockets and ports. */
@@ -344,7 +350,11 @@ static void exited(struct child *c, const struct child_input *in)
 {
     ask_group_to_go(c);
     record_exit(c, in);
-    go_on_after_exit(c, in, exit_is_failure(in->wait_status, &c->rules->success));
+    if (in->is_final) {
+        clean_up(c, in);
+    } else {
+        go_on_after_exit(c, in, exit_is_failure(in->wait_status, &c->rules->success));
+    }
     report_exit(c);
 }
 

@@ -49,6 +49,7 @@ struct child_input {
     int64_t now_ms;
     int64_t grace_ms;          /* STOP, RESTART */
     int wait_status;           /* EXIT */
+    bool is_final;             /* EXIT by itself: a person has ended it, it is not started again */
     const struct err *failure; /* EXEC_FAILED */
     bool is_permanent;         /* EXEC_FAILED: trying again in a moment will not help */
 };

@@ -38,6 +38,7 @@ void job_started(struct job *j, bool takes_terminal)
 {
     j->has_terminal = takes_terminal;
     j->stopped_by = 0;
+    j->stop_asked = 0; /* that was the one before */
 }
 
 static void give_terminal(struct job *j, pid_t pid)
@@ -57,6 +58,7 @@ bool job_ended(struct job *j)
 
     j->has_terminal = false;
     j->stopped_by = 0;
+    j->stop_asked = 0;
     if (now > 0 && now != getpgrp() && now != getpgid(getppid())) {
         (void)tcsetpgrp(STDIN_FILENO, getpgrp()); /* fails when it has hung up: nothing to do */
     }
@@ -134,11 +136,26 @@ bool job_has_it_already(const struct job *j, const struct signalfd_siginfo *info
 
 /* ---- stop and continue ---- */
 
+/* CONT waits to be read. */
+static bool is_continued(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGCONT) == 1;
+}
+
 bool job_stop_self(int signo, bool whole_group)
 {
     struct sigaction now;
-    sigset_t one, pending;
+    sigset_t one;
 
+    /* The kernel would not stop us. Asking it all the same takes back a CONT that waits. */
+    if (getpid() == 1 || getsid(0) == getpid()) {
+        return false;
+    }
+    if (is_continued()) {
+        return true; /* meanwhile */
+    }
     if (sigaction(signo, NULL, &now) < 0 || now.sa_handler != SIG_DFL) {
         return false; /* ignored when we were started: whoever did that does not want it */
     }
@@ -149,7 +166,7 @@ bool job_stop_self(int signo, bool whole_group)
     (void)pthread_sigmask(SIG_UNBLOCK, &one, NULL);
     (void)pthread_sigmask(SIG_BLOCK, &one, NULL);
     /* Continued: CONT waits to be read. Discarded by the kernel: nothing does. */
-    return sigpending(&pending) == 0 && sigismember(&pending, SIGCONT) == 1;
+    return is_continued();
 }
 
 /* Is it by this signal that the agent does what we were asked for? */
@@ -179,6 +196,8 @@ void job_continue(struct job *j, pid_t pid)
     j->stop_asked = 0;
     if (pid > 0 && job_may_take_terminal(j)) {
         give_terminal(j, pid);
+    } else if (pid > 0 && j->has_terminal && foreground() != getpgid(pid)) {
+        j->has_terminal = false; /* the shell has taken it while we were stopped */
     }
 }
 

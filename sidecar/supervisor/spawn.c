@@ -244,6 +244,10 @@ __attribute__((noreturn)) static void become_program(const struct spawn_request 
     if (rq->output && (dup2(rq->output[0], 1) < 0 || dup2(rq->output[1], 2) < 0)) {
         fail(fd, STEP_OUTPUT);
     }
+    if (rq->output && plan->user) { /* or it could not open /dev/stderr, which many programs do */
+        (void)!fchown(1, plan->user->uid, (gid_t)-1);
+        (void)!fchown(2, plan->user->uid, (gid_t)-1);
+    }
     if (handover_descriptors(g, &fd, plan->nofile) < 0) {
         fail(fd, STEP_DESCRIPTORS);
     }

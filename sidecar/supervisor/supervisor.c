@@ -60,6 +60,7 @@ struct supervisor {
 };
 
 static void settle(struct supervisor *s);
+static void on_rescan(struct timer *t);
 
 static void tell(struct supervisor *s, enum child_event ev, struct child_input in)
 {
@@ -204,6 +205,10 @@ static void op_signal_rest(void *arg, int signo)
     struct supervisor *s = arg;
 
     leftovers_signal(&s->leftovers, signo);
+    if (signo == SIGKILL) { /* a sweep may have been cut short: look again, also if nobody dies */
+        timer_start(&s->rescan, s->loop, loop_now_ms(s->loop) + SUPERVISOR_LOOK_AGAIN_MS, on_rescan,
+                    s);
+    }
 }
 
 /* Children of those that died while we end everything. */
@@ -266,21 +271,11 @@ static bool is_of_keyboard(int wait_status)
     return signo == SIGINT || signo == SIGQUIT;
 }
 
-/* A person at the terminal has ended the agent: then it is not to be started again. */
-static void end_by_keyboard(struct supervisor *s)
-{
-    enum child_state state = s->child.state;
-
-    if (state == CHILD_STARTING || state == CHILD_READY) {
-        log_info("supervisor", "the agent was ended from its terminal: not starting it again");
-        tell(s, CHILD_EV_STOP, (struct child_input){.grace_ms = CHILD_LEFTOVER_GRACE_MS});
-    }
-}
-
 /* The child ended. If exec failed, or its outcome was not read yet, that comes first. */
 static void child_is_zombie(struct supervisor *s, int wait_status)
 {
     bool had_terminal = job_ended(&s->job);
+    bool is_final;
 
     if (s->output) {
         output_child_ended(s->output); /* its last words, before anybody says that it ended */
@@ -293,10 +288,11 @@ static void child_is_zombie(struct supervisor *s, int wait_status)
         tell_failure(s);
         return;
     }
-    if (had_terminal && is_of_keyboard(wait_status)) {
-        end_by_keyboard(s);
+    is_final = had_terminal && is_of_keyboard(wait_status); /* a person at the terminal */
+    if (is_final) {
+        log_info("supervisor", "the agent was ended from its terminal: not starting it again");
     }
-    tell(s, CHILD_EV_EXIT, (struct child_input){.wait_status = wait_status});
+    tell(s, CHILD_EV_EXIT, (struct child_input){.wait_status = wait_status, .is_final = is_final});
 }
 
 /* Stopped and continued children are told like ended ones, but stay. */

@@ -117,7 +117,7 @@ class Lost(harness.Case):
     def test_an_agent_that_hangs_at_its_start_is_lost_too(self):
         side = self.sidecar(None, "--agent-start-timeout", "200ms", "--agent-on-start-timeout", "restart", "--restart-backoff", "10ms",
                             "--restart-reset-after", "100ms", "--restart-max", "2", command=["sleep", "1000"])
-        side.wait_exit()
+        self.assertEqual(side.wait_exit(), 70, "our signal has ended it, and that is no success")
         self.assertRegex(side.exit_sentence(), r"2 failures in a row \(restart.max\)")
 
     def test_a_good_end_is_no_failure(self):

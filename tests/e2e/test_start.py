@@ -4,9 +4,11 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import stat
+import subprocess
 import unittest
 
 import harness

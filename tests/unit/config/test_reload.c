@@ -10,7 +10,9 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NO_PLATFORM .args = {"--platform-enabled", "false"}, .command = {"true", NULL}
 
@@ -160,12 +162,19 @@ Test(config_reload, where_a_value_came_from_moves_with_it)
 
 Test(config_reload, who_may_call_is_not_loosened_before_what_replaces_it_is_there)
 {
+    char path[] = "/tmp/config-reload-XXXXXX";
+    CLEANUP(str_release) struct str yaml = {0};
     struct config_changes changes;
+    int fd = mkstemp(path);
 
+    cr_assert(fd >= 0 && write(fd, "a-token-of-some-length\n", 23) == 23);
+    close(fd);
+    str_addf(&yaml, "listen:\n  inbound_auth: 'off'\n  bearer_tokens_file: %s\n", path);
     config_free(next.config);
     next.config = NULL;
-    next.yaml = "listen:\n  inbound_auth: 'off'\n  bearer_tokens_file: /etc/tokens\n";
+    next.yaml = str_z(&yaml);
     case_load(&next);
+    unlink(path);
     cr_assert_eq(next.rc, 0, "%s", str_z(&next.report.errors[0]));
     config_compare(live.config, next.config, &changes);
     cr_assert_eq(changes.n, 2);
