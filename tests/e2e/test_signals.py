@@ -34,7 +34,8 @@ def table():
 
 ROWS = table()
 PASSED = [n for n, row in ROWS.items() if "pass on" in row[0]]
-FATAL = [n for n, row in ROWS.items() if row[0] == "left alone" and n not in (signal.SIGPIPE, signal.SIGSTOP)]
+# 32 and 33 are the C library's own: its posix_spawn(), which make uses, leaves them ignored in what it starts.
+FATAL = [n for n, row in ROWS.items() if row[0] == "left alone" and n not in (signal.SIGPIPE, signal.SIGSTOP, 32, 33)]
 
 if harness.IS_SLOW:  # the address sanitizer has handlers for these three, and reports them
     FATAL = [n for n in FATAL if n not in (signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)]
