@@ -3,6 +3,7 @@
 # Warnings are errors only with WERROR=ON, which CI sets: a newer compiler than ours must not break your build.
 # The packages come from .ci/packages and are installed by .ci/setup, which uses sudo by itself; build never under sudo (`sudo make install` builds nothing).
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
+TEST_JOBS ?= $(shell echo $$(($(JOBS) + 1)))
 WERROR  ?= OFF
 PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 60
@@ -16,7 +17,7 @@ build = cmake --build --preset $(1) --parallel $(JOBS)
 # The output of passing tests is kept, for tally.py counts the cases in it, and ctest's verdict on each program.
 define ctest
 @rm -f build/$(1)/tests.xml
-@ctest --preset $(1) --parallel $(JOBS) --output-junit tests.xml \
+@ctest --preset $(1) --parallel $(TEST_JOBS) --output-junit tests.xml \
 	--test-output-size-passed 4000000 --test-output-size-failed 4000000 $(2) </dev/null || true
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
