@@ -8,6 +8,7 @@
 
 #include "agent/connect.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json_scan.h"
 #include "base/str.h"
@@ -50,11 +51,6 @@ static void wait_for(struct probe *p, int64_t delay_ms)
 
 /* ---- the two results of a try ---- */
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* is_certain: the kernel says that nobody listens; a second opinion would say the same. */
 static void missed(struct probe *p, bool is_certain)
 {
@@ -62,10 +58,10 @@ static void missed(struct probe *p, bool is_certain)
 
     s->misses++;
     if (!s->has_answered) {
-        p->start_delay_ms = smaller(p->start_delay_ms * 2, PROBE_START_MAX_MS);
+        p->start_delay_ms = ms_min(p->start_delay_ms * 2, PROBE_START_MAX_MS);
         wait_for(p, p->start_delay_ms);
     } else if (!s->is_up) {
-        wait_for(p, smaller(PROBE_START_MAX_MS, p->cfg.interval_ms));
+        wait_for(p, ms_min(PROBE_START_MAX_MS, p->cfg.interval_ms));
     } else if (is_certain || s->misses >= (unsigned)p->cfg.failures) {
         s->is_up = false;
         wait_for(p, PROBE_START_MAX_MS);

@@ -3,6 +3,7 @@
  */
 #include "app/budget.h"
 
+#include "base/clock.h"
 #include "base/parse.h"
 
 #include <errno.h>
@@ -13,11 +14,6 @@ enum {
     DRAIN_DELAY_KUBERNETES_MS =
         5000, /* endpoints are removed from load balancers within a few seconds */
 };
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static int64_t max64(int64_t a, int64_t b)
 {
@@ -66,7 +62,7 @@ static int64_t lone_signal_ms(const struct budget *b, int64_t left)
 {
     int64_t half = (b->grace - b->reserve - b->drain_delay) / 2;
 
-    return min64(min64(AGENT_GRACE_MAX_MS, half), left);
+    return ms_min(ms_min(AGENT_GRACE_MAX_MS, half), left);
 }
 
 /* Each computed phase takes its share of what is left, so that the sum never passes grace. */
@@ -102,12 +98,13 @@ int budget_compute(const struct config *cfg, struct budget *ret, struct err *err
         return r;
     }
     *ret = (struct budget){.grace = s->grace, .drain_delay_is_default = s->drain_delay < 0};
-    ret->reserve = s->reserve >= 0 ? s->reserve : min64(min64(RESERVE_MAX_MS, s->grace / 5), left);
+    ret->reserve =
+        s->reserve >= 0 ? s->reserve : ms_min(ms_min(RESERVE_MAX_MS, s->grace / 5), left);
     left -= s->reserve >= 0 ? 0 : ret->reserve;
     ret->drain_delay = s->drain_delay;
     if (s->drain_delay < 0) {
         ret->drain_delay =
-            cfg->facts.is_kubernetes ? min64(DRAIN_DELAY_KUBERNETES_MS, left / 2) : 0;
+            cfg->facts.is_kubernetes ? ms_min(DRAIN_DELAY_KUBERNETES_MS, left / 2) : 0;
         left -= ret->drain_delay;
     }
     if (s->order == STOP_SIGNAL_FIRST) {

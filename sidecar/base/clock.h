@@ -12,6 +12,10 @@
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
 int64_t clock_wall_ms(void); /* since 1970 */
+static inline int64_t ms_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 enum { CLOCK_TEXT_MAX = 32 };
 /* RFC 3339, UTC, milliseconds */
 const char *clock_wall_text(int64_t wall_ms, char buf[CLOCK_TEXT_MAX]);

@@ -23,31 +23,15 @@ static int order(int argc, char **argv, const struct cmd_option *options, size_t
                  const char *help, const char *path, const char *done, const bool *waits)
 {
     struct config *cfg = NULL;
-    struct cmd_args args;
     struct talk_answer answer = {0};
-    struct err err = {0};
-    int status = cmd_args_split(argc, argv, options, option_count, help, false, &args);
+    int status = cmd_load_running(argc, argv, options, option_count, help, &cfg);
 
     if (status != 0) {
         return status == CMD_DONE ? EXIT_OK : status;
     }
-    if (args.word_count > 0) {
-        return cmd_fail(EXIT_USAGE, "%s takes no %s", argv[0], args.words[0]);
-    }
-    args.finds_running = true;
-    status = cmd_load_config(&args, NULL, &cfg, NULL);
-    if (status != 0) {
-        return status;
-    }
-    if (talk_several(cfg)) {
-        status = cmd_fail(EXIT_USAGE,
-                          "more than one sidecar runs here; say which one with --control-socket or "
-                          "WORKSPACE_ID: %s",
-                          talk_several(cfg));
-    } else if (talk_control(cfg, "POST", *waits ? "/v1/drain?wait" : path,
-                            *waits ? TALK_DRAIN_TIMEOUT_MS : TALK_TIMEOUT_MS, &answer, &err) < 0) {
-        status = cmd_fail(EXIT_NO, "%s", err.msg);
-    } else {
+    status = talk_order(cfg, *waits ? "/v1/drain?wait" : path,
+                        *waits ? TALK_DRAIN_TIMEOUT_MS : TALK_TIMEOUT_MS, &answer);
+    if (status == EXIT_OK) {
         status = answer.status / 100 == 2 ? EXIT_OK : EXIT_NO;
         if (status == EXIT_OK && *waits && !strstr(str_z(&answer.body), "\"drained\":true")) {
             status =

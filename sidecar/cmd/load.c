@@ -138,3 +138,19 @@ int cmd_load_config(struct cmd_args *args, const char *file, struct config **ret
     }
     return status;
 }
+
+int cmd_load_running(int argc, char **argv, const struct cmd_option *options, size_t option_count,
+                     const char *help, struct config **ret)
+{
+    struct cmd_args args;
+    int status = cmd_args_split(argc, argv, options, option_count, help, false, &args);
+
+    if (status != 0) {
+        return status;
+    }
+    if (args.word_count > 0) {
+        return cmd_fail(EXIT_USAGE, "%s takes no %s", argv[0], args.words[0]);
+    }
+    args.finds_running = true;
+    return cmd_load_config(&args, NULL, ret, NULL);
+}

@@ -36,6 +36,14 @@ struct cmd_args {
 int cmd_args_split(int argc, char **argv, const struct cmd_option *options, size_t option_count,
                    const char *help, bool with_flags, struct cmd_args *ret);
 
+/*
+ * How a command begins that talks to the sidecar which runs here, and takes no words: its own
+ * options, and a configuration of which less is asked. 0 with *ret, or the exit status, or
+ * CMD_DONE.
+ */
+int cmd_load_running(int argc, char **argv, const struct cmd_option *options, size_t option_count,
+                     const char *help, struct config **ret);
+
 /* Load the configuration; every error as a line on stderr. 0 or EXIT_USAGE. Warnings go to stderr
  * too unless report is given. */
 int cmd_load_config(struct cmd_args *args, const char *file, struct config **ret,

@@ -72,30 +72,14 @@ static int print_answer(const struct talk_answer *answer)
 int cmd_reload(int argc, char **argv)
 {
     struct config *cfg = NULL;
-    struct cmd_args args;
     struct talk_answer answer = {0};
-    struct err err = {0};
-    int status = cmd_args_split(argc, argv, NULL, 0, help, false, &args);
+    int status = cmd_load_running(argc, argv, NULL, 0, help, &cfg);
 
     if (status != 0) {
         return status == CMD_DONE ? EXIT_OK : status;
     }
-    if (args.word_count > 0) {
-        return cmd_fail(EXIT_USAGE, "reload takes no %s", args.words[0]);
-    }
-    args.finds_running = true;
-    status = cmd_load_config(&args, NULL, &cfg, NULL);
-    if (status != 0) {
-        return status;
-    }
-    if (talk_several(cfg)) {
-        status = cmd_fail(EXIT_USAGE,
-                          "more than one sidecar runs here; say which one with --control-socket or "
-                          "WORKSPACE_ID: %s",
-                          talk_several(cfg));
-    } else if (talk_control(cfg, "POST", "/v1/reload", RELOAD_TIMEOUT_MS, &answer, &err) < 0) {
-        status = cmd_fail(EXIT_NO, "%s", err.msg);
-    } else {
+    status = talk_order(cfg, "/v1/reload", RELOAD_TIMEOUT_MS, &answer);
+    if (status == EXIT_OK) {
         status = print_answer(&answer);
     }
     str_release(&answer.body);

@@ -264,19 +264,10 @@ int cmd_status(int argc, char **argv)
     bool again = false;
     const struct cmd_option options[] = {{"--json", &as_json, NULL}, {"--watch", &again, NULL}};
     struct config *cfg = NULL;
-    struct cmd_args args;
-    int status = cmd_args_split(argc, argv, options, 2, help, false, &args);
+    int status = cmd_load_running(argc, argv, options, 2, help, &cfg);
 
     if (status != 0) {
         return status == CMD_DONE ? EXIT_OK : status;
-    }
-    if (args.word_count > 0) {
-        return cmd_fail(EXIT_USAGE, "status takes no %s", args.words[0]);
-    }
-    args.finds_running = true;
-    status = cmd_load_config(&args, NULL, &cfg, NULL);
-    if (status != 0) {
-        return status;
     }
     if (talk_several(cfg)) {
         (void)cmd_fail(0,

@@ -3,8 +3,10 @@
  */
 #include "cmd/talk.h"
 
+#include "app/exits.h"
 #include "base/cleanup.h"
 #include "client/client.h"
+#include "cmd/load.h"
 
 #include <errno.h>
 #include <string.h>
@@ -82,4 +84,21 @@ const char *talk_several(const struct config *cfg)
     const char *from = config_origin(cfg, "control.socket");
 
     return strncmp(from, "default", 7) == 0 ? cfg->facts.several : NULL;
+}
+
+int talk_order(const struct config *cfg, const char *path, int64_t timeout_ms,
+               struct talk_answer *ret)
+{
+    struct err err = {0};
+
+    if (talk_several(cfg)) {
+        return cmd_fail(EXIT_USAGE,
+                        "more than one sidecar runs here; say which one with --control-socket or "
+                        "WORKSPACE_ID: %s",
+                        talk_several(cfg));
+    }
+    if (talk_control(cfg, "POST", path, timeout_ms, ret, &err) < 0) {
+        return cmd_fail(EXIT_NO, "%s", err.msg);
+    }
+    return EXIT_OK;
 }

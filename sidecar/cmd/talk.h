@@ -26,6 +26,11 @@ struct talk_answer {
 int talk_control(const struct config *cfg, const char *method, const char *path, int64_t timeout_ms,
                  struct talk_answer *ret, struct err *err);
 
+/* An order (POST), which must reach the sidecar that is meant and no other. EXIT_OK with an answer,
+ * or the exit status after saying what is wrong. Release answer->body. */
+int talk_order(const struct config *cfg, const char *path, int64_t timeout_ms,
+               struct talk_answer *ret);
+
 /* To a TCP address or Unix socket of ours; [::] and 0.0.0.0 are asked on the loopback address. */
 int talk_endpoint(const struct endpoint *at, const char *method, const char *path,
                   int64_t timeout_ms, struct talk_answer *ret, struct err *err);

@@ -38,6 +38,8 @@ static int refuse(const struct reading *r, const char *why)
 {
     if (r->word.n == r->text.n)
         return err_set(r->err, -EINVAL, "%s", why);
+    if (r->word.n == 0) /* the end, where something should stand */
+        return err_set(r->err, -EINVAL, "character %zu: %s", position(r), why);
     return err_set(r->err, -EINVAL, "character %zu, %s: %s", position(r), value_shown(r->word).z,
                    why);
 }

@@ -6,11 +6,10 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "base/parse.h"
+#include "base/proc.h"
 #include "log/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,45 +49,10 @@ struct parcel {
 
 /* ---- who is it ---- */
 
-/* "pid (name) state parent ...": a name may hold blanks and brackets, its last bracket ends it. */
-static pid_t parent_of(pid_t pid)
-{
-    char path[48], text[512];
-    CLEANUP(fd_cleanup) int fd = -1;
-    struct slice rest, word = {0};
-    int64_t parent;
-    ssize_t n;
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-    text[n > 0 ? n : 0] = '\0';
-    rest = slice_of(strrchr(text, ')'));
-    for (int i = 0; i < 3; i++) { /* the bracket, the state, the parent */
-        if (!slice_next(&rest, ' ', &word)) {
-            return 0;
-        }
-    }
-    return parse_int64(word, 1, INT32_MAX, &parent) == 0 ? (pid_t)parent : 0;
-}
-
-static bool is_descendant(pid_t pid)
-{
-    pid_t us = getpid();
-
-    for (int i = 0; i < AGENT_SOCKET_DEPTH_MAX && pid > 1; i++) {
-        pid = parent_of(pid);
-        if (pid == us) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool is_known(const struct agent_socket *s, const struct parcel *p)
 {
     return p->has_sender && s->is_expected &&
-           (p->sender.uid == s->uid || is_descendant(p->sender.pid));
+           (p->sender.uid == s->uid || proc_is_below(p->sender.pid, getpid()));
 }
 
 /* ---- one datagram ---- */

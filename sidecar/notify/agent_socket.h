@@ -23,7 +23,6 @@ enum {
     AGENT_SOCKET_PER_SECOND = 50,
     AGENT_SOCKET_PER_TURN = 8,    /* then other sources of the loop have their turn */
     AGENT_SOCKET_FDS_MAX = 16,    /* received and closed; the kernel closes more */
-    AGENT_SOCKET_DEPTH_MAX = 64,  /* generations between a sender and us */
     AGENT_SOCKET_QUEUE_MAX = 1024 /* of the last child, thrown away; the kernel keeps fewer */
 };
 

@@ -9,7 +9,7 @@
 #ifndef SUPERVISOR_ORPHANS_H
 #define SUPERVISOR_ORPHANS_H
 
-#include "supervisor/proc_tree.h"
+#include "base/proc.h"
 
 #include <stdbool.h>
 #include <stddef.h>

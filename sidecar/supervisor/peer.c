@@ -6,8 +6,8 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "base/file.h"
-#include "base/parse.h"
+#include "base/proc.h"
+#include "supervisor/pidfd.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,75 +15,31 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5; not in Debian 12's headers */
 #endif
 
-enum {
-    STAT_FILE_MAX = 4096, /* bytes of /proc/<pid>/stat; it has about 300 */
-    ANCESTORS_MAX = 64,   /* of ours that are looked at */
-    STAT_PPID = 4,        /* fields of that file, numbered as in proc(5) */
-    STAT_STARTTIME = 22,
-};
-
 /* ---- what /proc tells of a process ---- */
-
-/* A numeric field of /proc/<pid>/stat that follows the name. -errno; the name may hold anything. */
-static int stat_field(pid_t pid, int field, int64_t *ret)
-{
-    CLEANUP(str_release) struct str text = {0};
-    char path[64];
-    struct slice rest, word;
-    const char *end;
-    int r;
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    if ((r = file_read(path, STAT_FILE_MAX, &text, NULL)) < 0) {
-        return r;
-    }
-    end = memrchr(str_z(&text), ')', text.len);
-    if (!end) {
-        return -EBADMSG;
-    }
-    rest = slice_trim((struct slice){end + 1, text.len - (size_t)(end + 1 - str_z(&text))});
-    for (int i = STAT_PPID - 1; slice_next(&rest, ' ', &word); i++) {
-        if (i == field) {
-            return parse_int64(word, 0, INT64_MAX, ret);
-        }
-    }
-    return -EBADMSG;
-}
 
 /* Who started us, and who started that: a shell, a test, a supervisor. Not ours to end. */
 static bool is_ancestor(pid_t pid)
 {
-    int64_t at = getppid();
-
-    for (int i = 0; i < ANCESTORS_MAX && at > 0; i++) {
-        if (at == pid) {
-            return true;
-        }
-        if (stat_field((pid_t)at, STAT_PPID, &at) < 0) {
-            break;
-        }
-    }
-    return false;
+    return pid == getppid() || proc_is_below(getppid(), pid);
 }
 
 /* The number is another's by now: started after the agent last began to answer. */
 static bool is_too_young(pid_t pid, int64_t answered_at_boot_ms)
 {
     long ticks = sysconf(_SC_CLK_TCK);
-    int64_t started;
+    struct proc_facts facts = {0};
 
     if (answered_at_boot_ms == 0 || ticks <= 0) {
         return false;
     }
-    return stat_field(pid, STAT_STARTTIME, &started) < 0 ||
-           started / ticks * 1000 > answered_at_boot_ms;
+    return proc_facts_of(pid, &facts) < 0 || facts.started_ticks < 0 ||
+           facts.started_ticks / ticks * 1000 > answered_at_boot_ms;
 }
 
 /* ---- finding ---- */
@@ -156,20 +112,12 @@ static int open_pidfd(const struct peer_query *q, int fd, pid_t pid)
     if (!q->by_number && errno != ENOPROTOOPT) {
         return -errno;
     }
-    pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0) {
-        return -errno;
-    }
-    if (is_too_young(pid, q->answered_at_boot_ms)) {
+    pidfd = pidfd_of(pid);
+    if (pidfd >= 0 && is_too_young(pid, q->answered_at_boot_ms)) {
         fd_close(&pidfd);
         return -ESRCH;
     }
     return pidfd;
-}
-
-static int send_signal(int pidfd, int signo)
-{
-    return syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0) < 0 ? -errno : 0;
 }
 
 int peer_find(const struct peer_query *q, struct peer_found *ret, struct err *err)
@@ -195,7 +143,7 @@ int peer_find(const struct peer_query *q, struct peer_found *ret, struct err *er
         return r;
     }
     pidfd = open_pidfd(q, fd, who.pid);
-    r = pidfd < 0 ? pidfd : send_signal(pidfd, 0);
+    r = pidfd < 0 ? pidfd : pidfd_signal(pidfd, 0);
     if (r < 0) {
         return err_set(err, r, "cannot signal process %d, which listens at %s: %s", (int)who.pid,
                        q->at->text, strerrordesc_np(-r));
@@ -212,8 +160,8 @@ static void send_next(struct peer_stop *p)
 {
     int signo = stop_steps_take(&p->steps, loop_now_ms(p->loop));
 
-    (void)send_signal(p->pidfd, signo); /* ESRCH: it has ended, which the watch tells */
-    (void)send_signal(p->pidfd, SIGCONT);
+    (void)pidfd_signal(p->pidfd, signo); /* ESRCH: it has ended, which the watch tells */
+    (void)pidfd_signal(p->pidfd, SIGCONT);
     if (p->steps.next_ms != 0) {
         timer_start(&p->next, p->loop, p->steps.next_ms, on_next, p);
     }
@@ -234,7 +182,7 @@ void peer_stop_kill(struct peer_stop *p)
     }
     timer_stop(&p->next);
     timer_stop(&p->kill);
-    (void)send_signal(p->pidfd, SIGKILL);
+    (void)pidfd_signal(p->pidfd, SIGKILL);
     p->cb->on_step(p->arg, SIGKILL, 0);
 }
 

@@ -1,17 +1,14 @@
 /*
- * Reading /proc: children, parents, names. What is done with them is descendants.c's.
+ * Reading /proc for children. What is done with them is descendants.c's.
  */
 #include "supervisor/proc_tree.h"
 
 #include "base/cleanup.h"
-#include "base/fd.h"
-#include "base/parse.h"
+#include "base/proc.h"
 #include "base/slice.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +16,7 @@
 
 enum {
     PID_LIST_FIRST = 64, /* pids; doubled as needed */
-    PID_MAX = 1 << 22,   /* PID_MAX_LIMIT of the kernel */
     PROC_PATH_MAX = 64,  /* "/proc/<pid>/task/<tid>/children" */
-    PROC_STAT_MAX = 512, /* the front of /proc/<pid>/stat, up to the parent's pid */
 };
 
 /* ---- lists ---- */
@@ -81,71 +76,13 @@ void pid_list_release(struct pid_list *l)
     *l = (struct pid_list){0};
 }
 
-/* ---- one process ---- */
-
-static bool parse_pid(struct slice text, pid_t *ret)
-{
-    int64_t n;
-
-    if (parse_int64(text, 1, PID_MAX, &n) < 0) {
-        return false;
-    }
-    *ret = (pid_t)n;
-    return true;
-}
-
 bool proc_is_ours(void)
 {
     char target[PROC_PATH_MAX];
     ssize_t n = readlink("/proc/self", target, sizeof(target));
     pid_t self;
 
-    return n > 0 && parse_pid((struct slice){target, (size_t)n}, &self) && self == getpid();
-}
-
-/* The name as it may be shown. */
-static void copy_name(char ret[PROC_NAME_MAX], const char *from, const char *end)
-{
-    size_t n = 0;
-
-    for (; from < end && n < PROC_NAME_MAX - 1; from++) {
-        ret[n++] = *from > ' ' && *from < 0x7f ? *from : '?';
-    }
-    ret[n] = '\0';
-}
-
-/* "pid (name) S ppid": the name may hold anything, so from its first bracket to the last. */
-int proc_facts_of(pid_t pid, struct proc_facts *ret)
-{
-    char path[PROC_PATH_MAX];
-    char stat[PROC_STAT_MAX];
-    CLEANUP(fd_cleanup) int fd = -1;
-    const char *open_bracket;
-    const char *bracket;
-    ssize_t n;
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    n = read(fd, stat, sizeof(stat) - 1);
-    if (n < 0) {
-        return -errno; /* ESRCH: it went between the two calls */
-    }
-    stat[n] = '\0';
-    open_bracket = strchr(stat, '(');
-    bracket = strrchr(stat, ')');
-    if (!open_bracket || !bracket || strlen(bracket) < strlen(") S 0 ")) {
-        return -EBADMSG;
-    }
-    copy_name(ret->name, open_bracket + 1, bracket);
-    ret->state = bracket[2];
-    bracket += strlen(") S ");
-    if (!parse_pid((struct slice){bracket, strcspn(bracket, " ")}, &ret->parent)) {
-        ret->parent = 0; /* it came into our namespace from outside */
-    }
-    return 0;
+    return n > 0 && proc_parse_pid((struct slice){target, (size_t)n}, &self) && self == getpid();
 }
 
 /* ---- children ---- */
@@ -188,7 +125,7 @@ static int list_thread(pid_t parent, const char *tid, struct pid_list *ret)
     for (struct slice rest = {line, n > 0 ? (size_t)n : 0}, item; slice_next(&rest, ' ', &item);) {
         pid_t pid;
 
-        if (parse_pid(item, &pid)) {
+        if (proc_parse_pid(item, &pid)) {
             r = pid_list_insert(ret, pid);
             if (r < 0) {
                 break;
@@ -236,7 +173,7 @@ int proc_children_by_parents(pid_t parent, struct pid_list *ret)
         struct proc_facts facts = {0};
         pid_t pid;
 
-        if (parse_pid(slice_of(e->d_name), &pid) && proc_facts_of(pid, &facts) == 0 &&
+        if (proc_parse_pid(slice_of(e->d_name), &pid) && proc_facts_of(pid, &facts) == 0 &&
             facts.parent == parent) {
             r = pid_list_insert(ret, pid);
         }

@@ -21,22 +21,11 @@ bool pid_list_has(const struct pid_list *l, pid_t pid);
 int pid_list_insert(struct pid_list *l, pid_t pid); /* 0 (also when it is there), -ENOMEM */
 void pid_list_release(struct pid_list *l);
 
-enum { PROC_NAME_MAX = 16 }; /* TASK_COMM_LEN */
-
-struct proc_facts {
-    pid_t parent;
-    char state;               /* R S D T Z ... */
-    char name[PROC_NAME_MAX]; /* unprintable bytes became ? */
-};
-
 /*
  * /proc shows the process numbers that kill(2) takes. It does not when it belongs to another PID
  * namespace (unshare --pid without --mount-proc) or is not there at all.
  */
 bool proc_is_ours(void);
-
-/* Zombies have facts, too. 0 or -errno: mostly -ENOENT, it is gone. */
-int proc_facts_of(pid_t pid, struct proc_facts *ret);
 
 /* The kernel has /proc/<pid>/task/<tid>/children (CONFIG_PROC_CHILDREN). */
 bool proc_lists_children(void);

@@ -3,10 +3,7 @@
  */
 #include "supervisor/stop_steps.h"
 
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+#include "base/clock.h"
 
 /* As long as the list says; of an open last one, what it is to have at least: no more than the
  * signal before it, so that a list of short waits is not squeezed for it. */
@@ -15,7 +12,7 @@ static int64_t wanted_ms(const struct stop_sequence *seq, size_t i)
     if (seq->v[i].wait_ms != STOP_WAIT_REST) {
         return seq->v[i].wait_ms;
     }
-    return i > 0 ? min64(STOP_LAST_SHARE_MS, seq->v[i - 1].wait_ms) : STOP_LAST_SHARE_MS;
+    return i > 0 ? ms_min(STOP_LAST_SHARE_MS, seq->v[i - 1].wait_ms) : STOP_LAST_SHARE_MS;
 }
 
 /* From `from` to the end. */
@@ -55,7 +52,7 @@ void stop_steps_begin(struct stop_steps *s, const struct stop_sequence *seq, int
                       int64_t grace_ms)
 {
     *s = (struct stop_steps){.seq = seq, .next_ms = now_ms};
-    s->end_ms = now_ms + (stop_sequence_is_open(seq) ? grace_ms : min64(grace_ms, sum_ms(s, 0)));
+    s->end_ms = now_ms + (stop_sequence_is_open(seq) ? grace_ms : ms_min(grace_ms, sum_ms(s, 0)));
 }
 
 int stop_steps_take(struct stop_steps *s, int64_t now_ms)
@@ -90,7 +87,7 @@ void stop_steps_replan(struct stop_steps *s, int64_t now_ms, int64_t grace_ms)
 
     s->end_ms =
         now_ms +
-        (stop_sequence_is_open(s->seq) ? grace_ms : min64(grace_ms, wanted + sum_ms(s, s->next)));
+        (stop_sequence_is_open(s->seq) ? grace_ms : ms_min(grace_ms, wanted + sum_ms(s, s->next)));
     plan_next(s, now_ms, wanted);
 }
 

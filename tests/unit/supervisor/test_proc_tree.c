@@ -1,5 +1,7 @@
 #include "supervisor/proc_tree.h"
 
+#include "base/proc.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
