@@ -10,6 +10,7 @@ anew. A call that no row matches fails the test: give it a row. FAULTS=fork runs
 FAULTS_VERBOSE=1 prints every run.
 """
 # ctest: timeout=600
+# ctest: serial
 import collections
 import concurrent.futures
 import contextlib

@@ -4,7 +4,7 @@ import unittest
 import harness
 from harness import answer_text, example_agent
 
-FAST = ("--platform-heartbeat-interval", "200ms", "--platform-state-interval", "200ms")
+FAST = ("--stop-grace", "30s", "--platform-heartbeat-interval", "200ms", "--platform-state-interval", "200ms")
 
 
 class Odd(harness.Case):

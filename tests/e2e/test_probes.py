@@ -66,7 +66,7 @@ class Probes(harness.Case):
         self.shape(side, startupz=200, livez=200)
 
     def test_draining_is_live_but_not_ready(self):
-        side = self.sidecar(None, *FAST, "--stop-grace", "10s", command=example_agent()).wait_ready()
+        side = self.sidecar(None, *FAST, "--stop-grace", "30s", command=example_agent()).wait_ready()
         slow = self.thread(side.send, "slow 1.5")
         eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "in flight")
         side.signal(signal.SIGTERM)
