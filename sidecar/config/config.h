@@ -42,6 +42,9 @@ enum stop_peer { STOP_PEER_AUTO = 0, STOP_PEER_SIGNAL, STOP_PEER_WAIT, STOP_PEER
 enum restart_policy { RESTART_ON_FAILURE = 0, RESTART_NEVER, RESTART_ALWAYS };
 enum secrets_mode { SECRETS_ENV = 0, SECRETS_FILE, SECRETS_OFF };
 enum secrets_on_change { SECRETS_CHANGE_NONE = 0, SECRETS_CHANGE_RESTART, SECRETS_CHANGE_SIGNAL };
+enum inbox_on_unknown { INBOX_PARK = 0, INBOX_RESEND };
+enum inbox_first_start { INBOX_RECENT = 0, INBOX_SKIP };
+enum inbox_on_disk_error { INBOX_HOLD = 0, INBOX_MEMORY };
 enum log_child { LOG_CHILD_PASS = 0, LOG_CHILD_WRAP };
 enum forward_shed { SHED_STATUS = 0, SHED_CLOSE };
 enum forward_trace { TRACE_PASS = 0, TRACE_MAKE };
@@ -177,6 +180,14 @@ struct config_secrets {
     int signal; /* for on_change: signal */
 };
 
+struct config_inbox {
+    int64_t max_attempts, retry_max, task_timeout, concurrency;
+    bool peer_markers;
+    enum inbox_on_unknown on_unknown;
+    enum inbox_first_start first_start;
+    enum inbox_on_disk_error on_disk_error;
+};
+
 struct config_state {
     char *dir; /* resolved path; made on first use */
 };
@@ -212,6 +223,7 @@ struct config {
     struct config_signals signals;
     struct config_restart restart;
     struct config_secrets secrets;
+    struct config_inbox inbox;
     struct config_state state;
     struct config_log log;
     struct config_facts facts;

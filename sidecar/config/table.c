@@ -33,9 +33,6 @@ enum { /* milliseconds */
 };
 enum { KIB = 1024, MIB = 1024 * KIB };
 
-/* What is not built, and what to do instead. */
-#define INBOX_LATER "fetching polled messages", NULL
-
 const struct config_row config_rows[] = {
     /* workspace */
     {AT(workspace, id), .type = TYPE_UUID, .fallback = "",
@@ -88,16 +85,13 @@ const struct config_row config_rows[] = {
     {LIVE(platform, state_interval), .type = TYPE_DURATION, .fallback = "30s", .min = 100 * MS,
      .max = 10 * MINUTE,
      .help = "Time between two questions for the workspace's state (paused, removed)"},
-    {AT(platform, poll_interval), .type = TYPE_DURATION, .fallback = "5s", .min = 100 * MS,
+    {LIVE(platform, poll_interval), .type = TYPE_DURATION, .fallback = "5s", .min = 100 * MS,
      .max = 10 * MINUTE,
      ENV({"MOLECULE_POLL_INTERVAL", ENV_SECONDS}, {"MOLECULE_POLL_INTERVAL_MS", ENV_MS}),
-     .help =
-         "Time between two fetches of messages with delivery poll; of no effect in this version, "
-         "which does not fetch them"},
+     .help = "Time between two fetches of messages with delivery poll; with a healthy event stream "
+             "30s at least"},
     {AT(platform, events), .type = TYPE_BOOL, .fallback = "true",
-     .help =
-         "Listen to the platform's event stream, to fetch messages sooner than poll_interval; of "
-         "no effect in this version"},
+     .help = "Listen to the platform's event stream, to fetch messages as soon as they are there"},
     {LIVE(platform, required), .type = TYPE_BOOL, .fallback = "false",
      .help = "Count as ready only after the first registration"},
     {LIVE(platform, on_paused), .type = TYPE_ENUM, WORDS("hold", "forward", "exit"),
@@ -352,22 +346,26 @@ const struct config_row config_rows[] = {
      .help = "The signal of secrets.on_change: signal"},
 
     /* inbox */
-    {RESERVED(inbox, max_attempts), LATER(INBOX_LATER), .type = TYPE_INT, .fallback = "5", .min = 1,
-     .max = 1000, .unit = "attempts",
-     .help = "Answers of the agent after which a message is parked"},
-    {RESERVED(inbox, retry_max), LATER(INBOX_LATER), .type = TYPE_DURATION, .fallback = "10m",
-     .min = SECOND, .max = DAY, .help = "The longest pause between two attempts"},
-    {RESERVED(inbox, task_timeout), LATER(INBOX_LATER), .type = TYPE_DURATION, .fallback = "1h",
-     .min = SECOND, .max = 7 * DAY, .help = "How long a task is followed"},
-    {RESERVED(inbox, concurrency), LATER(INBOX_LATER), .type = TYPE_INT, .fallback = "1", .min = 1,
-     .max = 1000, .unit = "messages", .help = "Messages delivered at the same time"},
-    {RESERVED(inbox, peer_markers), LATER(INBOX_LATER), .type = TYPE_BOOL, .fallback = "true",
-     .help = "Mark text that comes from peers"},
-    {RESERVED(inbox, on_unknown), LATER(INBOX_LATER), .type = TYPE_ENUM, WORDS("park", "resend"),
-     .fallback = "park", .help = "What happens to an answer whose fate is unknown"},
-    {RESERVED(inbox, first_start), LATER(INBOX_LATER), .type = TYPE_ENUM, WORDS("recent", "skip"),
-     .fallback = "recent",
-     .help = "Messages from before the first start: take recent ones, or none"},
+    {LIVE(inbox, max_attempts), .type = TYPE_INT, .fallback = "5", .min = 1, .max = 1000,
+     .unit = "attempts",
+     .help = "Failed answers of the agent to one message, after which it is a dead letter"},
+    {LIVE(inbox, retry_max), .type = TYPE_DURATION, .fallback = "10m", .min = SECOND, .max = DAY,
+     .help = "The longest pause between two attempts"},
+    {LIVE(inbox, task_timeout), .type = TYPE_DURATION, .fallback = "1h", .min = SECOND,
+     .max = 7 * DAY, .help = "How long a task that the agent works on is followed"},
+    {LIVE(inbox, concurrency), .type = TYPE_INT, .fallback = "1", .min = 1, .max = 1000,
+     .unit = "messages",
+     .help = "Messages with the agent at the same time; within a conversation always one"},
+    {LIVE(inbox, peer_markers), .type = TYPE_BOOL, .fallback = "true",
+     .help = "Put trust markers around text that other agents sent"},
+    {LIVE(inbox, on_unknown), .type = TYPE_ENUM, WORDS("park", "resend"), .fallback = "park",
+     .help = "An answer that may or may not have arrived: park it for the operator, or risk a "
+             "second one"},
+    {AT(inbox, first_start), .type = TYPE_ENUM, WORDS("recent", "skip"), .fallback = "recent",
+     .help = "Messages from before the first start: take those of the last 10 minutes, or none"},
+    {AT(inbox, on_disk_error), .type = TYPE_ENUM, WORDS("hold", "memory"), .fallback = "hold",
+     .help = "When state.dir cannot be written: hold messages until it can, or go on in memory and "
+             "risk them"},
 
     /* state */
     {AT(state, dir), .type = TYPE_PATH, .flags = ROW_COMPUTED,
@@ -398,5 +396,6 @@ static_assert(CARD_SIGNATURES_PASS == 1 && INBOUND_AUTH_OFF == 2, "card's and li
 static_assert(AGENT_GROUP_SESSION == 2, "agent's words");
 static_assert(STOP_PEER_OFF == 3 && STOP_SIGNAL_FIRST == 1 && RESTART_ALWAYS == 2,
               "stop's and restart's words");
+static_assert(INBOX_RESEND == 1 && INBOX_SKIP == 1 && INBOX_MEMORY == 1, "inbox's words");
 static_assert(SECRETS_OFF == 2 && SECRETS_CHANGE_SIGNAL == 2, "secrets' words");
 static_assert(LOG_ERROR == 3 && LOG_FORMAT_JSON == 2 && LOG_CHILD_WRAP == 1, "log's words");

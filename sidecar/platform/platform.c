@@ -279,6 +279,11 @@ struct slice platform_inbound_secret(const struct platform *p)
     return str_slice(&p->inbound.secret);
 }
 
+struct transport *platform_transport(struct platform *p)
+{
+    return &p->transport;
+}
+
 struct slice platform_token(const struct platform *p)
 {
     return str_slice(&p->transport.bearer);

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 struct platform;
+struct transport; /* platform/transport.h */
 
 enum {
     TOKEN_PREFIX_CHARS = 8,     /* of a token that logs and status may show */
@@ -138,5 +139,7 @@ const struct platform_status *platform_status(const struct platform *p);
 const struct secrets *platform_secrets(const struct platform *p);
 struct slice platform_inbound_secret(const struct platform *p); /* empty = none */
 struct slice platform_token(const struct platform *p);          /* empty = none */
+/* For calls of a layer above us. After a 401 of one of them: platform_check_state_now(). */
+struct transport *platform_transport(struct platform *p);
 
 #endif

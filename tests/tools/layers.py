@@ -15,6 +15,7 @@ LAYERS = [
     ["config", "http"],
     ["server", "client", "store"],
     ["proxy", "agent", "a2a", "supervisor", "platform", "control", "health", "notify", "metrics", "k8s"],
+    ["inbox"],
     ["app"],
     ["cmd"],
     ["main"],

@@ -271,9 +271,10 @@ static const struct bad bad[] = {
      .sentence = "forward.trace (environment MOLECULE_SIDECAR_FORWARD_TRACE): beginning traces is "
                  "not in this version"},
     {.arg = "--forward-dedupe-window=10ms", .sentence = "must be 100ms to 1d"},
-    {.arg = "--inbox-concurrency=2",
-     .sentence = "inbox.concurrency (flag --inbox-concurrency): fetching polled messages is not in "
-                 "this version"},
+    {.arg = "--card-format=1.0",
+     .sentence =
+         "card.format (flag --card-format): writing cards ourselves is not in this version"},
+    {.arg = "--inbox-concurrency=0", .sentence = "must be 1 to 1000 messages"},
     /* flags */
     {.arg = "--listen-adress=:1",
      .sentence = "unknown flag --listen-adress; did you mean --listen-address?"},

@@ -1,0 +1,137 @@
+/*
+ * The inside of inbox/: one struct that its files share, and what they ask of one another. Nobody
+ * outside this folder (and its tests) includes it. Each message in memory is in one hand at a time:
+ *
+ *   queue.c     owns it while it waits its turn, and forgets it at the end
+ *   deliver.c   hands it to the agent, reads what comes back, tries again, gives up
+ *   follow.c    asks after its task until that ends or needs somebody
+ *   answer.c    sends what the agent said, part by part, with an intent written before each
+ *   feed.c      fetches rows; wakeup.c says when; row.c reads them
+ *   peers.c     who a peer is; uploads.c files that messages speak of
+ *   inbox.c     the owner: start, drain, end, counters, the operator's questions
+ */
+#ifndef INBOX_PARTS_H
+#define INBOX_PARTS_H
+
+#include "inbox/inbox.h"
+
+#include "base/list.h"
+#include "inbox/row.h"
+#include "platform/transport.h"
+
+enum message_step {
+    STEP_WAITING = 0, /* queue.c */
+    STEP_AT_AGENT,    /* deliver.c */
+    STEP_FOLLOWED,    /* follow.c */
+    STEP_ANSWERING,   /* answer.c */
+    STEP_SAVING,      /* final: its last commit is under way */
+};
+
+struct conversation;  /* queue.c's */
+struct message {      /* one that is not final, in memory */
+    struct list node; /* queue.c's: in its conversation, by seq */
+    struct inbox *inbox;
+    struct conversation *in;
+    struct journal_message j; /* what is committed, or on its way there */
+    enum message_step step;
+    struct timer timer;     /* of whoever has it: retry, next look, next try */
+    struct port_call *port; /* deliver.c's, follow.c's */
+    struct call call;       /* answer.c's */
+    void *scratch;          /* of whoever has it; freed before it is handed on */
+};
+
+/* ---- queue.c: which message is next ---- */
+/*
+ * m is moved. Only unfinished ones (seen, delivered, answering); one that is there already is
+ * ignored. delivered and answering ones go on where they were (follow.c, answer.c).
+ */
+void queue_put(struct inbox *i, struct journal_message *m);
+/*
+ * The oldest message of a conversation that has none in work, due now; it is yours until you give
+ * it to another file, back (queue_return) or to queue_end. NULL: none, *ret_at_ms is when to look
+ * again (loop time; 0 = when something changes).
+ */
+struct message *queue_next(struct inbox *i, int64_t *ret_at_ms);
+void queue_return(struct inbox *i, struct message *m); /* waits again, until m->j.due_ms */
+/* m->j.state is final: saved, and forgotten after the commit; its conversation goes on. */
+void queue_end(struct inbox *i, struct message *m);
+void queue_refill(struct inbox *i); /* from the journal, when memory has room; at start */
+struct message *queue_find(struct inbox *i, const char *row_id);
+int64_t queue_in_work(const struct inbox *i);
+void queue_release(struct inbox *i); /* timers, calls and memory of every message */
+/* What the agent knows of m's conversation (never NULL; texts may be): read before the first
+ * delivery, kept with journal_set(). */
+struct journal_conversation *queue_conversation(struct message *m);
+
+/* ---- deliver.c ---- */
+void deliver_pump(struct inbox *i); /* hands over what may be; cheap: call it freely */
+
+/* ---- follow.c ---- */
+void follow_begin(struct inbox *i, struct message *m); /* m->j.task_id is set, state delivered */
+
+/* ---- answer.c ---- */
+/* m->j.state is delivered, m->j.answer is set, and both are committed. */
+void answer_begin(struct inbox *i, struct message *m);
+/* Found as answering in the journal: an earlier run ended in the middle of a call. */
+void answer_recover(struct inbox *i, struct message *m);
+/* A row of the feed that is our own words to a person: evidence for answers whose fate is unknown.
+ */
+void answer_saw_echo(struct inbox *i, const struct row *r);
+/* The sweep that began after time at_ms has shown all that is to be seen. */
+void answer_feed_is_complete(struct inbox *i, int64_t at_ms);
+bool answer_wants_sweep(const struct inbox *i); /* something waits for the feed's evidence */
+
+/* ---- feed.c ---- */
+void feed_start(struct inbox *i);
+void feed_stop(struct inbox *i);      /* no new calls; the one under way is dropped */
+void feed_poll_now(struct inbox *i);  /* wakeup.c: something is there */
+void feed_sweep_now(struct inbox *i); /* wakeup.c after a reconnect; answer.c for evidence */
+
+/* ---- wakeup.c ---- */
+void wakeup_start(struct inbox *i);
+void wakeup_stop(struct inbox *i);
+
+/* ---- uploads.c, peers.c ---- */
+void uploads_saw(struct inbox *i, const struct row *r); /* an announcement, journaled */
+/* Known "platform-pending:" URIs of body become local ones. A new string, or NULL = nothing to do.
+ */
+char *uploads_rewrite(struct inbox *i, const char *body);
+struct peer_facts { /* "" = not known (yet); clean already (P section 14.2) */
+    char name[64 + 1], role[64 + 1];
+    char card_url[512];
+};
+void peers_find(struct inbox *i, const char *peer_id, struct peer_facts *ret); /* never waits */
+
+/* ---- inbox.c ---- */
+/* Rows of one answer, oldest first: into the journal, then where they belong; done after that. */
+struct inbox {
+    struct loop *loop;
+    struct curl_io *io;
+    struct store *store;
+    const struct config *cfg;
+    struct platform *platform;
+    struct transport *transport;
+    struct port *port;
+    struct journal *journal;
+    struct inbox_callbacks cb;
+    void *arg;
+    struct inbox_status status;
+    bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
+    struct feed *feed; /* each file's own state; made by <file>_new, freed by <file>_free */
+    struct wakeup *wakeup;
+    struct queue *queue;
+    struct deliver *deliver;
+    struct answers *answers;
+    struct peers *peers;
+    struct uploads *uploads;
+};
+void inbox_work_changed(struct inbox *i);
+
+int feed_new(struct inbox *i), wakeup_new(struct inbox *i), queue_new(struct inbox *i);
+int deliver_new(struct inbox *i), answers_new(struct inbox *i), peers_new(struct inbox *i);
+int uploads_new(struct inbox *i); /* 0 or -ENOMEM; sets the member above */
+void feed_free(struct inbox *i), wakeup_free(struct inbox *i), queue_free(struct inbox *i);
+void deliver_free(struct inbox *i), answers_free(struct inbox *i), peers_free(struct inbox *i);
+void uploads_free(struct inbox *i); /* NULL members are fine */
+
+#endif
