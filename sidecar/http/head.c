@@ -10,7 +10,7 @@
 
 #include <endian.h>
 #include <errno.h>
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(HTTP_PLAIN_WALK) /* which tests define */
 #include <emmintrin.h>
 #endif
 
@@ -27,7 +27,7 @@ int head_refuse(struct http_refusal *why, int status, const char *text)
  * Which bytes of a block are below 0x20 or 0x7f: such are only at line ends. One bit for each, byte
  * i's is bit i << MARK_SHIFT or little above it; exact for all of them.
  */
-#if defined(__SSE2__)
+#if defined(__SSE2__) && !defined(HTTP_PLAIN_WALK) /* which tests define */
 enum { BLOCK = 16, MARK_SHIFT = 0 };
 static uint64_t block_marks(const char *p)
 {
@@ -118,20 +118,19 @@ static int walk_control(struct walk *k, const char *p)
 static long walk_lines(struct slice in, int status, struct http_lines *ret,
                        struct http_refusal *why)
 {
-    struct walk k = {
-        .end = in.p + in.n, .line = in.p, .status = status, .ret = ret, .why = why};
+    struct walk k = {.end = in.p + in.n, .line = in.p, .status = status, .ret = ret, .why = why};
 
     ret->first = (struct slice){in.p, 0};
     ret->fields = in.p;
     ret->count = 0;
     for (size_t at = 0; at < in.n; at += BLOCK) {
         const char *block = in.p + at;
-        uint64_t marks =
-            in.n - at >= BLOCK ? block_marks(block) : rest_marks(block, in.n - at);
+        uint64_t marks = in.n - at >= BLOCK ? block_marks(block) : rest_marks(block, in.n - at);
 
         for (; marks; marks &= marks - 1) {
             const char *p = block + (__builtin_ctzll(marks) >> MARK_SHIFT);
-            int err = p < k.line || *p == '\t' ? 0 : walk_control(&k, p); /* an LF is behind its CR */
+            int err =
+                p < k.line || *p == '\t' ? 0 : walk_control(&k, p); /* an LF is behind its CR */
 
             if (err)
                 return err < 0 ? err : ret->end - in.p;

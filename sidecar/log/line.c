@@ -194,7 +194,7 @@ static void put_json_field(struct line *line, const struct log_field *field)
 
 #define JSON_TIME "{\"time\":\""
 enum {
-    BEGINNING_MAX = 160,                        /* bytes of one that is kept */
+    BEGINNING_MAX = 160,                          /* bytes of one that is kept */
     BEGINNING_MS_AT = sizeof(JSON_TIME) - 1 + 20, /* where its milliseconds stand */
 };
 
