@@ -10,6 +10,9 @@
 
 #include <endian.h>
 #include <errno.h>
+#if defined(__SSE2__) && !defined(HTTP_PLAIN_WALK) /* which tests define */
+#include <emmintrin.h>
+#endif
 
 int head_refuse(struct http_refusal *why, int status, const char *text)
 {
@@ -21,30 +24,42 @@ int head_refuse(struct http_refusal *why, int status, const char *text)
 /* ---- its bytes ---- */
 
 /*
- * First byte below 0x20 or equal to 0x7f, or end. Eight at a time, since such bytes are only at
- * line ends: a quick look that may see too much (a carry out of a 0xff), and one whose lowest mark
- * is exact (a borrow can only make a false one above a true one).
+ * Which bytes of a block are below 0x20 or 0x7f: such are only at line ends. One bit for each, byte
+ * i's is bit i << MARK_SHIFT or little above it; exact for all of them.
  */
-static const char *find_control(const char *p, const char *end)
+#if defined(__SSE2__) && !defined(HTTP_PLAIN_WALK) /* which tests define */
+enum { BLOCK = 16, MARK_SHIFT = 0 };
+static uint64_t block_marks(const char *p)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)p);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+
+    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(low, del));
+}
+#else
+enum { BLOCK = 8, MARK_SHIFT = 3 };
+static uint64_t block_marks(const char *p)
 {
     const uint64_t ones = 0x0101010101010101u;
     const uint64_t high = 0x8080808080808080u;
+    uint64_t w, x;
 
-    for (; end - p >= 8; p += 8) {
-        uint64_t w, x, marks;
+    memcpy(&w, p, sizeof(w));
+    w = le64toh(w);
+    x = w ^ (ones * 0x7f);
+    return ((~((w & ~high) + ones * 0x60) & ~w) | (~((x & ~high) + ones * 0x7f) & ~x)) & high;
+}
+#endif
 
-        memcpy(&w, p, sizeof(w));
-        if (!(((w - ones * 0x20) | (w + ones)) & ~w & high))
-            continue;
-        w = le64toh(w);
-        x = w ^ (ones * 0x7f);
-        marks = (((w - ones * 0x20) & ~w) | ((x - ones) & ~x)) & high;
-        if (marks)
-            return p + (__builtin_ctzll(marks) >> 3);
-    }
-    while (p < end && (unsigned char)*p >= 0x20 && *p != 0x7f)
-        p++;
-    return p;
+/* Of the last bytes, fewer than a block. */
+static uint64_t rest_marks(const char *p, size_t n)
+{
+    char block[BLOCK];
+
+    memset(block, ' ', sizeof(block));
+    memcpy(block, p, n);
+    return block_marks(block);
 }
 
 static int refuse_control(char c, int status, struct http_refusal *why)
@@ -63,42 +78,63 @@ static void note_line(struct http_lines *lines, const char *cr)
     lines->count++;
 }
 
+/* What walk_lines() has found so far. */
+struct walk {
+    const char *end;  /* of the bytes */
+    const char *line; /* where the line at hand begins */
+    int status;
+    struct http_lines *ret;
+    struct http_refusal *why;
+};
+
+/* The control byte at p. 0: go on; 1: the empty line ends here; -EBADMSG. */
+static int walk_control(struct walk *k, const char *p)
+{
+    bool is_first = k->line == k->ret->first.p;
+
+    if (*p != '\r')
+        return refuse_control(*p, k->status, k->why);
+    if (k->end - p < 2 || p[1] != '\n')
+        return head_refuse(k->why, k->status, "a CR in the head is not followed by LF");
+    if (p == k->line && !is_first) {
+        k->ret->end = p + 2;
+        return 1;
+    }
+    if (is_first) {
+        k->ret->first.n = (size_t)(p - k->line);
+        k->ret->fields = p + 2;
+    } else if (*k->line == ' ' || *k->line == '\t') {
+        return head_refuse(k->why, k->status,
+                           "a header line begins with a blank (folded lines are not accepted)");
+    } else {
+        note_line(k->ret, p);
+    }
+    k->line = p + 2;
+    return 0;
+}
+
 /* The lines from the front up to the first empty one: the length of it all, 0 when there is none
  * yet, or -EBADMSG. */
 static long walk_lines(struct slice in, int status, struct http_lines *ret,
                        struct http_refusal *why)
 {
-    const char *end = in.p + in.n;
-    const char *line = in.p;
-    const char *p = in.p;
+    struct walk k = {.end = in.p + in.n, .line = in.p, .status = status, .ret = ret, .why = why};
 
     ret->first = (struct slice){in.p, 0};
     ret->fields = in.p;
     ret->count = 0;
-    while ((p = find_control(p, end)) < end) {
-        if (*p == '\t') {
-            p++;
-            continue;
+    for (size_t at = 0; at < in.n; at += BLOCK) {
+        const char *block = in.p + at;
+        uint64_t marks = in.n - at >= BLOCK ? block_marks(block) : rest_marks(block, in.n - at);
+
+        for (; marks; marks &= marks - 1) {
+            const char *p = block + (__builtin_ctzll(marks) >> MARK_SHIFT);
+            int err =
+                p < k.line || *p == '\t' ? 0 : walk_control(&k, p); /* an LF is behind its CR */
+
+            if (err)
+                return err < 0 ? err : ret->end - in.p;
         }
-        if (*p != '\r')
-            return refuse_control(*p, status, why);
-        if (end - p < 2 || p[1] != '\n')
-            return head_refuse(why, status, "a CR in the head is not followed by LF");
-        if (p == line && line > in.p) {
-            ret->end = p + 2;
-            return ret->end - in.p;
-        }
-        if (line == in.p) {
-            ret->first = (struct slice){line, (size_t)(p - line)};
-            ret->fields = p + 2;
-        } else if (*line == ' ' || *line == '\t') {
-            return head_refuse(why, status,
-                               "a header line begins with a blank (folded lines are not accepted)");
-        } else {
-            note_line(ret, p);
-        }
-        p += 2;
-        line = p;
     }
     return 0;
 }

@@ -4,19 +4,18 @@
  */
 #include "http/write.h"
 
+#include "base/digits.h"
+
 void http_put_uint(struct http_writer *w, uint64_t n)
 {
-    size_t digits = 1;
+    size_t count = digits_count(n);
 
-    for (uint64_t rest = n; rest > 9; rest /= 10)
-        digits++;
-    if (w->overflow || digits > w->cap - w->len) {
+    if (w->overflow || count > w->cap - w->len) {
         w->overflow = true;
         return;
     }
-    for (size_t at = digits; at-- > 0; n /= 10)
-        w->p[w->len + at] = (char)('0' + n % 10);
-    w->len += digits;
+    digits_put(w->p + w->len, n, count);
+    w->len += count;
 }
 
 void http_put_clean_field(struct http_writer *w, struct slice name, struct slice value)

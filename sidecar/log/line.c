@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "base/copy.h"
+#include "base/digits.h"
 #include "base/str.h"
-#include "base/uninit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -118,21 +118,17 @@ static void put_escaped(struct line *line, struct slice text, escape_fn *escape)
 
 static void put_number(struct line *line, int64_t v)
 {
-    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    UNINITIALIZED char digits[24];
-    size_t at = sizeof(digits);
+    uint64_t n = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    size_t count = digits_count(n);
 
-    if (v >= 0 && v < 10 && room(line) > 0 && !line->is_cut) { /* a time of some milliseconds */
-        line->p[line->n++] = (char)('0' + v);
+    if (v < 0)
+        put(line, SLICE("-"));
+    if (line->is_cut || count > room(line)) {
+        line->is_cut = true;
         return;
     }
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (v < 0)
-        digits[--at] = '-';
-    put_few(line, digits + at, sizeof(digits) - at);
+    digits_put(line->p + line->n, n, count);
+    line->n += count;
 }
 
 static void put_ms(char *where, int ms)
@@ -193,18 +189,68 @@ static void put_json_field(struct line *line, const struct log_field *field)
     }
 }
 
-static void make_json(struct line *line, enum log_level level, const char *module,
-                      struct slice text, const struct log_field *fields, size_t field_count)
+/* ---- the beginning of a JSON line ----
+ * The lines of a busy second mostly begin as the one before: all but its milliseconds is kept. */
+
+#define JSON_TIME "{\"time\":\""
+enum {
+    BEGINNING_MAX = 160,                          /* bytes of one that is kept */
+    BEGINNING_MS_AT = sizeof(JSON_TIME) - 1 + 20, /* where its milliseconds stand */
+};
+
+static struct {
+    char p[BEGINNING_MAX];
+    size_t n; /* 0 = nothing is kept */
+    int64_t second;
+    enum log_level level;
+    const char *module;
+    size_t text_at; /* of msg's value, which needed no escapes */
+} beginning;
+
+static bool is_as_before(int64_t second, enum log_level level, const char *module,
+                         struct slice text)
 {
-    put(line, SLICE("{\"time\":\""));
-    put_utc(line, clock_wall_ms());
+    return beginning.n > 0 && beginning.second == second && beginning.level == level &&
+           beginning.module == module && beginning.n - beginning.text_at - 1 == text.n &&
+           memcmp(beginning.p + beginning.text_at, text.p, text.n) == 0;
+}
+
+static void put_beginning(struct line *line, enum log_level level, const char *module,
+                          struct slice text)
+{
+    int64_t wall_ms = clock_wall_ms();
+    size_t text_at;
+
+    if (is_as_before(wall_ms / 1000, level, module, text)) {
+        put_ms(beginning.p + BEGINNING_MS_AT, (int)(wall_ms % 1000));
+        put(line, (struct slice){beginning.p, beginning.n});
+        return;
+    }
+    put(line, SLICE(JSON_TIME));
+    put_utc(line, wall_ms);
     put(line, SLICE("\",\"level\":\""));
     put(line, slice_of(level_names[level]));
     put(line, SLICE("\",\"module\":\""));
     put(line, slice_of(module));
     put(line, SLICE("\",\"msg\":\""));
+    text_at = line->n;
     put_escaped(line, text, escape_json);
     put_end(line, SLICE("\""));
+    beginning.n = 0;
+    if (line->is_cut || line->n > BEGINNING_MAX || line->n - text_at - 1 != text.n)
+        return;
+    memcpy(beginning.p, line->p, line->n);
+    beginning.n = line->n;
+    beginning.second = wall_ms / 1000;
+    beginning.level = level;
+    beginning.module = module;
+    beginning.text_at = text_at;
+}
+
+static void make_json(struct line *line, enum log_level level, const char *module,
+                      struct slice text, const struct log_field *fields, size_t field_count)
+{
+    put_beginning(line, level, module, text);
     for (size_t i = 0; i < field_count && !line->is_cut; i++)
         put_json_field(line, &fields[i]);
     put_end(line, line->is_cut ? SLICE(",\"cut\":true}\n") : SLICE("}\n"));

@@ -160,31 +160,49 @@ static bool answer_interim(struct pump *u, const struct http_response *r)
     return true;
 }
 
+/* The head at the front of the bytes, parsed; NULL: not there whole yet, or bad, and that was said.
+ */
+static const struct http_response *read_head(struct pump *u, struct slice in, size_t *ret_n)
+{
+    struct proxy *p = u->proxy;
+    const struct http_response *known =
+        u->to_head ? NULL : http_response_memo_find(&p->memo, in.p, in.n, ret_n);
+    UNINITIALIZED struct http_lines lines;
+    struct http_refusal why = {0};
+
+    if (known && *ret_n <= (size_t)p->cfg->listen.max_head)
+        return known;
+    *ret_n = http_head_end(in.p, in.n, &u->scanned, &lines);
+    if (*ret_n == 0)
+        return NULL;
+    if (*ret_n > (size_t)p->cfg->listen.max_head) {
+        pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
+        return NULL;
+    }
+    if (http_response_parse(in.p, *ret_n, &lines, u->to_head, &p->response, &why) != 0) {
+        answer_bad(u, &why);
+        return NULL;
+    }
+    if (!u->to_head)
+        head_memo_note(&p->memo.memo, in.p, *ret_n);
+    return &p->response;
+}
+
 /*
  * Heads at the front of the bytes, until the final one. Returns how many bytes they took; what is
  * left belongs to the body, or to a head that is not complete (state PUMP_SENT).
  */
 static size_t take_heads(struct pump *u, const char *bytes, size_t n)
 {
-    struct http_response *r = &u->proxy->response;
-    UNINITIALIZED struct http_lines lines;
-    struct http_refusal why = {0};
     size_t used = 0;
 
     while (u->state == PUMP_SENT && u->up) {
-        size_t head = http_head_end(bytes + used, n - used, &u->scanned, &lines);
+        size_t head = 0;
+        const struct http_response *r = read_head(u, (struct slice){bytes + used, n - used}, &head);
 
-        if (head == 0)
+        if (!r)
             break;
         u->scanned = 0;
-        if (head > (size_t)u->proxy->cfg->listen.max_head) {
-            pump_fail(u, FAILURE_BAD_RESPONSE, head_too_large);
-            break;
-        }
-        if (http_response_parse(bytes + used, head, &lines, u->to_head, r, &why) != 0) {
-            answer_bad(u, &why);
-            break;
-        }
         used += head;
         if (r->status >= 200)
             answer_begin(u, r);

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "http/body.h"
+#include "http/memo.h"
 #include "http/response.h"
 #include "proxy/bearer.h"
 #include "proxy/card_url.h"
@@ -193,6 +194,7 @@ struct proxy {
     int64_t failure_logged_ms; /* of the last line, and how many in that second */
     unsigned failure_log_count;
     struct http_response response;  /* scratch of pump_read */
+    struct http_response_memo memo; /* the head of the last answer */
     char read_buf[PUMP_READ_BYTES]; /* same */
 };
 

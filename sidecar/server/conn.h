@@ -26,6 +26,7 @@
 
 #include "base/buf.h"
 #include "http/body.h"
+#include "http/memo.h"
 #include "http/request.h"
 #include "http/write.h"
 #include "server/server.h"
@@ -34,6 +35,7 @@
 #include <sys/uio.h>
 
 enum {
+    SERVER_MEMOS = 4,             /* heads remembered, 6 KiB each */
     SERVER_BACKLOG = 1024,        /* connections the kernel holds for us while accepting pauses */
     SERVER_ACCEPT_BATCH = 64,     /* per turn, so that a flood does not starve who is already in */
     SERVER_ACCEPT_RETRY_MS = 100, /* after running out of descriptors or memory */
@@ -62,7 +64,7 @@ struct exchange {
     struct conn *conn;
     void *user;
     uint64_t id;
-    /* the server's scratch inside on_request, `kept` after, or NULL */
+    /* the server's (its scratch or a memo) inside on_request, `kept` after, or NULL */
     const struct http_request *head;
     void *kept;              /* heap copy of the head; owned */
     struct collect *collect; /* owned */
@@ -147,8 +149,9 @@ struct server {
     bool closes_idle; /* a connection whose answer is out does not wait for another request */
     struct buf_pool in_pool;
     struct buf_pool out_pool;
-    char *scratch; /* in_pool.block_bytes */
-    struct http_request head;
+    char *scratch;            /* in_pool.block_bytes */
+    struct http_request head; /* scratch of conn_take_head() */
+    struct http_request_memo memos[SERVER_MEMOS];
     int64_t shake_turn; /* the loop's turn that shake_us belongs to */
     int64_t shake_us;   /* spent with TLS handshakes */
     struct deadline_class head_class;

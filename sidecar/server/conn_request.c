@@ -65,42 +65,70 @@ static void begin_exchange(struct conn *c, const struct http_request *r, size_t 
     buf_consume(&c->in, head_bytes); /* the slices stay valid: nothing is read or moved before
                                         on_request returned */
     s->handler->on_request(s->ctx, x);
-    if (x->head == &s->head)
+    if (x->head == r)
         x->head = NULL;
     send_continue(c);
 }
 
-bool conn_take_head(struct conn *c)
+/*
+ * The head at the front, parsed; NULL: it is not there whole yet, or was refused (*ret_refused).
+ * Connections share few memos, by their descriptors: one that sends the same head again and again
+ * has a fair chance to find it.
+ */
+static const struct http_request *read_head(struct conn *c, struct slice in, size_t *ret_n,
+                                            bool *ret_refused)
 {
     struct server *s = c->server;
-    struct slice in = buf_bytes(&c->in);
+    struct http_request_memo *memo = &s->memos[(unsigned)c->fd % SERVER_MEMOS];
+    const struct http_request *known = http_request_memo_find(memo, in.p, in.n, ret_n);
     UNINITIALIZED struct http_lines lines;
     struct http_refusal why;
     size_t n;
+
+    if (known && *ret_n <= s->cfg.max_head_bytes)
+        return known;
+    n = http_head_end(in.p, in.n, &c->scanned, &lines);
+    if (!n) {
+        *ret_refused = await_head(c, in);
+        return NULL;
+    }
+    *ret_n = n;
+    *ret_refused = true;
+    if (n > s->cfg.max_head_bytes) {
+        conn_refuse(c, &too_large);
+        return NULL;
+    }
+    if (http_request_parse(in.p, n, &lines, &s->head, &why) != 0) {
+        conn_refuse(c, &why);
+        return NULL;
+    }
+    head_memo_note(&memo->memo, in.p, n);
+    return &s->head;
+}
+
+bool conn_take_head(struct conn *c)
+{
+    const struct server *s = c->server;
+    struct slice in = buf_bytes(&c->in);
+    const struct http_request *r;
+    bool is_refused = false;
+    size_t n = 0;
 
     if (!in.n) {
         if (c->read_eof)
             conn_close(c);
         return false;
     }
-    n = http_head_end(in.p, in.n, &c->scanned, &lines);
-    if (!n)
-        return await_head(c, in);
+    r = read_head(c, in, &n, &is_refused);
+    if (!r)
+        return is_refused;
     c->scanned = 0;
-    if (n > s->cfg.max_head_bytes) {
-        conn_refuse(c, &too_large);
-        return true;
-    }
-    if (http_request_parse(in.p, n, &lines, &s->head, &why) != 0) {
-        conn_refuse(c, &why);
-        return true;
-    }
-    if (s->cfg.max_body_bytes && s->head.framing == HTTP_BODY_LENGTH &&
-        s->head.content_length > s->cfg.max_body_bytes) {
+    if (s->cfg.max_body_bytes && r->framing == HTTP_BODY_LENGTH &&
+        r->content_length > s->cfg.max_body_bytes) {
         conn_refuse(c, &body_too_large);
         return true;
     }
-    begin_exchange(c, &s->head, n);
+    begin_exchange(c, r, n);
     return true;
 }
 

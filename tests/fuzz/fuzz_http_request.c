@@ -2,6 +2,7 @@
  * Request heads: never read outside, never accept what would be ambiguous, give the same answer
  * again.
  */
+#include "http/memo.h"
 #include "http/request.h"
 
 #include <assert.h>
@@ -69,6 +70,28 @@ static void check_noted(const char *in, size_t end, const struct http_lines *lin
     assert(memcmp(with.fields, without.fields, with.field_count * sizeof(with.fields[0])) == 0);
 }
 
+/* A head that comes again is found as the parser reads it. */
+static void check_memo(const char *head, size_t n, const struct http_request *r)
+{
+    static struct http_request_memo memo;
+    const struct http_request *found;
+    size_t found_n = 0;
+
+    head_memo_note(&memo.memo, head, n);
+    found = http_request_memo_find(&memo, head, n, &found_n);
+    assert((n <= HEAD_MEMO_MAX) == (found != NULL));
+    if (!found)
+        return;
+    assert(found_n == n && found->field_count == r->field_count);
+    assert(found->framing == r->framing && found->content_length == r->content_length);
+    assert(slice_eq(found->target, r->target) && slice_eq(found->host, r->host));
+    for (size_t i = 0; i < r->field_count; i++) {
+        assert(slice_eq(found->fields[i].name, r->fields[i].name));
+        assert(slice_eq(found->fields[i].value, r->fields[i].value));
+        assert(found->fields[i].is_hop == r->fields[i].is_hop);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *in = calloc(1, size ? size : 1); /* exact size */
@@ -99,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (http_request_parse(head, end, NULL, &r, &why) == 0) {
             check_accepted(&r);
             check_slices(&r, head, end);
+            check_memo(head, end, &r);
             assert(http_request_precheck(head, end, &why) == 0);
         } else {
             assert(why.status >= 400 && why.status < 600 && why.text);

@@ -1,6 +1,7 @@
 /*
  * Response heads: never read outside, and only one way to frame what was accepted.
  */
+#include "http/memo.h"
 #include "http/request.h"
 #include "http/response.h"
 
@@ -11,6 +12,21 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A head that comes again is found as the parser reads it. */
+static void check_memo(const char *head, size_t n, const struct http_response *r)
+{
+    static struct http_response_memo memo;
+    const struct http_response *found;
+    size_t found_n = 0;
+
+    head_memo_note(&memo.memo, head, n);
+    found = http_response_memo_find(&memo, head, n, &found_n);
+    assert((n <= HEAD_MEMO_MAX) == (found != NULL));
+    assert(!found ||
+           (found_n == n && found->field_count == r->field_count && found->framing == r->framing &&
+            found->status == r->status && found->content_length == r->content_length));
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -31,6 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             found = http_head_end(in, have, &stepwise, NULL);
         assert(found == n);
     }
+    if (n && http_response_parse(in, n, &lines, false, &r, &why) == 0)
+        check_memo(in, n, &r);
     for (int to_head = 0; to_head < 2; to_head++) {
         int rc = http_response_parse(in, n ? n : size, NULL, to_head, &r, &why);
 
