@@ -17,7 +17,7 @@ LAYERS = [
     ["proxy", "agent", "a2a", "supervisor", "platform", "control", "health", "notify", "metrics", "k8s"],
     ["app"],
     ["cmd"],
-    ["main"],
+    ["main", "static"],
 ]
 RANK = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders}
 SHARED = {"agent/port.h"}  # the one header features may share
