@@ -22,12 +22,19 @@ define ctest
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
 
-.PHONY: all demo test asan e2e tidy fmt fmt-check fuzz load bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static asan e2e tidy fmt fmt-check fuzz load bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
 	@$(call configure,release)
 	$(call build,release) --target binaries
+
+static: ## build/static/molecule-sidecar, one static program for any image; the first time it builds its libcurl
+	@.ci/setup build static
+	@cmake/static_libcurl build/static/libcurl
+	@$(call configure,static)
+	@$(call build,static) --target binaries
+	@ls -l build/static/molecule-sidecar
 
 demo: ## the whole story in under a minute, with a local platform and a Python agent
 	@.ci/setup build demo
@@ -40,6 +47,13 @@ test: ## unit, end-to-end, conformance and corpus tests of the release build
 	@$(call configure,release)
 	$(call build,release)
 	$(call ctest,release)
+
+test-static: ## what `make static` builds: alone in an empty root, and all end-to-end and conformance tests
+	@.ci/setup build static test demo
+	@cmake/static_libcurl build/static/libcurl
+	@$(call configure,static)
+	$(call build,static)
+	$(call ctest,static)
 
 asan: ## the same tests under the address and undefined-behaviour sanitizers
 	@.ci/setup build test demo

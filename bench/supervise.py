@@ -2,7 +2,7 @@
 """PID 1 beside tini, dumb-init and catatonit, in one run on one machine.
 
 Each is started as the first process of a PID namespace with the same child (bench/first.c); the targets take turns, so that the
-machine's own drift meets all of them. Of them the ones that are installed.
+machine's own drift meets all of them. Of them the ones that are installed; the sidecar a second time when `make static` has built it.
 
     start     from the clone of the supervisor to the child's first instruction
     TERM      from kill(supervisor, TERM) to the child's handler; the sidecar with stop.order: signal-first
@@ -25,19 +25,22 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("BUILD_DIR", os.path.join(os.path.dirname(HERE), "build", "release"))
+SIDECARS = {"sidecar": os.path.join(BUILD, "molecule-sidecar"),
+            "sidecar-static": os.path.join(os.path.dirname(HERE), "build", "static", "molecule-sidecar")}
+OTHERS = ("tini", "dumb-init", "catatonit")
 FIRST = os.path.join(BUILD, "bench_first")
 WATCHDOG_US = 2_000_000  # a service manager that wants to hear from us: we do so twice in that time
 SETTLE_S = 2
 
 
-def sidecar(where):
-    return [os.path.join(BUILD, "molecule-sidecar"), "run", "--platform-enabled", "false", "--agent-protocol", "none",
+def sidecar(where, name="sidecar"):
+    return [SIDECARS[name], "run", "--platform-enabled", "false", "--agent-protocol", "none",
             "--admin-address", "127.0.0.1:0", "--state-dir", os.path.join(where, "state"), "--stop-order", "signal-first",
             "--restart-policy", "never", "--"]
 
 
 def command(name, where):
-    return sidecar(where) if name == "sidecar" else [name, "--"]
+    return sidecar(where, name) if name in SIDECARS else [name, "--"]
 
 
 def first(where, *args):
@@ -133,9 +136,9 @@ def main():
     a.add_argument("--rounds", type=int, default=6)
     a.add_argument("--orphans", type=int, default=10000, help="0: none")
     a.add_argument("--idle", type=int, default=20, help="seconds; 0: none")
-    a.add_argument("--target", action="append", choices=["sidecar", "tini", "dumb-init", "catatonit"])
+    a.add_argument("--target", action="append", choices=[*SIDECARS, *OTHERS])
     o = a.parse_args()
-    names = o.target or ["sidecar", *(n for n in ("tini", "dumb-init", "catatonit") if shutil.which(n))]
+    names = o.target or [*(n for n, path in SIDECARS.items() if os.access(path, os.X_OK)), *(n for n in OTHERS if shutil.which(n))]
     with tempfile.TemporaryDirectory(prefix="molecule-bench-") as where:
         os.mkdir(os.path.join(where, "state"))
         found = starts(names, where, o.starts, o.rounds)

@@ -71,9 +71,14 @@ if(WERROR)
   target_compile_options(flags_common INTERFACE -Werror)
 endif()
 
-# Position-independent executables in every build, so that a bug which needs PIE shows in dev too.
-include(CheckPIESupported)
-check_pie_supported(LANGUAGES C)
+# Position-independent executables in every build, so that a bug which needs PIE shows in dev too. -static-pie is one as well, and
+# does not go together with CMake's -pie.
+if(STATIC)
+  include(static)
+else()
+  include(CheckPIESupported)
+  check_pie_supported(LANGUAGES C)
+endif()
 
 flag_add(flags_common -fstack-protector-strong)
 if(SANITIZE OR FUZZING)

@@ -20,7 +20,8 @@
 static const char help[] = "Usage: molecule-sidecar install DIR\n\n"
                            "Copies this program to DIR/molecule-sidecar (mode 0755), whole or not "
                            "at all. For an init container with a shared volume.\n"
-                           "The copy needs the same libraries as this one (`ldd`).\n";
+                           "The copy needs the same libraries as this one (`ldd`); the static "
+                           "build (`make static`) needs none.\n";
 
 static int copy_bytes(int from, int to)
 {

@@ -50,8 +50,9 @@ static struct {
     uint64_t dropped;  /* since start */
     uint64_t unsaid;   /* of these, not yet in a line */
     size_t start, len; /* the bytes waiting in buffer */
-    char buffer[LOG_BUFFER_BYTES];
 } state = {.level = LOG_INFO, .own_fd = -1, .epoll_fd = -1};
+
+static char buffer[LOG_BUFFER_BYTES]; /* not in state, whose initial values are in the file */
 
 static int sink_fd(void)
 {
@@ -126,10 +127,10 @@ static bool buffer_add(const struct line *line)
     if (line->n > LOG_BUFFER_BYTES - state.len)
         return false;
     if (line->n > LOG_BUFFER_BYTES - state.start - state.len) {
-        memmove(state.buffer, state.buffer + state.start, state.len);
+        memmove(buffer, buffer + state.start, state.len);
         state.start = 0;
     }
-    memcpy(state.buffer + state.start + state.len, line->p, line->n);
+    memcpy(buffer + state.start + state.len, line->p, line->n);
     state.len += line->n;
     return true;
 }
@@ -172,7 +173,7 @@ static void count_dropped(uint64_t lines)
  * between. */
 static size_t chunk_bytes(void)
 {
-    const char *from = state.buffer + state.start;
+    const char *from = buffer + state.start;
     const char *last;
 
     if (state.kind == SINK_FILE || state.len <= PIPE_BUF)
@@ -207,7 +208,7 @@ static ssize_t sink_write(const char *p, size_t n)
 /* Nobody will ever read these: the reader is gone, or the disk is full. */
 static void discard(void)
 {
-    const char *p = state.buffer + state.start;
+    const char *p = buffer + state.start;
     uint64_t lines = 0;
 
     for (size_t i = 0; i < state.len; i++)
@@ -238,7 +239,7 @@ bool log_flush(void)
             if (state.unsaid == 0 || state.is_broken || !add_notice())
                 return true;
         }
-        n = sink_write(state.buffer + state.start, chunk_bytes());
+        n = sink_write(buffer + state.start, chunk_bytes());
         if (n == -EAGAIN)
             return false;
         if (n < 0) {

@@ -18,7 +18,7 @@ LAYERS = [
     ["inbox"],
     ["app"],
     ["cmd"],
-    ["main"],
+    ["main", "static"],
 ]
 RANK = {folder: rank for rank, folders in enumerate(LAYERS) for folder in folders}
 SHARED = {"agent/port.h"}  # the one header features may share
