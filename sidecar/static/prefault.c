@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { PREFAULT_PAGE = 4096 }; /* larger pages only make the range begin earlier than needed */
+enum { PREFAULT_PAGE = 4096 }; /* where pages are larger, the kernel refuses */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
