@@ -181,7 +181,7 @@ struct config_secrets {
 };
 
 struct config_inbox {
-    int64_t max_attempts, retry_max, task_timeout, concurrency;
+    int64_t max_attempts, retry_max, task_timeout, concurrency, peer_replies;
     bool peer_markers;
     enum inbox_on_unknown on_unknown;
     enum inbox_first_start first_start;

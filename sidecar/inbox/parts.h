@@ -80,6 +80,8 @@ void answer_saw_echo(struct inbox *i, const struct row *r);
 /* The sweep that began after time at_ms has shown all that is to be seen. */
 void answer_feed_is_complete(struct inbox *i, int64_t at_ms);
 bool answer_wants_sweep(const struct inbox *i); /* something waits for the feed's evidence */
+/* How far back such a sweep must reach at least: wall clock, 0 = nothing waits. */
+int64_t answer_evidence_since_ms(const struct inbox *i);
 
 /* ---- feed.c ---- */
 void feed_start(struct inbox *i);
