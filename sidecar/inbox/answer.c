@@ -3,7 +3,7 @@
  * record that it is about to be sent. What a reply means is answer_judge.c's, how an unknown fate
  * is found out answer_evidence.c's.
  */
-#include "inbox/answer_parts.h"
+#include "inbox/outbox.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -99,6 +99,7 @@ static void end(struct answer *a, enum journal_state state, const char *why)
     answer_free(a);
     m->step = STEP_SAVING;
     queue_end(i, m);
+    inbox_work_changed(i);
     pump(as);
 }
 
@@ -125,6 +126,7 @@ void answer_again(struct answer *a, int64_t wait_ms, const char *why)
     (void)journal_set(i->journal, &m->j, NULL, NULL, NULL); /* without memory: found as answering */
     answer_move(a, ANSWER_WAITING);
     timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + wait_ms, on_wait_over, a);
+    inbox_work_changed(i);
     pump(a->answers);
 }
 

@@ -8,7 +8,7 @@
  * others are in the journal as answered, each made one echo. What cannot be told apart by number or
  * by time is left to inbox.on_unknown.
  */
-#include "inbox/answer_parts.h"
+#include "inbox/outbox.h"
 
 #include "base/cleanup.h"
 #include "log/log.h"

@@ -119,6 +119,9 @@ struct inbox {
     void *arg;
     struct inbox_status status;
     bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
+    bool is_told_idle;        /* on_idle came since inbox_finish() */
+    struct timer finish;      /* its budget */
+    struct deferred settled;  /* inbox_work_changed(), at the end of the turn */
     struct feed *feed; /* each file's own state; made by <file>_new, freed by <file>_free */
     struct wakeup *wakeup;
     struct queue *queue;

@@ -7,8 +7,8 @@
  *                                       |-> DOUBTFUL (class U, to a person) -> the feed decides
  *                                       '-> parked
  */
-#ifndef INBOX_ANSWER_PARTS_H
-#define INBOX_ANSWER_PARTS_H
+#ifndef INBOX_OUTBOX_H
+#define INBOX_OUTBOX_H
 
 #include "inbox/answer_body.h"
 #include "inbox/answer_judge.h"
