@@ -298,6 +298,8 @@ void config_forget_dirs(const struct config *c);
  * the layer of a container. Looks at the nearest directory that exists.
  */
 void config_describe_state(const struct config *c, struct str *out, bool *ret_is_lasting);
+/* The name of dir's file system if it is one of the network's, else NULL. */
+const char *config_network_fs(const char *dir);
 
 /*
  * Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag
