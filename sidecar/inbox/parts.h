@@ -88,13 +88,27 @@ void feed_start(struct inbox *i);
 void feed_stop(struct inbox *i);      /* no new calls; the one under way is dropped */
 void feed_poll_now(struct inbox *i);  /* wakeup.c: something is there */
 void feed_sweep_now(struct inbox *i); /* wakeup.c after a reconnect; answer.c for evidence */
+void feed_configure(struct inbox *i); /* platform.poll_interval may have changed */
 
 /* ---- wakeup.c ---- */
 void wakeup_start(struct inbox *i);
 void wakeup_stop(struct inbox *i);
 
+/* ---- second.c: is there another sidecar of this workspace? ---- */
+/* answer.c: this text is about to be said to a person by /notify, so its echo is ours. Without
+ * these calls no echo is taken for a stranger's. */
+void second_sends(struct inbox *i, struct slice text);
+
 /* ---- uploads.c, peers.c ---- */
-void uploads_saw(struct inbox *i, const struct row *r); /* an announcement, journaled */
+#define UPLOADS_CONVERSATION "upload" /* of announcements in the journal, which are skipped */
+#define UPLOADS_WAITS        "upload: not here yet" /* their `why` until the file is here or given up */
+void uploads_saw(struct inbox *i, const struct journal_message *m); /* an announcement, journaled */
+void uploads_start(struct inbox *i); /* what an earlier run did not finish */
+void uploads_stop(struct inbox *i);
+/* body speaks of a file that is on its way: deliver a little later. False in the end, whatever
+ * became of the file: nothing is held for longer than UPLOADS_HOLD_MS after its announcement. */
+bool uploads_is_awaited(struct inbox *i, const char *body);
+enum { UPLOADS_HOLD_MS = 30 * 1000 };
 /* Known "platform-pending:" URIs of body become local ones. A new string, or NULL = nothing to do.
  */
 char *uploads_rewrite(struct inbox *i, const char *body);
@@ -103,6 +117,7 @@ struct peer_facts { /* "" = not known (yet); clean already (P section 14.2) */
     char card_url[512];
 };
 void peers_find(struct inbox *i, const char *peer_id, struct peer_facts *ret); /* never waits */
+void peers_learn(struct inbox *i, const struct row *r); /* what a row says of its sender ([L]) */
 
 /* ---- inbox.c ---- */
 /* Rows of one answer, oldest first: into the journal, then where they belong; done after that. */
@@ -129,14 +144,16 @@ struct inbox {
     struct answers *answers;
     struct peers *peers;
     struct uploads *uploads;
+    struct second *second;
 };
 void inbox_work_changed(struct inbox *i);
 
 int feed_new(struct inbox *i), wakeup_new(struct inbox *i), queue_new(struct inbox *i);
 int deliver_new(struct inbox *i), answers_new(struct inbox *i), peers_new(struct inbox *i);
-int uploads_new(struct inbox *i); /* 0 or -ENOMEM; sets the member above */
+int second_new(struct inbox *i),
+    uploads_new(struct inbox *i); /* 0 or -ENOMEM; sets the member above */
 void feed_free(struct inbox *i), wakeup_free(struct inbox *i), queue_free(struct inbox *i);
 void deliver_free(struct inbox *i), answers_free(struct inbox *i), peers_free(struct inbox *i);
-void uploads_free(struct inbox *i); /* NULL members are fine */
+void second_free(struct inbox *i), uploads_free(struct inbox *i); /* NULL members are fine */
 
 #endif
