@@ -25,6 +25,8 @@ void workspace_set_status(struct devplatform *dp, struct workspace *ws, enum sta
     devlog_say(&dp->log, "  workspace %.8s: %s -> %s (%s)", ws->id, status_name(ws->status),
                status_name(status), why);
     ws->status = status;
+    ws->is_unsaved = true;
+    events_on_status(&dp->events, ws);
 }
 
 static void on_sweep(struct timer *t)
@@ -40,6 +42,8 @@ static void on_sweep(struct timer *t)
         if (is_watched && now - ws->heard_ms > dp->options->stale_after_ms)
             workspace_set_status(dp, ws, STATUS_AWAITING_AGENT, "no heartbeat in time");
     }
+    world_forget_rows(&dp->world, wall_us() - dp->options->retention_ms * 1000);
+    pending_expire(&dp->pending, wall_us());
     timer_start(t, dp->loop, now + dp->sweep_every_ms, on_sweep, dp);
 }
 
@@ -84,6 +88,11 @@ int devplatform_open(struct devplatform *dp, struct loop *l, struct curl_io *cur
     limiter_init(&dp->limiter, options->rate_limit);
     faults_init(&dp->faults);
     dispatcher_init(&dp->dispatcher, dp);
+    feed_init(&dp->feed, dp, options->feed);
+    events_init(&dp->events, dp);
+    pending_init(&dp->pending, options->upload_ttl_ms);
+    answers_init(&dp->answers);
+    dp->world.rows.max = (size_t)options->rows_max;
     code = devlog_init(&dp->log, options->is_quiet);
     if (code < 0)
         err_set(err, code, "out of memory");
@@ -111,6 +120,9 @@ void devplatform_close(struct devplatform *dp)
         server_free(dp->server);
     dp->server = NULL;
     dispatcher_release(&dp->dispatcher);
+    feed_release(&dp->feed);
+    pending_release(&dp->pending);
+    answers_release(&dp->answers);
     faults_release(&dp->faults);
     limiter_release(&dp->limiter);
     devlog_release(&dp->log);

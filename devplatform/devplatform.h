@@ -5,11 +5,15 @@
 #ifndef DEVPLATFORM_DEVPLATFORM_H
 #define DEVPLATFORM_DEVPLATFORM_H
 
+#include "devplatform/answers.h"
 #include "devplatform/devlog.h"
 #include "devplatform/dispatch.h"
+#include "devplatform/events.h"
 #include "devplatform/faults.h"
+#include "devplatform/feed.h"
 #include "devplatform/limiter.h"
 #include "devplatform/options.h"
+#include "devplatform/pending.h"
 #include "devplatform/world.h"
 
 #include "base/err.h"
@@ -33,6 +37,10 @@ struct devplatform {
     struct faults faults;
     struct devlog log;
     struct dispatcher dispatcher;
+    struct feed feed;
+    struct events events;
+    struct pending pending;
+    struct answers answers;
     struct timer sweep;
     int64_t sweep_every_ms;
     bool database_is_down; /* POST /dev/faults: the symptoms of P section 4.5 */

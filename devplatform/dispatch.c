@@ -131,12 +131,9 @@ struct json_object *queue_item_to_json(const struct queue_item *it)
 
 static const char *message_id_of(struct json_object *body)
 {
-    struct json_object *params = json_object_object_get(body, "params");
-    struct json_object *message = json_object_is_type(params, json_type_object)
-                                      ? json_object_object_get(params, "message")
-                                      : NULL;
+    struct json_object *message = body_message(body);
 
-    return json_object_is_type(message, json_type_object) ? field_text(message, "messageId") : "";
+    return message ? field_text(message, "messageId") : "";
 }
 
 /* The active item of this message, or a new one: a resend joins the one that waits. NULL without
@@ -181,7 +178,7 @@ static void leave_row(struct dispatch *p, const char *error, struct json_object 
 
     if (!ws || json_has_nul(p->body))
         return;
-    r = row_add(&dp->world, p->workspace_id, "a2a_receive");
+    r = row_new(&dp->world.rows, p->workspace_id, "a2a_receive");
     if (!r)
         return;
     text_copy(r->source_id, sizeof(r->source_id), slice_of(p->source_id));
@@ -193,9 +190,10 @@ static void leave_row(struct dispatch *p, const char *error, struct json_object 
     if (error)
         text_copy(r->status, sizeof(r->status), SLICE("error"));
     r->duration_ms = loop_now_ms(dp->loop) - p->started_ms;
-    json_set(&r->request_body, p->body);
-    json_set(&r->response_body, response);
-    r->has_response_body = !error; /* a present null when the answer was no JSON */
+    row_set_request(r, p->body);
+    if (!error) /* a present null when the answer was no JSON */
+        row_set_response(r, response);
+    feed_publish(&dp->feed, r);
 }
 
 static void give_error(struct dispatch *p, int status, const char *text)
