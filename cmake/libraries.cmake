@@ -19,6 +19,7 @@ library_need(curl "libcurl>=7.88" libcurl4-openssl-dev)
 library_need(json "json-c>=0.16" libjson-c-dev)
 library_need(yaml "yaml-0.1>=0.2" libyaml-dev)
 library_need(ssl "openssl>=3.0" libssl-dev)
+library_need(sqlite "sqlite3>=3.40" libsqlite3-dev)
 
 set(HAVE_SYSTEMD OFF)
 if(WITH_SYSTEMD)

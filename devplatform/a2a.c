@@ -172,6 +172,7 @@ static void push(struct call *c, struct workspace *ws, struct slice caller,
 
 void handle_a2a(struct call *c)
 {
+    const struct answered *answered;
     struct workspace *ws;
     struct json_object *body;
     struct slice caller;
@@ -185,7 +186,9 @@ void handle_a2a(struct call *c)
         call_error(c, 400, problem);
         return;
     }
-    answers_on_message(&c->dp->answers, caller, ws, body);
+    answered = answers_on_message(&c->dp->answers, caller, ws, body);
+    if (answered)
+        data_on_answer(c->dp->data, answered);
     if (strcmp(ws->delivery_mode, "poll") == 0)
         store_for_polling(c, ws, caller, body); /* removed ones too: nobody will ever read it */
     else

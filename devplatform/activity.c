@@ -316,6 +316,7 @@ static void leave_echo(struct call *c, const struct workspace *ws, const char *m
 void handle_notify(struct call *c)
 {
     struct workspace *ws = world_find(&c->dp->world, c->params[0]);
+    const struct answered *answered;
     struct json_object *o;
     const char *problem, *message;
 
@@ -339,8 +340,10 @@ void handle_notify(struct call *c)
     }
     if (!json_has_nul(c->json))
         leave_echo(c, ws, message);
-    answers_add(&c->dp->answers,
-                &(struct answered){.kind = "notify", .from = ws->id, .text = message});
+    answered = answers_add(&c->dp->answers,
+                           &(struct answered){.kind = "notify", .from = ws->id, .text = message});
+    if (answered)
+        data_on_answer(c->dp->data, answered);
     call_note(c, "to the human: %.100s", message);
     o = json_object_new_object();
     json_object_object_add(o, "status", json_object_new_string("sent"));

@@ -44,7 +44,7 @@ static char *copy(const char *text)
     return text && text[0] ? strdup(text) : NULL;
 }
 
-void answers_add(struct answers *a, const struct answered *one)
+const struct answered *answers_add(struct answers *a, const struct answered *one)
 {
     struct answered *kept;
 
@@ -52,7 +52,7 @@ void answers_add(struct answers *a, const struct answered *one)
         size_t cap = a->cap ? a->cap * 2 : 256;
         struct answered *more = a->count < ANSWERS_MAX ? realloc(a->at, cap * sizeof(*more)) : NULL;
         if (!more)
-            return;
+            return NULL;
         a->at = more;
         a->cap = cap;
     }
@@ -67,6 +67,7 @@ void answers_add(struct answers *a, const struct answered *one)
         .message_id = copy(one->message_id),
         .in_reply_to = copy(one->in_reply_to),
     };
+    return kept;
 }
 
 static const char *first_text_of(struct json_object *message)
@@ -79,8 +80,8 @@ static const char *first_text_of(struct json_object *message)
     return json_object_is_type(part, json_type_object) && part ? field_text(part, "text") : "";
 }
 
-void answers_on_message(struct answers *a, struct slice caller, const struct workspace *to,
-                        struct json_object *body)
+const struct answered *answers_on_message(struct answers *a, struct slice caller,
+                                          const struct workspace *to, struct json_object *body)
 {
     struct json_object *message = body_message(body);
     struct json_object *meta = message ? json_object_object_get(message, "metadata") : NULL;
@@ -88,14 +89,14 @@ void answers_on_message(struct answers *a, struct slice caller, const struct wor
 
     if (!json_object_is_type(meta, json_type_object) || !meta ||
         (!field_text(meta, "in_reply_to")[0] && !json_object_object_get(meta, "reply")))
-        return;
+        return NULL;
     text_copy(from, sizeof(from), caller);
-    answers_add(a, &(struct answered){.kind = "reply",
-                                      .from = from,
-                                      .to = to->id,
-                                      .text = first_text_of(message),
-                                      .message_id = field_text(message, "messageId"),
-                                      .in_reply_to = field_text(meta, "in_reply_to")});
+    return answers_add(a, &(struct answered){.kind = "reply",
+                                             .from = from,
+                                             .to = to->id,
+                                             .text = first_text_of(message),
+                                             .message_id = field_text(message, "messageId"),
+                                             .in_reply_to = field_text(meta, "in_reply_to")});
 }
 
 static struct json_object *to_json(const struct answered *one)

@@ -28,11 +28,11 @@ struct answers {
 
 void answers_init(struct answers *a);
 void answers_release(struct answers *a);
-/* Copies; number and at_ms are given here unless they are set. Beyond ANSWERS_MAX nothing is kept.
- */
-void answers_add(struct answers *a, const struct answered *one);
-/* When the message is a reply. caller is empty for people, who never reply. */
-void answers_on_message(struct answers *a, struct slice caller, const struct workspace *to,
-                        struct json_object *body);
+/* Copies; the number is given here, and at_ms unless it is set. What is kept, or NULL beyond
+ * ANSWERS_MAX. */
+const struct answered *answers_add(struct answers *a, const struct answered *one);
+/* When the message is a reply; else NULL. caller is empty for people, who never reply. */
+const struct answered *answers_on_message(struct answers *a, struct slice caller,
+                                          const struct workspace *to, struct json_object *body);
 
 #endif

@@ -315,6 +315,7 @@ static void call_on_end(struct exchange *x, bool complete)
         dispatch_forget(c->dispatch);
     upload_forget(c->upload);
     events_forget(c->stream);
+    call_forget_held(c);
     free(c->rest);
     str_wipe(&c->body);
     json_object_put(c->json);

@@ -53,6 +53,7 @@ struct call {
     char disposition[CALL_NOTE_MAX]; /* header Content-Disposition; "" = none */
     struct dispatch *dispatch; /* a push under way that answers this call; it outlives the client */
     struct upload *upload;     /* files under way that answer this call */
+    struct held_answer *held;  /* waits for its turn's commit (reply.c) */
     struct event_stream *stream; /* the call is an open event stream */
     char *rest;                  /* the second half of a slow answer, malloc'ed */
     size_t rest_len;
@@ -89,6 +90,10 @@ void call_answer_file(struct call *c, const char *content_type, const char *name
 /* Begins a 200 that goes on until its client leaves: exchange_body(c->x). False: a fault took its
  * place. */
 bool call_stream(struct call *c, const char *content_type);
+
+/* The commit is done: what waited for it leaves. For data.c. */
+void call_release_held(struct devplatform *dp);
+void call_forget_held(struct call *c); /* the client is gone */
 
 /* True when a fault takes the place of the answer: nothing is left to do. For call.c and reply.c.
  */

@@ -181,7 +181,7 @@ static const char *forget_rows(struct devplatform *dp, struct json_object *v)
         json_object_get_int64(v) > INT64_MAX / 2000)
         return "forget_rows must be an age in milliseconds; 0: all rows";
     devlog_say(&dp->log, "%zu rows forgotten",
-               world_forget_rows(&dp->world, wall_us() - json_object_get_int64(v) * 1000));
+               devplatform_forget_rows(dp, wall_us() - json_object_get_int64(v) * 1000));
     return NULL;
 }
 
@@ -201,7 +201,7 @@ static bool set_feed_switch(struct devplatform *dp, const char *key, struct json
     } else if (strcmp(key, "lose_cursors") == 0) {
         dp->world.rows.lost_until = dp->world.rows.last_seq;
     } else if (strcmp(key, "expire_uploads") == 0) {
-        pending_expire(&dp->pending, INT64_MAX);
+        devplatform_expire_files(dp, INT64_MAX);
     } else if (strcmp(key, "seed") == 0) {
         if (json_object_is_type(v, json_type_int))
             faults_seed(&dp->faults, (uint64_t)json_object_get_int64(v));

@@ -71,6 +71,7 @@ void feed_on_purge(struct feed *f, const struct workspace *ws)
 
 void feed_publish_now(struct feed *f, struct row *r, bool has_event)
 {
+    data_on_row(f->dp->data, r);
     if (!world_show_row(&f->dp->world, r))
         return;
     if (has_event)
@@ -104,6 +105,7 @@ static bool delay(struct feed *f, struct row *r, bool is_detached)
     late->feed = f;
     late->row = r;
     late->is_detached = is_detached;
+    data_on_row(f->dp->data, r); /* its sender has our word */
     list_append(&f->late, &late->node);
     timer_start(&late->timer, l, loop_now_ms(l) + f->trouble.late_ms, on_late, late);
     return true;

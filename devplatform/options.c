@@ -17,6 +17,7 @@ enum option_id {
     OPTION_RATE_LIMIT,
     OPTION_STALE_AFTER,
     OPTION_DISPATCH_TIMEOUT,
+    OPTION_DATA,
     OPTION_FEED,
     OPTION_ROWS,
     OPTION_RETENTION,
@@ -52,6 +53,8 @@ static const struct {
                             "no heartbeat for so long: awaiting_agent (90s)"},
     [OPTION_DISPATCH_TIMEOUT] = {"--dispatch-timeout", "TIME",
                                  "first byte of a pushed message's answer (180s)"},
+    [OPTION_DATA] = {"--data", "FILE",
+                     "keep everything in an SQLite file: a killed platform goes on where it was"},
     [OPTION_FEED] = {"--feed", "KIND",
                      "target; old: no cursors; later: cursors by (time, seq), seq, peer_info, ack"},
     [OPTION_ROWS] = {"--rows", "N", "activity rows that are kept (100000); the oldest go"},
@@ -72,7 +75,8 @@ void options_print_help(struct str *out)
     str_addz(
         out,
         "usage: molecule-devplatform [flags]\n\n"
-        "A control plane for development and tests, in memory. It answers what an agent-side "
+        "A control plane for development and tests, in memory or in a file. It answers what an "
+        "agent-side "
         "client asks\n"
         "the Molecule platform, with the platform's quirks, and tells on stdout what happens.\n\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -164,6 +168,11 @@ static int set(struct options *o, enum option_id id, const char *value, struct e
         return set_duration("--stale-after", value, &o->stale_after_ms, err);
     case OPTION_DISPATCH_TIMEOUT:
         return set_duration("--dispatch-timeout", value, &o->dispatch_timeout_ms, err);
+    case OPTION_DATA:
+        if (!value[0])
+            return err_set(err, -EINVAL, "--data is empty; leave the flag out to keep nothing");
+        o->data = value;
+        return 0;
     case OPTION_FEED:
         if (!feed_kind_parse(slice_of(value), &o->feed))
             return err_set(err, -EINVAL, "--feed %s: must be target, old or later", value);
@@ -223,6 +232,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
     *ret = (struct options){
         .admin_token = "",
         .org_id = "",
+        .data = "",
         .rate_limit = 600,
         .stale_after_ms = 90 * 1000,
         .dispatch_timeout_ms = 180 * 1000,

@@ -26,6 +26,7 @@ struct options {
     size_t workspace_count;
     const char
         *admin_token; /* "" = none: the admin and workspace layers let bearer-less calls through */
+    const char *data; /* a file that keeps everything; "" = memory only */
     const char *org_id;          /* "" = no tenant guard */
     int64_t rate_limit;          /* calls per minute and key; 0 = unlimited */
     int64_t stale_after_ms;      /* heartbeat older than that: awaiting_agent */

@@ -73,24 +73,23 @@ struct pending_file *pending_find(const struct pending *p, const char *workspace
     return NULL;
 }
 
-void pending_expire(struct pending *p, int64_t now_us)
+struct pending_file *pending_expired(const struct pending *p, int64_t now_us)
 {
-    LIST_FOREACH(it, &p->files)
-    {
-        struct pending_file *f = container_of(it, struct pending_file, node);
-        if (f->uploaded_us + p->ttl_ms * 1000 <= now_us)
-            pending_remove(p, f);
-    }
+    struct list *first = list_first(&p->files); /* the oldest */
+    struct pending_file *f = first ? container_of(first, struct pending_file, node) : NULL;
+
+    return f && f->uploaded_us <= now_us - p->ttl_ms * 1000 ? f : NULL;
 }
 
-void pending_on_purge(struct pending *p, const char *workspace_id)
+struct pending_file *pending_of(const struct pending *p, const char *workspace_id)
 {
     LIST_FOREACH(it, &p->files)
     {
         struct pending_file *f = container_of(it, struct pending_file, node);
         if (strcmp(f->workspace_id, workspace_id) == 0)
-            pending_remove(p, f);
+            return f;
     }
+    return NULL;
 }
 
 /* ---- the upload
@@ -195,6 +194,7 @@ void handle_pending_upload(struct call *c, struct workspace *ws)
                 : NULL;
         if (!f)
             continue;
+        data_on_file(c->dp->data, f);
         o = file_to_json(f);
         announce(c, f, us, o);
         json_object_array_add(list, o);
@@ -221,7 +221,7 @@ static struct pending_file *file_for(struct call *c)
         call_error(c, 400, "invalid file id");
         return NULL;
     }
-    pending_expire(&c->dp->pending, wall_us());
+    devplatform_expire_files(c->dp, wall_us());
     f = ws ? pending_find(&c->dp->pending, ws->id, c->params[1]) : NULL;
     if (!f)
         call_error(c, 404, "pending upload not found");
@@ -244,6 +244,7 @@ void handle_pending_ack(struct call *c)
     if (!f)
         return;
     call_note(c, "%s is fetched", f->name);
+    data_drop_file(c->dp->data, f->id);
     pending_remove(&c->dp->pending, f);
     o = json_object_new_object();
     json_object_object_add(o, "acked", json_object_new_boolean(true));

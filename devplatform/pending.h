@@ -41,7 +41,8 @@ struct pending_file *pending_add(struct pending *p, const char *workspace_id, st
 struct pending_file *pending_find(const struct pending *p, const char *workspace_id,
                                   struct slice id); /* NULL when unknown or another workspace's */
 void pending_remove(struct pending *p, struct pending_file *f);
-void pending_expire(struct pending *p, int64_t now_us);
-void pending_on_purge(struct pending *p, const char *workspace_id);
+/* One that is too old; NULL: none is. */
+struct pending_file *pending_expired(const struct pending *p, int64_t now_us);
+struct pending_file *pending_of(const struct pending *p, const char *workspace_id); /* the first */
 
 #endif

@@ -7,6 +7,7 @@
 #include "devplatform/routes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { CALL_FIELDS_MAX = 12, CALL_NUMBER_MAX = 24 };
 
@@ -187,9 +188,71 @@ bool call_fault_applies(struct call *c)
     return false;
 }
 
+/* ---- answers that wait for the commit of their turn
+ * -------------------------------------------------------------- */
+
+struct held_answer {
+    struct list node;
+    struct call *call;
+    int status;
+    bool has_type;
+    char content_type[PENDING_TYPE_MAX + 1];
+    int64_t retry_after_s;
+    size_t len;
+    char body[];
+};
+
+static bool hold(struct call *c, int status, const char *content_type, struct slice body,
+                 int64_t retry_after_s)
+{
+    struct held_answer *h = malloc(sizeof(*h) + body.n + 1);
+
+    if (!h)
+        return false;
+    h->call = c;
+    h->status = status;
+    h->has_type = content_type != NULL;
+    text_copy(h->content_type, sizeof(h->content_type), slice_of(content_type));
+    h->retry_after_s = retry_after_s;
+    h->len = body.n;
+    if (body.n > 0)
+        memcpy(h->body, body.p, body.n);
+    c->held = h;
+    list_append(&c->dp->held, &h->node);
+    return true;
+}
+
+void call_forget_held(struct call *c)
+{
+    if (!c->held)
+        return;
+    list_remove(&c->held->node);
+    free(c->held);
+    c->held = NULL;
+}
+
+void call_release_held(struct devplatform *dp)
+{
+    struct list *first;
+
+    while ((first = list_pop(&dp->held))) {
+        struct held_answer *h = container_of(first, struct held_answer, node);
+        h->call->held = NULL;
+        send_answer(h->call, h->status, h->has_type ? h->content_type : NULL,
+                    (struct slice){h->body, h->len}, h->retry_after_s);
+        free(h);
+    }
+}
+
+/* ---- answering
+ * -----------------------------------------------------------------------------------------------------
+ */
+
 static void answer(struct call *c, int status, const char *content_type, struct slice body,
                    int64_t retry_after_s)
 {
+    bool has_news = data_has_news(c->dp->data);
+
     if (c->is_answered) /* the client's connection is as good as gone: a fault took the answer's
                            place */
         return;
@@ -197,7 +260,8 @@ static void answer(struct call *c, int status, const char *content_type, struct 
         return;
     c->is_answered = true;
     leave_trace(c, status, NULL);
-    send_answer(c, status, content_type, body, retry_after_s);
+    if (!has_news || !hold(c, status, content_type, body, retry_after_s))
+        send_answer(c, status, content_type, body, retry_after_s);
 }
 
 void call_answer_text(struct call *c, int status, const char *content_type, struct slice body)

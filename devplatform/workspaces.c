@@ -396,9 +396,15 @@ static struct json_object *children_of(const struct world *w, const struct works
 
 static void forget(struct devplatform *dp, struct workspace *ws)
 {
+    struct pending_file *f;
+
     dispatch_on_purge(&dp->dispatcher, ws);
     feed_on_purge(&dp->feed, ws);
-    pending_on_purge(&dp->pending, ws->id);
+    while ((f = pending_of(&dp->pending, ws->id))) {
+        data_drop_file(dp->data, f->id);
+        pending_remove(&dp->pending, f);
+    }
+    data_drop_workspace(dp->data, ws->id);
     world_purge(&dp->world, ws);
 }
 
