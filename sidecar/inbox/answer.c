@@ -258,6 +258,7 @@ static void send_part(struct answer *a)
     } else {
         answer_person_body(str_slice(&a->words), &body);
         (void)snprintf(path, sizeof(path), "/workspaces/%.36s/notify", i->cfg->workspace.id);
+        second_sends(i, str_slice(&a->words));
     }
     a->judged = (struct judged){0};
     if (!ok || !str_ok(&a->words) || !str_ok(&body)) {

@@ -58,6 +58,7 @@ void inbox_start(struct inbox *i)
         return;
     i->is_started = true;
     queue_refill(i);
+    uploads_start(i);
     feed_start(i);
     wakeup_start(i);
     deliver_pump(i);
@@ -120,8 +121,10 @@ void inbox_finish(struct inbox *i, int64_t budget_ms)
 
 void inbox_configure(struct inbox *i)
 {
-    if (i->is_started)
-        deliver_pump(i);
+    if (!i->is_started)
+        return;
+    feed_configure(i);
+    deliver_pump(i);
 }
 
 /* ---- what it looks like ---- */
@@ -149,7 +152,7 @@ const struct inbox_status *inbox_status(struct inbox *i)
 static int open_parts(struct inbox *i)
 {
     int (*const make[])(struct inbox * i) = {queue_new, deliver_new, answers_new, peers_new,
-                                             uploads_new, feed_new, wakeup_new};
+                                             uploads_new, second_new, feed_new, wakeup_new};
     int r = 0;
 
     for (size_t k = 0; k < sizeof(make) / sizeof(make[0]) && r == 0; k++)
@@ -200,12 +203,15 @@ void inbox_free(struct inbox *i)
         wakeup_stop(i);
     if (i->feed)
         feed_stop(i);
+    if (i->uploads)
+        uploads_stop(i);
     journal_close(i->journal);
     i->journal = NULL;
     if (i->queue)
         queue_release(i);
     wakeup_free(i);
     feed_free(i);
+    second_free(i);
     uploads_free(i);
     peers_free(i);
     answers_free(i);

@@ -260,7 +260,7 @@ int journal_open(struct loop *l, struct store *store, const struct journal_optio
     j->t.disk.keep_count = o->keep_count ? o->keep_count : JOURNAL_KEEP_COUNT;
     (void)snprintf(j->t.vfs, sizeof(j->t.vfs), "%s", o->vfs ? o->vfs : "");
     (void)snprintf(j->t.dir, sizeof(j->t.dir), "%s", o->dir);
-    n = snprintf(j->t.status.path, sizeof(j->t.status.path), "%s/inbox.db", o->dir);
+    n = snprintf(j->t.status.path, sizeof(j->t.status.path), "%s/" JOURNAL_FILE, o->dir);
     if (n < 0 || (size_t)n >= DATABASE_PATH_MAX) {
         free(j);
         return err_set(err, -EINVAL, "state.dir is longer than %d bytes: use a shorter path",

@@ -17,6 +17,8 @@
 #include "base/list.h"
 #include "store/database.h"
 
+#define JOURNAL_FILE "inbox.db"
+
 enum {
     JOURNAL_BATCH_OPS = 512,                      /* one transaction's; so many callbacks at once */
     JOURNAL_BATCH_BYTES = 8 * 1024 * 1024,        /* and its texts */
