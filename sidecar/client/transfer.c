@@ -219,13 +219,16 @@ void transfer_result(struct transfer *t, CURLcode result, struct client_answer *
 {
     curl_off_t total_us = 0;
     long status = 0;
+    long sent = 0;
     char *type = NULL;
 
     *ret = (struct client_answer){.rate_limit = t->rate_limit, .rate_remaining = t->rate_remaining};
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
     (void)curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total_us);
+    (void)curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
     ret->status = (int)status;
+    ret->sent_bytes = sent;
     ret->content_type = type ? type : "";
     ret->retry_after = t->retry_after;
     ret->elapsed_ms = (int64_t)(total_us / 1000);
