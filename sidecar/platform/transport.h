@@ -50,6 +50,8 @@ struct call { /* embedded; zeroed = idle; one request at a time */
     const char *method;
     struct str url, body;
     int64_t timeout_ms;
+    bool is_once; /* the caller's, set before call_send: on a connection of its own, because curl
+                     repeats a request whose kept connection was dead */
     size_t max_answer_bytes; /* the caller's, set before call_send; 0 = the client's usual */
     unsigned token_age;
     bool has_origin;
