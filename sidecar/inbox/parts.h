@@ -34,13 +34,22 @@ struct message {      /* one that is not final, in memory */
     struct conversation *in;
     struct journal_message j; /* what is committed, or on its way there */
     enum message_step step;
+    int64_t due_loop_ms;    /* queue.c's: j.due_ms on the loop's clock; 0 = now */
     struct timer timer;     /* of whoever has it: retry, next look, next try */
     struct port_call *port; /* deliver.c's, follow.c's */
     struct call call;       /* answer.c's */
-    void *scratch;          /* of whoever has it; freed before it is handed on */
+    void *scratch;          /* of whoever has it, malloc'ed; freed before it is handed on */
+    size_t bytes;           /* window.c's: what it counts for */
 };
 
 /* ---- queue.c: which message is next ---- */
+enum {
+    QUEUE_MESSAGES_MAX = 4096,           /* in memory; the rest stays in the journal */
+    QUEUE_BYTES_MAX = 32 * 1024 * 1024,  /* of their texts */
+    QUEUE_PER_CONVERSATION = 128,        /* so that one does not take all of it */
+    QUEUE_CONVERSATIONS_KEPT = 1024,     /* without messages: what the agent knows of them */
+    QUEUE_DUE_MAX_MS = 24 * 3600 * 1000, /* a wall clock that jumps delays nothing for longer */
+};
 /*
  * m is moved. Only unfinished ones (seen, delivered, answering); one that is there already is
  * ignored. delivered and answering ones go on where they were (follow.c, answer.c).
@@ -62,11 +71,41 @@ void queue_release(struct inbox *i); /* timers, calls and memory of every messag
 /* What the agent knows of m's conversation (never NULL; texts may be): read before the first
  * delivery, kept with journal_set(). */
 struct journal_conversation *queue_conversation(struct message *m);
+/*
+ * Sets what the agent knows of m's conversation; it goes into the journal with the next write of m
+ * (queue_save, queue_end). 0 or -ENOMEM.
+ */
+int queue_set_conversation(struct message *m, const char *context_id, const char *task_id);
+/* Writes m (and its conversation when that has changed). done as journal_set's; may be NULL. */
+int queue_save(struct message *m, journal_done_fn *done, void *arg);
 
 /* ---- deliver.c ---- */
+enum {
+    DELIVER_RETRY_MS = 2000, /* after the first failed answer; four times as long after each more */
+    /* Deaths of the agent (or lost connections) with one message in hand. A message that kills it
+     * must end somewhere; one that was only there when something else did must not: with every
+     * second delivery ended by a kill this happens to one in a million. */
+    DELIVER_DEATHS_MAX = 20,
+    DELIVER_LOST_MS = 250, /* before it is tried again; doubled at each death, up to retry_max */
+    DELIVER_UNREACHED_MAX_MS = 2000,          /* pause of all deliveries while nobody listens */
+    DELIVER_NO_TIMEOUT_MS = 24 * 3600 * 1000, /* forward.response_timeout: 0 */
+    DELIVER_MEMORY_MS = 1000,                 /* until the next try when memory is short */
+};
 void deliver_pump(struct inbox *i); /* hands over what may be; cheap: call it freely */
+bool deliver_speaks_1_0(const struct inbox *i);
+/* What an answer of the agent means for m, which is with the agent or followed. Takes a's texts. */
+struct agent_answer;
+void deliver_take(struct inbox *i, struct message *m, struct agent_answer *a, int64_t wait_ms);
+/* A failed answer: tried again, at the earliest after wait_ms, or dead after max_attempts. */
+void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t wait_ms);
+void deliver_bury(struct inbox *i, struct message *m, const char *why); /* dead at once */
 
 /* ---- follow.c ---- */
+enum {
+    FOLLOW_FIRST_MS = 1000, /* doubled after each look */
+    FOLLOW_MAX_MS = 30000,
+    FOLLOW_CALL_MS = 30000, /* one look */
+};
 void follow_begin(struct inbox *i, struct message *m); /* m->j.task_id is set, state delivered */
 
 /* ---- answer.c ---- */
