@@ -119,19 +119,35 @@ void answer_saw_echo(struct inbox *i, const struct row *r);
 /* The sweep that began after time at_ms has shown all that is to be seen. */
 void answer_feed_is_complete(struct inbox *i, int64_t at_ms);
 bool answer_wants_sweep(const struct inbox *i); /* something waits for the feed's evidence */
+/* How far back such a sweep must reach at least: wall clock, 0 = nothing waits. */
+int64_t answer_evidence_since_ms(const struct inbox *i);
 
 /* ---- feed.c ---- */
 void feed_start(struct inbox *i);
 void feed_stop(struct inbox *i);      /* no new calls; the one under way is dropped */
 void feed_poll_now(struct inbox *i);  /* wakeup.c: something is there */
 void feed_sweep_now(struct inbox *i); /* wakeup.c after a reconnect; answer.c for evidence */
+void feed_configure(struct inbox *i); /* platform.poll_interval may have changed */
 
 /* ---- wakeup.c ---- */
 void wakeup_start(struct inbox *i);
 void wakeup_stop(struct inbox *i);
 
+/* ---- second.c: is there another sidecar of this workspace? ---- */
+/* answer.c: this text is about to be said to a person by /notify, so its echo is ours. Without
+ * these calls no echo is taken for a stranger's. */
+void second_sends(struct inbox *i, struct slice text);
+
 /* ---- uploads.c, peers.c ---- */
-void uploads_saw(struct inbox *i, const struct row *r); /* an announcement, journaled */
+#define UPLOADS_CONVERSATION "upload" /* of announcements in the journal, which are skipped */
+#define UPLOADS_WAITS        "upload: not here yet" /* their `why` until the file is here or given up */
+void uploads_saw(struct inbox *i, const struct journal_message *m); /* an announcement, journaled */
+void uploads_start(struct inbox *i); /* what an earlier run did not finish */
+void uploads_stop(struct inbox *i);
+/* body speaks of a file that is on its way: deliver a little later. False in the end, whatever
+ * became of the file: nothing is held for longer than UPLOADS_HOLD_MS after its announcement. */
+bool uploads_is_awaited(struct inbox *i, const char *body);
+enum { UPLOADS_HOLD_MS = 30 * 1000 };
 /* Known "platform-pending:" URIs of body become local ones. A new string, or NULL = nothing to do.
  */
 char *uploads_rewrite(struct inbox *i, const char *body);
@@ -140,6 +156,7 @@ struct peer_facts { /* "" = not known (yet); clean already (P section 14.2) */
     char card_url[512];
 };
 void peers_find(struct inbox *i, const char *peer_id, struct peer_facts *ret); /* never waits */
+void peers_learn(struct inbox *i, const struct row *r); /* what a row says of its sender ([L]) */
 
 /* ---- inbox.c ---- */
 /* Rows of one answer, oldest first: into the journal, then where they belong; done after that. */
@@ -156,21 +173,26 @@ struct inbox {
     void *arg;
     struct inbox_status status;
     bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
-    struct feed *feed; /* each file's own state; made by <file>_new, freed by <file>_free */
+    bool is_told_idle;       /* on_idle came since inbox_finish() */
+    struct timer finish;     /* its budget */
+    struct deferred settled; /* inbox_work_changed(), at the end of the turn */
+    struct feed *feed;       /* each file's own state; made by <file>_new, freed by <file>_free */
     struct wakeup *wakeup;
     struct queue *queue;
     struct deliver *deliver;
     struct answers *answers;
     struct peers *peers;
     struct uploads *uploads;
+    struct second *second;
 };
 void inbox_work_changed(struct inbox *i);
 
 int feed_new(struct inbox *i), wakeup_new(struct inbox *i), queue_new(struct inbox *i);
 int deliver_new(struct inbox *i), answers_new(struct inbox *i), peers_new(struct inbox *i);
-int uploads_new(struct inbox *i); /* 0 or -ENOMEM; sets the member above */
+int second_new(struct inbox *i),
+    uploads_new(struct inbox *i); /* 0 or -ENOMEM; sets the member above */
 void feed_free(struct inbox *i), wakeup_free(struct inbox *i), queue_free(struct inbox *i);
 void deliver_free(struct inbox *i), answers_free(struct inbox *i), peers_free(struct inbox *i);
-void uploads_free(struct inbox *i); /* NULL members are fine */
+void second_free(struct inbox *i), uploads_free(struct inbox *i); /* NULL members are fine */
 
 #endif

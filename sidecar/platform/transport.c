@@ -172,6 +172,7 @@ static void call_transmit(struct call *c)
                                 .body = str_slice(&c->body),
                                 .connect_timeout_ms = TRANSPORT_CONNECT_MS,
                                 .timeout_ms = c->timeout_ms,
+                                .max_answer_bytes = c->max_answer_bytes,
                                 .tls = &t->tls};
     struct str bearer = {0};
     struct str id = {0};

@@ -50,6 +50,7 @@ struct call { /* embedded; zeroed = idle; one request at a time */
     const char *method;
     struct str url, body;
     int64_t timeout_ms;
+    size_t max_answer_bytes; /* the caller's, set before call_send; 0 = the client's usual */
     unsigned token_age;
     bool has_origin;
     bool is_second; /* this is the one without Origin */

@@ -115,24 +115,35 @@ struct journal_options {
  */
 int journal_open(struct loop *l, struct store *store, const struct journal_options *o,
                  struct journal **ret, struct err *err);
-/* What is queued is written if the disk takes it now, its callbacks run; then closed. NULL is fine.
+/*
+ * What is queued is written if the disk takes it now, else its callbacks get -EBUSY; then closed.
+ * Waits for the disk; what callbacks ask for meanwhile is refused. Not from a callback of the
+ * journal. NULL is fine.
  */
 void journal_close(struct journal *j);
 const struct journal_status *journal_status(const struct journal *j);
 
-/* code 0; -ENOMEM; -ENOENT (no such seq); -EBUSY (closing). Never a disk's: that waits. */
+/*
+ * Functions return 0, or -ENOMEM (also when 64 MiB of texts wait for a disk that refuses), or
+ * -EBUSY while closing. Callbacks get 0; -ENOMEM; -ENOENT (no such seq, or not with this row_id:
+ * a new file was begun); -EBUSY (closing). Never a disk's failure: that waits.
+ */
 typedef void journal_done_fn(void *arg, int code);
 
 /*
  * Add those of v that are not there (by row_id, and by sender + message_id) and move the cursor
  * (NULL: leave it), in one transaction. v is copied. done gets v back in the same order: seq is 0
- * where it was known already.
+ * where it was known already. The same sender and message_id in another row is written down as
+ * skipped, with the first row in `why`, and is known too (seq 0); one that is added as skipped is
+ * not held against later ones, and an empty message_id against nobody.
  */
 typedef void journal_added_fn(void *arg, int code, struct journal_message *v, size_t n);
 int journal_add(struct journal *j, const struct journal_message *v, size_t n,
                 const struct journal_cursor *cursor, journal_added_fn *done, void *arg);
-/* Saves all of m but row_id, sender, created_us, message_id, conversation and request, and with it
- * c (may be NULL). Copied. done may be NULL. 0 or -ENOMEM. */
+/*
+ * Saves all of m but row_id (which must be m's), sender, created_us, message_id, conversation and
+ * request, and with it c (may be NULL). Copied. done may be NULL.
+ */
 int journal_set(struct journal *j, const struct journal_message *m,
                 const struct journal_conversation *c, journal_done_fn *done, void *arg);
 
@@ -146,7 +157,10 @@ struct journal_query {
     bool newest_first;
     unsigned limit; /* 0 = JOURNAL_READ_MAX */
 };
-/* v: the callback may take texts out of it (set them NULL). */
+/*
+ * v: the callback may take texts out of it (set them NULL). May be fewer than the limit although
+ * there are more: a read ends behind 16 MiB of texts. None left is n = 0.
+ */
 typedef void journal_read_fn(void *arg, int code, struct journal_message *v, size_t n);
 int journal_read(struct journal *j, const struct journal_query *q, journal_read_fn *done,
                  void *arg);
@@ -163,5 +177,11 @@ int journal_drop_cursor(struct journal *j);
 /* `inbox verify`: SQLite's own integrity check and ours. sentence: "ok", or what is wrong. */
 typedef void journal_verify_fn(void *arg, bool is_good, const char *sentence);
 int journal_verify(struct journal *j, journal_verify_fn *done, void *arg);
+/*
+ * The same of the file in dir while no sidecar has it. Blocks: for the command. Nothing is set
+ * aside; what a killed run left in the WAL is brought into the file, as the next start would do. 0,
+ * or -errno with a sentence.
+ */
+int journal_verify_file(const char *dir, struct err *err);
 
 #endif

@@ -354,6 +354,19 @@ class Platform(Process):
             return entries if len(entries) >= count else None
         return eventually(found, f"{count} x {method} {path}", timeout)
 
+    def rows(self, rows, workspace=None, **batch):
+        """Rows of one transaction (POST /dev/rows), such as {"text": ..., "source_id": ...}; their ids. batch: age_ms, apart_us, event."""
+        a = post(self.port, "/dev/rows", {"workspace": workspace or self.id, "rows": rows, **batch})
+        assert a.status == 200, a
+        return a.json["ids"]
+
+    def answers(self, since=0):
+        """What agents told people and replied to peers after the n-th of them (GET /dev/answers)."""
+        found = []
+        while page := get(self.port, f"/dev/answers?since={since + len(found)}").json["answers"]:
+            found += page
+        return found
+
     def send(self, text, workspace=None, **headers):
         """A message of the canvas user."""
         return self.call("POST", f"/workspaces/{workspace or self.id}/a2a", a2a(text), **headers)
