@@ -106,6 +106,10 @@ struct journal_options {
     const char *vfs;      /* SQLite VFS, NULL = the default; tests give one that fails */
     int64_t keep_ms;      /* 0 = JOURNAL_KEEP_MS */
     int64_t keep_count;   /* 0 = JOURNAL_KEEP_COUNT */
+    /* For tests: 0 = as it should be. */
+    int64_t backoff_ms;        /* the first wait after a failure */
+    int64_t checkpoint_frames; /* pages of the WAL that are brought into the file at once */
+    int64_t memory_retry_ms;   /* while in memory: how often the disk is tried */
 };
 
 /*

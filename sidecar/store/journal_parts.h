@@ -150,15 +150,27 @@ struct turn_state { /* the thread's, but while no turn runs */
     struct journal_status status; /* copied to the loop's after each turn */
     char vfs[32];
     char dir[DATABASE_PATH_MAX];
+    int64_t checkpoint_frames;
     bool memory_on_error;
     bool must_abandon; /* a failure was not cleaned up after yet */
     bool was_damaged;  /* a statement met damage: look thoroughly at the next opening */
     unsigned damaged_in_a_row;
     bool wants_checkpoint;
+    struct database file;    /* while in memory: what is known of the file */
     int64_t memory_since_ms; /* monotonic: when the disk was last tried */
+    int64_t memory_retry_ms;
+    char memory_problem[512]; /* the sentence of that time */
 };
 /* One attempt at all of batch. 0: done and durable; else nothing of it is, and err says why. */
 int turn_run(struct turn_state *t, struct list *batch, struct err *err);
 void turn_close(struct turn_state *t);
+int disk_load(struct turn_state *t, struct err *err); /* of an open database */
+void disk_close_failed(struct turn_state *t);
+
+/* ---- journal_memory.c ---- */
+/* After a failure: 0 if the batch may be tried at once in memory, else err's code. */
+int memory_enter(struct turn_state *t, struct err *err);
+/* Back to the disk if it is time. */
+void memory_try_leave(struct turn_state *t, bool is_last);
 
 #endif
