@@ -264,6 +264,9 @@ int journal_open(struct loop *l, struct store *store, const struct journal_optio
     j->t.memory_retry_ms = o->memory_retry_ms ? o->memory_retry_ms : JOURNAL_MEMORY_RETRY_MS;
     j->t.disk.keep_ms = o->keep_ms ? o->keep_ms : JOURNAL_KEEP_MS;
     j->t.disk.keep_count = o->keep_count ? o->keep_count : JOURNAL_KEEP_COUNT;
+    j->t.disk.keep_conversations =
+        o->keep_conversations ? o->keep_conversations : JOURNAL_KEEP_CONVERSATIONS;
+    j->t.disk.keep_bytes = o->keep_bytes ? o->keep_bytes : JOURNAL_KEEP_BYTES;
     (void)snprintf(j->t.vfs, sizeof(j->t.vfs), "%s", o->vfs ? o->vfs : "");
     (void)snprintf(j->t.dir, sizeof(j->t.dir), "%s", o->dir);
     n = snprintf(j->t.status.path, sizeof(j->t.status.path), "%s/inbox.db", o->dir);

@@ -18,14 +18,11 @@
 #include "store/database.h"
 
 enum {
-    JOURNAL_BATCH_OPS = 512,                      /* one transaction's; so many callbacks at once */
+    JOURNAL_BATCH_OPS = 256,                      /* one transaction's; so many callbacks at once */
     JOURNAL_BATCH_BYTES = 8 * 1024 * 1024,        /* and its texts */
     JOURNAL_QUEUE_BYTES = 64 * 1024 * 1024,       /* waiting while the disk refuses; then -ENOMEM */
     JOURNAL_READ_BYTES = 16 * 1024 * 1024,        /* texts of one read: it ends behind them */
     JOURNAL_CHECKPOINT_FRAMES = 1000,             /* pages of the WAL, about 4 MiB */
-    JOURNAL_KEEP_BYTES = 1024 * 1024 * 1024,      /* of the file; beyond it finished ones lose their
-                                                     texts, oldest first */
-    JOURNAL_KEEP_CONVERSATIONS = 100000,          /* what the agent knows of; oldest use goes */
     JOURNAL_TIDY_STEP = 64,                       /* rows or pages a transaction tidies away */
     JOURNAL_MEMORY_MAX_BYTES = 256 * 1024 * 1024, /* a larger file is not copied into memory */
     JOURNAL_MEMORY_RETRY_MS = 60 * 1000,          /* how often the disk is tried again then */
@@ -96,8 +93,12 @@ enum statement {
     STMT_OLD_ONES,
     STMT_DELETE,
     STMT_DELETE_BODY,
+    STMT_DELETE_TEXTS,
+    STMT_DELETE_CONVERSATIONS,
+    STMT_FREE_PAGES,
+    STMT_PAGES,
 };
-enum { STMT_COUNT = STMT_DELETE_BODY + 1 };
+enum { STMT_COUNT = STMT_PAGES + 1 };
 
 /* Derived from the tables, so that nothing is counted by scanning. */
 struct tally {
@@ -111,7 +112,7 @@ struct disk { /* the thread's, but while no turn runs */
     struct database d;
     sqlite3_stmt *stmt[STMT_COUNT];
     struct tally tally;
-    int64_t keep_ms, keep_count;
+    int64_t keep_ms, keep_count, keep_conversations, keep_bytes;
     int64_t now_ms;  /* wall clock of this turn */
     int64_t last_ms; /* of the last commit before the first opening */
     bool has_last;
