@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import time
 import uuid
 
@@ -120,12 +121,16 @@ class Cursors(Feed):
         self.assertEqual((a.status, [text_of(r) for r in a.json]), (200, ["new"]), "passed over")
         self.assertEqual(self.feed("?since_id=7").status, 200)
 
-    def test_retention(self):
-        p = self.platform("--retention", "500ms", "--stale-after", "200ms", "--rows", "3")
+    def test_the_oldest_rows_go(self):
+        p = self.platform("--rows", "3")
         p.rows([{"text": str(n)} for n in range(5)])
-        path = f"/workspaces/{p.id}/activity"
-        self.assertEqual([text_of(r) for r in p.call("GET", path, token=p.token).json], ["4", "3", "2"], "the oldest go")
-        eventually(lambda: p.call("GET", path, token=p.token).json == [], "rows vanish with age")
+        self.assertEqual([text_of(r) for r in p.call("GET", f"/workspaces/{p.id}/activity", token=p.token).json], ["4", "3", "2"])
+
+    def test_rows_vanish_with_age(self):
+        p = self.platform("--retention", "300ms", "--stale-after", "200ms")
+        row = p.rows([{"text": "old"}])[0]
+        path = f"/workspaces/{p.id}/activity?since_id={row}"
+        eventually(lambda: p.call("GET", path, token=p.token).status == 410, "it is gone")
 
     def test_acknowledging_is_of_later_platforms(self):
         path = f"/workspaces/{self.p.id}/activity/ack"
@@ -164,8 +169,15 @@ class Cursors(Feed):
 class Listener:
     """An open event stream: line by line."""
 
-    def __init__(self, p, token=None, timeout=harness.PATIENCE):
-        self.c = harness.connection(p.port, timeout)
+    def __init__(self, p, token=None, room=None):
+        """room: bytes of its receive buffer; who does not read is full soon."""
+        self.c = harness.connection(p.port)
+        if room:
+            self.c.sock = socket.socket()
+            self.c.sock.settimeout(harness.PATIENCE)
+            self.c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            self.c.sock.connect(("127.0.0.1", p.port))
+            self.sock = self.c.sock
         self.c.request("GET", f"/workspaces/{p.id}/events/stream", headers={"Authorization": f"Bearer {token or p.token}"})
         self.r = self.c.getresponse()
 
@@ -228,11 +240,10 @@ class Events(Feed):
         self.assertEqual((admin.status, admin.json), (404, {"error": "workspace not found"}))
 
     def test_who_does_not_read_loses_events(self):
-        l = self.listen()
-        big = "x" * 200000
-        for n in range(4):
-            for _ in range(25):
-                self.rows(big)
+        l = self.listen(room=4096)
+        for _ in range(10):
+            self.rows(*["x" * 40000] * 24)
+        l.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         state = harness.get(self.p.port, "/dev/state").json
         self.assertGreater(state["events_dropped"], 0)
         got = [l.event()["type"] for _ in range(state["events_sent"])]
