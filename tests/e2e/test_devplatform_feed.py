@@ -355,6 +355,52 @@ class Answers(Feed):
         self.assertEqual([a["n"] for a in self.p.answers(since=2)], [3])
 
 
+class Delegations(Feed):
+    def setUp(self):
+        super().setUp()
+        self.base = f"/workspaces/{self.p.id}"
+        self.peer = self.p.peer()
+
+    def delegate(self, **body):
+        return self.p.call("POST", f"{self.base}/delegate", {"target_id": self.peer[0], "task": "t", **body}, token=self.p.token)
+
+    def test_the_target_never_sees_it(self):
+        a = self.delegate(idempotency_key="k")
+        self.assertEqual((a.status, a.json["status"], a.json["target_id"]), (202, "delegated", self.peer[0]))
+        again = self.delegate(idempotency_key="k")
+        self.assertEqual((again.status, again.json), (200, {**a.json, "status": "dispatched", "idempotent_hit": True}))
+        self.assertEqual(self.p.state(self.peer[0])["activity_rows"], 0)
+        shown = self.call_ok("GET", f"{self.base}/delegations")
+        self.assertEqual([(d["status"], d["delegation_id"]) for d in shown], [("dispatched", a.json["delegation_id"])])
+        for body, error in (({"task": ""}, "invalid delegation request"), ({"target_id": "7"}, "target_id must be a valid UUID"),
+                            ({"target_id": self.p.id}, "self-delegation not permitted")):
+            refused = self.delegate(**body)
+            self.assertEqual((refused.status, refused.json["error"]), (400, error))
+
+    def test_a_failed_one_frees_its_key(self):
+        first = self.delegate(idempotency_key="k").json["delegation_id"]
+        self.call_ok("POST", f"{self.base}/delegations/{first}/update", {"status": "failed", "error": "e"})
+        self.assertEqual(self.delegate(idempotency_key="k").status, 202)
+        failed = self.call_ok("GET", f"{self.base}/delegations")[1]
+        self.assertEqual((failed["status"], failed["error"], "delegation_id" in failed), ("failed", "e", False))
+
+    def test_results(self):
+        for flags, inbox in (((), []), (("--delegation-results",), ["delegate_result"])):
+            p = self.platform("--rate-limit", "0", *flags)
+            base, peer, mine = f"/workspaces/{p.id}", p.peer(), str(uuid.uuid4())
+            a = p.call("POST", f"{base}/delegations/record", {"target_id": peer[0], "task": "t", "delegation_id": mine}, token=p.token)
+            self.assertEqual((a.status, a.json), (202, {"delegation_id": mine, "status": "recorded"}))
+            done = {"status": "completed", "response_preview": "x" * 400}
+            self.assertEqual(p.call("POST", f"{base}/delegations/{mine}/update", done, token=p.token).status, 200)
+            row = p.call("GET", f"{base}/activity?type=delegation&limit=1", token=p.token).json[0]
+            self.assertEqual((row["method"], row["response_body"]), ("delegate_result", {"delegation_id": mine, "text": "x" * 400}))
+            shown = p.call("GET", f"{base}/delegations", token=p.token).json
+            self.assertEqual([d.get("response_preview") for d in shown], ["x" * 300, None])
+            rows = p.call("GET", f"{base}/activity?type=a2a_receive", token=p.token).json
+            self.assertEqual([r["method"] for r in rows], inbox)
+            self.assertEqual([r["source_id"] for r in rows], [peer[0]] * len(inbox))
+
+
 class Bodies(Feed):
     """Answers that do not arrive whole."""
 
