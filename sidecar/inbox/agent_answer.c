@@ -105,8 +105,8 @@ static const struct task_words task_words[] = {
     {"unknown", AGENT_WORKING, "", ""},
     {"unspecified", AGENT_WORKING, "", ""},
     {"input-required", AGENT_ASKS, "", "The agent needs more input to go on."},
-    {"auth-required", AGENT_ASKS, "The agent needs an authorization to go on: ",
-     "The agent needs an authorization to go on."},
+    {"auth-required", AGENT_ASKS,
+     "The agent needs an authorization to go on: ", "The agent needs an authorization to go on."},
     {"failed", AGENT_SAID, "The agent could not do this: ", "The agent could not do this."},
     {"rejected", AGENT_SAID, "The agent declined this: ", "The agent declined this."},
     {"canceled", AGENT_SAID, "The agent's task was canceled: ", "The agent's task was canceled."},
@@ -144,8 +144,7 @@ static void read_id(struct json_object *o, const char *name, const char *other, 
 
     v = v ? v : part_member(o, other);
     ret[0] = '\0';
-    if (json_object_is_type(v, json_type_string) &&
-        json_object_get_string_len(v) <= AGENT_ID_MAX &&
+    if (json_object_is_type(v, json_type_string) && json_object_get_string_len(v) <= AGENT_ID_MAX &&
         strlen(json_object_get_string(v)) == (size_t)json_object_get_string_len(v))
         (void)snprintf(ret, AGENT_ID_MAX + 1, "%s", json_object_get_string(v));
 }
@@ -267,6 +266,10 @@ static void read_bare_text(struct slice body, struct agent_answer *a)
                              (body.n >= 5 && strncasecmp(body.p, "<html", 5) == 0))) {
         say(a, AGENT_FAILED,
             "the agent answered with a web page: its A2A server is elsewhere (agent.base_path)");
+        return;
+    }
+    if (slice_starts_with(body, SLICE("{"))) { /* cut where nobody could see it */
+        say(a, AGENT_FAILED, "the agent answered with JSON that is broken or not whole");
         return;
     }
     str_add(&said, body);

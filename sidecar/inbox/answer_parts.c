@@ -15,8 +15,9 @@ struct json_object *part_member(struct json_object *o, const char *name)
 {
     struct json_object *v = NULL;
 
-    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) ? v
-                                                                                             : NULL;
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
+               ? v
+               : NULL;
 }
 
 static struct slice text_of(struct json_object *o)
@@ -47,8 +48,8 @@ bool parts_parse(struct slice text, struct json_object **ret)
     if (how == json_tokener_continue && text.n > 0) /* a number: the end must be told */
         *ret = json_tokener_parse_ex(tok, "", 1);
     how = json_tokener_get_error(tok);
-    bool is_whole = how == json_tokener_success && text.n > 0 &&
-                    json_tokener_get_parse_end(tok) <= text.n;
+    bool is_whole =
+        how == json_tokener_success && text.n > 0 && json_tokener_get_parse_end(tok) <= text.n;
     if (is_whole && json_tokener_get_parse_end(tok) < text.n &&
         json_tokener_get_parse_end(tok) > 0) /* something behind it */
         is_whole = false;
@@ -71,8 +72,8 @@ static void add_separated(struct str *out, struct slice s)
 
 static void add_json(struct json_object *o, struct str *out)
 {
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                             JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
     str_addz(out, text ? text : "");
 }
@@ -180,8 +181,8 @@ void parts_of_task(struct json_object *task, struct str *out)
 
 void parts_of_any(struct json_object *o, struct str *out)
 {
-    static const char *const names[] = {"text", "content", "answer", "response", "output",
-                                        "message", "result"};
+    static const char *const names[] = {"text",   "content", "answer", "response",
+                                        "output", "message", "result"};
     struct slice known = {NULL, 0};
 
     if (!o)

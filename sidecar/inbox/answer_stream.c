@@ -33,8 +33,11 @@ static void set(struct json_object *into, const char *name, struct json_object *
 
 static struct json_object *the_task(struct fold *f)
 {
-    if (!f->task)
+    if (!f->task) {
         f->task = json_object_new_object();
+        if (f->task) /* without a status it is one of unknown fate, not a value to be shown */
+            (void)json_object_object_add(f->task, "kind", json_object_new_string("task"));
+    }
     return f->task;
 }
 

@@ -156,9 +156,10 @@ static void lose(struct inbox *i, struct message *m, const char *why)
     if (m->j.deaths >= DELIVER_DEATHS_MAX) {
         char text[ERR_MSG_MAX];
 
-        (void)snprintf(text, sizeof(text),
-                       "the agent ended or hung up %d times with this message in hand, last: %.300s",
-                       DELIVER_DEATHS_MAX, why);
+        (void)snprintf(
+            text, sizeof(text),
+            "the agent ended or hung up %d times with this message in hand, last: %.300s",
+            DELIVER_DEATHS_MAX, why);
         deliver_bury(i, m, text);
         return;
     }
@@ -193,8 +194,8 @@ static int keep_conversation(struct message *m, const struct agent_answer *a, co
 static int take_words(struct message *m, struct agent_answer *a)
 {
     const char *open = queue_conversation(m)->task_id;
-    bool is_open = a->said == AGENT_ASKS ||
-                   (a->task_id[0] && open && strcmp(open, a->task_id) == 0);
+    bool is_open =
+        a->said == AGENT_ASKS || (a->task_id[0] && open && strcmp(open, a->task_id) == 0);
     int rc = keep_conversation(m, a, is_open ? a->task_id : "");
 
     if (rc < 0)

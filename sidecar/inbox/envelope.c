@@ -27,8 +27,9 @@ static struct json_object *member(struct json_object *o, const char *name)
 {
     struct json_object *v = NULL;
 
-    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v) ? v
-                                                                                             : NULL;
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
+               ? v
+               : NULL;
 }
 
 /* A member that is a string, or NULL. */
@@ -282,16 +283,16 @@ static struct json_object *any_part(struct builder *b, struct json_object *from)
         struct slice text = text_of(text_member(from, "text"));
 
         part = text.n > 0 ? text_part(b, text) : NULL;
-    }
-    else if (json_object_is_type(file, json_type_object) &&
-             (first_of(file, uri_keys) || first_of(file, bytes_keys))) {
+    } else if (json_object_is_type(file, json_type_object) &&
+               (first_of(file, uri_keys) || first_of(file, bytes_keys))) {
         part = file_part(b, file);
     } else if (first_of(from, uri_keys) || first_of(from, bytes_keys)) {
         part = file_part(b, from);
     } else if (member(from, "data")) {
         part = data_part(b, from, member(from, "data"));
     }
-    if (part && !member(part, "metadata"))
+    bool is_note = member(member(from, "metadata"), "data_part_compat") != NULL;
+    if (part && !member(part, "metadata") && !(b->e->is_1_0 && is_note))
         put_theirs(b, part, "metadata", member(from, "metadata"));
     return part;
 }
@@ -334,7 +335,28 @@ static struct json_object *make_sender(struct builder *b)
     return o;
 }
 
-/* What the sender attached, less what would speak for us. */
+/* Members of theirs into `all`, less what would speak for us, and `dropped`. */
+static void put_members(struct builder *b, struct json_object *all, struct json_object *theirs,
+                        const char *dropped)
+{
+    struct json_object *copy = NULL;
+
+    if (!json_object_is_type(theirs, json_type_object))
+        return;
+    if (!b->e->is_peer || !b->e->has_markers)
+        copy = json_object_get(theirs);
+    else if (!markers_clean_json(theirs, &copy))
+        b->is_out_of_memory = true;
+    if (!copy)
+        return;
+    json_object_object_foreach(copy, name, value)
+    {
+        if (strcmp(name, ENVELOPE_SENDER_KEY) != 0 && strcmp(name, dropped) != 0 && value)
+            put(b, all, name, json_object_get(value));
+    }
+    json_object_put(copy);
+}
+
 static void put_metadata(struct builder *b, struct json_object *message, struct json_object *theirs)
 {
     struct json_object *all = json_object_new_object();
@@ -342,14 +364,7 @@ static void put_metadata(struct builder *b, struct json_object *message, struct 
     put(b, message, "metadata", all);
     if (b->is_out_of_memory)
         return;
-    if (json_object_is_type(theirs, json_type_object)) {
-        json_object_object_foreach(theirs, name, value)
-        {
-            if (strcmp(name, ENVELOPE_SENDER_KEY) != 0 && value)
-                put_theirs(b, all, name, value);
-        }
-    }
-    json_object_object_del(all, ENVELOPE_SENDER_KEY);
+    put_members(b, all, theirs, "");
     put(b, all, ENVELOPE_SENDER_KEY, make_sender(b));
 }
 
@@ -379,23 +394,12 @@ static struct json_object *make_message(struct builder *b, struct json_object *r
 static void put_params_metadata(struct builder *b, struct json_object *params,
                                 struct json_object *theirs)
 {
-    struct json_object *all = NULL;
+    struct json_object *all = json_object_new_object();
 
-    if (!json_object_is_type(theirs, json_type_object) || json_object_object_length(theirs) == 0)
-        return;
-    all = json_object_new_object();
     put(b, params, "metadata", all);
     if (b->is_out_of_memory)
         return;
-    json_object_object_foreach(theirs, name, value)
-    {
-        bool is_dropped = strcmp(name, ENVELOPE_SENDER_KEY) == 0 ||
-                          (b->e->is_peer && strcmp(name, "history") == 0);
-
-        if (!is_dropped && value)
-            put_theirs(b, all, name, value);
-    }
-    json_object_object_del(all, ENVELOPE_SENDER_KEY);
+    put_members(b, all, theirs, b->e->is_peer ? "history" : "");
     if (json_object_object_length(all) == 0)
         json_object_object_del(params, "metadata");
 }
@@ -417,8 +421,7 @@ static struct json_object *make_request(struct builder *b, struct json_object *r
     put_text(b, o, "id", e->row_id);
     put_text(b, o, "method", e->is_1_0 ? "SendMessage" : "message/send");
     put(b, params, "message", make_message(b, request));
-    put(b, how, e->is_1_0 ? "returnImmediately" : "blocking",
-        json_object_new_boolean(!e->is_1_0));
+    put(b, how, e->is_1_0 ? "returnImmediately" : "blocking", json_object_new_boolean(!e->is_1_0));
     put(b, params, "configuration", how);
     put_params_metadata(b, params, member(member(request, "params"), "metadata"));
     put(b, o, "params", params);

@@ -20,7 +20,7 @@
 #define ENVELOPE_SENDER_KEY "molecule_sender"
 #define ENVELOPE_VERSION_1  "1.0" /* A2A-Version of the 1.0 form */
 
-struct envelope { /* all borrowed; "" or NULL = none */
+struct envelope {           /* all borrowed; "" or NULL = none */
     const char *request;    /* request_body */
     const char *row_id;     /* the JSON-RPC id */
     const char *message_id; /* "" = row_id */

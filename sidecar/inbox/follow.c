@@ -19,7 +19,7 @@
 
 #include "base/banned.h"
 
-struct following { /* the message's scratch */
+struct following {  /* the message's scratch */
     int64_t end_ms; /* loop time */
     unsigned looks;
     bool is_1_0; /* of the look under way */

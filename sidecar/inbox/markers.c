@@ -12,8 +12,8 @@
 #include "base/banned.h"
 
 enum {
-    UNIT_UNSEEN = 0, /* blank, control, zero-width: may stand anywhere in a marker */
-    UNIT_OTHER = 1,  /* part of no marker; the meanings of all others are ASCII */
+    UNIT_UNSEEN = 0,           /* blank, control, zero-width: may stand anywhere in a marker */
+    UNIT_OTHER = 1,            /* part of no marker; the meanings of all others are ASCII */
     REFERENCE_DIGITS_MAX = 24, /* of a numeric reference; leading zeros are allowed in HTML */
     CLEAN_DEPTH_MAX = 64,
 };
@@ -89,15 +89,19 @@ static const struct {
     struct slice name;
     uint32_t c;
 } references[] = {
-    {SLICE_INIT("lsqb"), '['},    {SLICE_INIT("lbrack"), '['},   {SLICE_INIT("lbrk"), '['},
-    {SLICE_INIT("rsqb"), ']'},    {SLICE_INIT("rbrack"), ']'},   {SLICE_INIT("rbrk"), ']'},
-    {SLICE_INIT("sol"), '/'},     {SLICE_INIT("lowbar"), '_'},   {SLICE_INIT("underbar"), '_'},
-    {SLICE_INIT("nbsp"), 0xa0},   {SLICE_INIT("shy"), 0xad},     {SLICE_INIT("zwj"), 0x200d},
-    {SLICE_INIT("zwnj"), 0x200c}, {SLICE_INIT("tab"), '\t'},     {SLICE_INIT("newline"), '\n'},
-    {SLICE_INIT("ensp"), 0x2002}, {SLICE_INIT("emsp"), 0x2003},  {SLICE_INIT("thinsp"), 0x2009},
-    {SLICE_INIT("lrm"), 0x200e},  {SLICE_INIT("rlm"), 0x200f},   {SLICE_INIT("hairsp"), 0x200a},
-    {SLICE_INIT("numsp"), 0x2007}, {SLICE_INIT("puncsp"), 0x2008},
-    {SLICE_INIT("zerowidthspace"), 0x200b}, {SLICE_INIT("nobreak"), 0x2060},
+    {SLICE_INIT("lsqb"), '['},       {SLICE_INIT("lbrack"), '['},
+    {SLICE_INIT("lbrk"), '['},       {SLICE_INIT("rsqb"), ']'},
+    {SLICE_INIT("rbrack"), ']'},     {SLICE_INIT("rbrk"), ']'},
+    {SLICE_INIT("sol"), '/'},        {SLICE_INIT("lowbar"), '_'},
+    {SLICE_INIT("underbar"), '_'},   {SLICE_INIT("nbsp"), 0xa0},
+    {SLICE_INIT("shy"), 0xad},       {SLICE_INIT("zwj"), 0x200d},
+    {SLICE_INIT("zwnj"), 0x200c},    {SLICE_INIT("tab"), '\t'},
+    {SLICE_INIT("newline"), '\n'},   {SLICE_INIT("ensp"), 0x2002},
+    {SLICE_INIT("emsp"), 0x2003},    {SLICE_INIT("thinsp"), 0x2009},
+    {SLICE_INIT("lrm"), 0x200e},     {SLICE_INIT("rlm"), 0x200f},
+    {SLICE_INIT("hairsp"), 0x200a},  {SLICE_INIT("numsp"), 0x2007},
+    {SLICE_INIT("puncsp"), 0x2008},  {SLICE_INIT("zerowidthspace"), 0x200b},
+    {SLICE_INIT("nobreak"), 0x2060},
 };
 
 static int digit_of(char c, unsigned base)
@@ -364,9 +368,8 @@ static bool clean_text(struct slice text, struct json_object **ret)
     struct str s = {0};
 
     markers_neutralise(text, &s);
-    *ret = str_ok(&s) && s.len <= INT32_MAX
-               ? json_object_new_string_len(s.p ? s.p : "", (int)s.len)
-               : NULL;
+    *ret = str_ok(&s) && s.len <= INT32_MAX ? json_object_new_string_len(s.p ? s.p : "", (int)s.len)
+                                            : NULL;
     str_release(&s);
     return *ret != NULL;
 }

@@ -87,7 +87,7 @@ enum {
      * second delivery ended by a kill this happens to one in a million. */
     DELIVER_DEATHS_MAX = 20,
     DELIVER_LOST_MS = 250, /* before it is tried again; doubled at each death, up to retry_max */
-    DELIVER_UNREACHED_MAX_MS = 2000, /* pause of all deliveries while nobody listens */
+    DELIVER_UNREACHED_MAX_MS = 2000,          /* pause of all deliveries while nobody listens */
     DELIVER_NO_TIMEOUT_MS = 24 * 3600 * 1000, /* forward.response_timeout: 0 */
     DELIVER_MEMORY_MS = 1000,                 /* until the next try when memory is short */
 };
@@ -173,10 +173,10 @@ struct inbox {
     void *arg;
     struct inbox_status status;
     bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
-    bool is_told_idle;        /* on_idle came since inbox_finish() */
-    struct timer finish;      /* its budget */
-    struct deferred settled;  /* inbox_work_changed(), at the end of the turn */
-    struct feed *feed; /* each file's own state; made by <file>_new, freed by <file>_free */
+    bool is_told_idle;       /* on_idle came since inbox_finish() */
+    struct timer finish;     /* its budget */
+    struct deferred settled; /* inbox_work_changed(), at the end of the turn */
+    struct feed *feed;       /* each file's own state; made by <file>_new, freed by <file>_free */
     struct wakeup *wakeup;
     struct queue *queue;
     struct deliver *deliver;

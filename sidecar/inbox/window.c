@@ -429,8 +429,7 @@ static void on_refill_due(struct timer *t)
 
 void window_refill_if_low(struct queue *q)
 {
-    bool has_much_room =
-        q->messages <= QUEUE_MESSAGES_MAX / 2 && q->bytes <= QUEUE_BYTES_MAX / 2;
+    bool has_much_room = q->messages <= QUEUE_MESSAGES_MAX / 2 && q->bytes <= QUEUE_BYTES_MAX / 2;
     int64_t at_ms = q->refilled_ms + WINDOW_REFILL_PAUSE_MS;
 
     if (q->is_refilling || q->refill_timer.armed || !((q->is_behind && has_much_room) || q->is_low))

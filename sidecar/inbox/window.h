@@ -36,11 +36,11 @@ struct queue {
     struct timer refill_timer;
     int64_t later_ms; /* the earliest of `later`; 0 = none */
     size_t messages, bytes, in_work;
-    size_t empty;      /* conversations without messages */
-    bool is_behind;    /* the journal may have conversations that are not here */
-    bool is_low;       /* one that is cut has few left */
-    bool is_refilling; /* a read is under way */
-    bool has_dropped;  /* of a conversation that is not here, since this refill began */
+    size_t empty;          /* conversations without messages */
+    bool is_behind;        /* the journal may have conversations that are not here */
+    bool is_low;           /* one that is cut has few left */
+    bool is_refilling;     /* a read is under way */
+    bool has_dropped;      /* of a conversation that is not here, since this refill began */
     unsigned refill, page; /* they count */
     int64_t refilled_ms;
     int64_t *ended; /* seqs that ended while a read was under way: its pages may show them */

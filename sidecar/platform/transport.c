@@ -178,6 +178,7 @@ static void call_transmit(struct call *c)
                                 .url = str_z(&c->url),
                                 .body = str_slice(&c->body),
                                 .connect_timeout_ms = TRANSPORT_CONNECT_MS,
+                                .is_once = c->is_once,
                                 .timeout_ms = c->timeout_ms,
                                 .max_answer_bytes = c->max_answer_bytes,
                                 .on_data = c->on_data ? on_piece : NULL,
