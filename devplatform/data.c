@@ -49,8 +49,9 @@ enum statement {
 enum { STATEMENT_COUNT = DROP_FIRST_ROWS + 1 };
 
 static const char *const statements[STATEMENT_COUNT] = {
-    [PUT_WORKSPACE] = "INSERT INTO workspaces VALUES (?,?) ON CONFLICT (id) DO UPDATE SET doc ="
-                      " excluded.doc", /* keeps its rowid: the order they were made in */
+    /* keeps its rowid: the order they were made in */
+    [PUT_WORKSPACE] =
+        "INSERT INTO workspaces VALUES (?1,?2) ON CONFLICT (id) DO UPDATE SET doc = ?2",
     [PUT_ROW] = "INSERT OR REPLACE INTO feed VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [PUT_FILE] = "INSERT INTO files VALUES (?,?,?,?,?,?)",
     [PUT_ITEM] = "INSERT INTO queue VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"

@@ -47,6 +47,12 @@ void handle_notify(struct call *c);
 void handle_a2a(struct call *c);
 void handle_queue_status(struct call *c);
 
+/* delegations.c: P sections 13.5 and 13.6 */
+void handle_delegate(struct call *c);
+void handle_delegations(struct call *c);
+void handle_delegation_record(struct call *c);
+void handle_delegation_update(struct call *c);
+
 /* events.c: P section 11 */
 void handle_events(struct call *c);
 

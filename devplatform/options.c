@@ -24,6 +24,7 @@ enum option_id {
     OPTION_UPLOAD_TTL,
     OPTION_ALLOW_REMOTE,
     OPTION_SEND_INBOUND_SECRET,
+    OPTION_DELEGATION_RESULTS,
     OPTION_QUIET,
     OPTION_HELP,
     OPTION_VERSION,
@@ -65,6 +66,9 @@ static const struct {
                              "allow --listen on an address that others can reach"},
     [OPTION_SEND_INBOUND_SECRET] = {"--send-inbound-secret", NULL,
                                     "pushed messages carry Authorization: Bearer <inbound secret>"},
+    [OPTION_DELEGATION_RESULTS] =
+        {"--delegation-results", NULL,
+         "results of delegations come as messages, too (DELEGATION_RESULT_INBOX_PUSH=1)"},
     [OPTION_QUIET] = {"--quiet", NULL, "print only the address"},
     [OPTION_HELP] = {"--help", NULL, "this text"},
     [OPTION_VERSION] = {"--version", NULL, "what this was built from"},
@@ -191,6 +195,9 @@ static int set(struct options *o, enum option_id id, const char *value, struct e
         return 0;
     case OPTION_SEND_INBOUND_SECRET:
         o->send_inbound_secret = true;
+        return 0;
+    case OPTION_DELEGATION_RESULTS:
+        o->delegation_results = true;
         return 0;
     case OPTION_QUIET:
         o->is_quiet = true;

@@ -36,6 +36,7 @@ struct options {
     int64_t retention_ms;        /* activity rows older than that vanish */
     int64_t upload_ttl_ms;       /* files that nobody fetched vanish after that */
     bool allow_remote;           /* listen on other than loopback addresses */
+    bool delegation_results;     /* results of delegations are put into the inbox, too */
     bool send_inbound_secret;    /* dispatches carry Authorization, as later platforms do */
     bool is_quiet;               /* no story on stdout */
     bool wants_help, wants_version;

@@ -267,6 +267,8 @@ static void send_part(struct answer *a)
         return;
     }
     answer_move(a, ANSWER_CALLING);
+    m->call.is_once = true;
+    m->call.max_answer_bytes = PORT_ANSWER_MAX_BYTES; /* what a peer says to it; not read */
     call_send(&m->call, i->transport, path, str_slice(&body),
               a->is_to_peer ? ANSWER_PEER_TIMEOUT_MS : ANSWER_NOTIFY_TIMEOUT_MS, on_reply, a);
 }

@@ -131,18 +131,23 @@ bool feed_answer_is_page(const struct reply *r);
 /* Too long an answer: smaller pages from now on. False: it cannot be smaller. */
 bool feed_shrink(unsigned *page);
 void feed_grow(const struct feed *f, unsigned *page, unsigned most, size_t bytes);
+void feed_poll_path(const struct feed *f, const char *query, struct str *ret);
+
+/* ---- saving.c ---- */
 /* b is emptied. then runs after the commit, unless nothing is to be saved and no cursor moves: then
  * at once. cursor may be NULL. 0 or -ENOMEM. */
 int feed_save(struct feed *f, struct batch *b, const struct journal_cursor *cursor,
               void (*then)(struct feed *f));
 void feed_acknowledge(struct feed *f); /* [L] f->to_ack, which is journaled */
-void feed_poll_path(const struct feed *f, const char *query, struct str *ret);
 
 /* ---- sweep.c ---- */
 void sweep_begin(struct feed *f);
 void sweep_stop(struct feed *f);
 
 /* ---- second.c: is there another sidecar of this workspace? ---- */
-void second_saw_echo(struct inbox *i, const struct row *r);
+void second_start(struct inbox *i);
+void second_stop(struct inbox *i);
+void second_swept(struct inbox *i); /* what is new from now on happened in our time */
+void second_saw_echo(struct inbox *i, const struct row *r); /* a new one */
 
 #endif

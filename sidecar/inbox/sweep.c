@@ -67,6 +67,7 @@ static void after_sweep(struct feed *f)
     f->is_first = f->is_really_first = false;
     f->is_caught_up = true;
     sweep_stop(f);
+    second_swept(f->i);
     answer_feed_is_complete(f->i, began_ms);
     feed_plan(f);
 }

@@ -252,6 +252,7 @@ int database_open(struct database *d, const char *path, const char *vfs,
 {
     int rc;
 
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* a lock less; too late: as it was */
     d->schema = schema;
     d->was_new = false;
     (void)snprintf(d->path, sizeof(d->path), "%s", path);
@@ -283,6 +284,8 @@ int database_open_memory(struct database *d, const struct database_schema *schem
         harden(d->db);
         rc = database_exec(d, "PRAGMA auto_vacuum=INCREMENTAL", err);
     }
+    if (rc == 0)
+        rc = database_number(d, "PRAGMA page_size", &d->page_bytes, err);
     if (rc == 0)
         rc = migrate(d, 0, err);
     if (rc < 0)

@@ -41,6 +41,7 @@ struct journal {
     struct deferred soon;
     struct timer again;
     unsigned failures; /* in a row */
+    int64_t backoff_ms;
     bool is_closing;
     struct journal_status status;
     struct turn_state t; /* the thread's while a turn is under way */
@@ -149,7 +150,7 @@ static void on_again(struct timer *timer);
 
 static void try_later(struct journal *j)
 {
-    int64_t wait_ms = backoff_ms(JOURNAL_BACKOFF_MS, JOURNAL_BACKOFF_MAX_MS, j->failures);
+    int64_t wait_ms = backoff_ms(j->backoff_ms, JOURNAL_BACKOFF_MAX_MS, j->failures);
 
     timer_start(&j->again, j->loop, loop_now_ms(j->loop) + wait_ms, on_again, j);
 }
@@ -203,7 +204,8 @@ static void log_changes(const struct journal_status *before, const struct journa
     if (now->notice[0] && strcmp(before->notice, now->notice) != 0)
         log_warning("store", "%s", now->notice);
     if (now->problem[0] && !before->problem[0])
-        log_error("store", "%s; messages wait until it is written again", now->problem);
+        log_error("store", "%s%s", now->problem,
+                  now->is_memory ? "" : "; messages wait until it is written again");
     else if (now->problem[0] && strcmp(before->problem, now->problem) != 0)
         log_warning("store", "%s", now->problem);
     if (!now->problem[0] && before->problem[0])
@@ -255,9 +257,16 @@ int journal_open(struct loop *l, struct store *store, const struct journal_optio
     j->store = store;
     list_init(&j->waiting);
     list_init(&j->batch);
+    j->backoff_ms = o->backoff_ms ? o->backoff_ms : JOURNAL_BACKOFF_MS;
+    j->t.checkpoint_frames =
+        o->checkpoint_frames ? o->checkpoint_frames : JOURNAL_CHECKPOINT_FRAMES;
     j->t.memory_on_error = o->memory_on_error;
+    j->t.memory_retry_ms = o->memory_retry_ms ? o->memory_retry_ms : JOURNAL_MEMORY_RETRY_MS;
     j->t.disk.keep_ms = o->keep_ms ? o->keep_ms : JOURNAL_KEEP_MS;
     j->t.disk.keep_count = o->keep_count ? o->keep_count : JOURNAL_KEEP_COUNT;
+    j->t.disk.keep_conversations =
+        o->keep_conversations ? o->keep_conversations : JOURNAL_KEEP_CONVERSATIONS;
+    j->t.disk.keep_bytes = o->keep_bytes ? o->keep_bytes : JOURNAL_KEEP_BYTES;
     (void)snprintf(j->t.vfs, sizeof(j->t.vfs), "%s", o->vfs ? o->vfs : "");
     (void)snprintf(j->t.dir, sizeof(j->t.dir), "%s", o->dir);
     n = snprintf(j->t.status.path, sizeof(j->t.status.path), "%s/" JOURNAL_FILE, o->dir);

@@ -29,9 +29,12 @@
 #include <stdint.h>
 
 enum {
-    JOURNAL_ID_LEN = 36,                    /* a UUID */
-    JOURNAL_KEEP_MS = 8 * 24 * 3600 * 1000, /* finished ones; longer than the feed has them */
-    JOURNAL_KEEP_COUNT = 100000,            /* finished ones, P section 10.6 */
+    JOURNAL_ID_LEN = 36,                     /* a UUID */
+    JOURNAL_KEEP_MS = 8 * 24 * 3600 * 1000,  /* finished ones; longer than the feed has them */
+    JOURNAL_KEEP_COUNT = 100000,             /* finished ones, P section 10.6 */
+    JOURNAL_KEEP_CONVERSATIONS = 100000,     /* what the agent knows of; the longest unused goes */
+    JOURNAL_KEEP_BYTES = 1024 * 1024 * 1024, /* of the file; beyond it finished ones lose their
+                                                texts, oldest first */
 };
 
 /* The numbers are in the file: never change one. */
@@ -106,6 +109,11 @@ struct journal_options {
     const char *vfs;      /* SQLite VFS, NULL = the default; tests give one that fails */
     int64_t keep_ms;      /* 0 = JOURNAL_KEEP_MS */
     int64_t keep_count;   /* 0 = JOURNAL_KEEP_COUNT */
+    int64_t keep_conversations, keep_bytes; /* 0 = as above */
+    /* For tests: 0 = as it should be. */
+    int64_t backoff_ms;        /* the first wait after a failure */
+    int64_t checkpoint_frames; /* pages of the WAL that are brought into the file at once */
+    int64_t memory_retry_ms;   /* while in memory: how often the disk is tried */
 };
 
 /*

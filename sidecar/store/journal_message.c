@@ -98,6 +98,8 @@ static void messages_free(struct op *op)
 void op_forget_results(struct op *op)
 {
     op->code = 0;
+    for (size_t i = 0; op->kind == OP_ADD && i < op->n; i++)
+        op->v[i].seq = 0;
     if (op->kind == OP_READ)
         messages_free(op);
     if (op->kind == OP_READ_CONVERSATION) {

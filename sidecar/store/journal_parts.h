@@ -20,14 +20,11 @@
 #define JOURNAL_FILE "inbox.db"
 
 enum {
-    JOURNAL_BATCH_OPS = 512,                      /* one transaction's; so many callbacks at once */
+    JOURNAL_BATCH_OPS = 256,                      /* one transaction's; so many callbacks at once */
     JOURNAL_BATCH_BYTES = 8 * 1024 * 1024,        /* and its texts */
     JOURNAL_QUEUE_BYTES = 64 * 1024 * 1024,       /* waiting while the disk refuses; then -ENOMEM */
     JOURNAL_READ_BYTES = 16 * 1024 * 1024,        /* texts of one read: it ends behind them */
     JOURNAL_CHECKPOINT_FRAMES = 1000,             /* pages of the WAL, about 4 MiB */
-    JOURNAL_KEEP_BYTES = 1024 * 1024 * 1024,      /* of the file; beyond it finished ones lose their
-                                                     texts, oldest first */
-    JOURNAL_KEEP_CONVERSATIONS = 100000,          /* what the agent knows of; oldest use goes */
     JOURNAL_TIDY_STEP = 64,                       /* rows or pages a transaction tidies away */
     JOURNAL_MEMORY_MAX_BYTES = 256 * 1024 * 1024, /* a larger file is not copied into memory */
     JOURNAL_MEMORY_RETRY_MS = 60 * 1000,          /* how often the disk is tried again then */
@@ -98,8 +95,12 @@ enum statement {
     STMT_OLD_ONES,
     STMT_DELETE,
     STMT_DELETE_BODY,
+    STMT_DELETE_TEXTS,
+    STMT_DELETE_CONVERSATIONS,
+    STMT_FREE_PAGES,
+    STMT_PAGES,
 };
-enum { STMT_COUNT = STMT_DELETE_BODY + 1 };
+enum { STMT_COUNT = STMT_PAGES + 1 };
 
 /* Derived from the tables, so that nothing is counted by scanning. */
 struct tally {
@@ -113,7 +114,7 @@ struct disk { /* the thread's, but while no turn runs */
     struct database d;
     sqlite3_stmt *stmt[STMT_COUNT];
     struct tally tally;
-    int64_t keep_ms, keep_count;
+    int64_t keep_ms, keep_count, keep_conversations, keep_bytes;
     int64_t now_ms;  /* wall clock of this turn */
     int64_t last_ms; /* of the last commit before the first opening */
     bool has_last;
@@ -152,15 +153,27 @@ struct turn_state { /* the thread's, but while no turn runs */
     struct journal_status status; /* copied to the loop's after each turn */
     char vfs[32];
     char dir[DATABASE_PATH_MAX];
+    int64_t checkpoint_frames;
     bool memory_on_error;
     bool must_abandon; /* a failure was not cleaned up after yet */
     bool was_damaged;  /* a statement met damage: look thoroughly at the next opening */
     unsigned damaged_in_a_row;
     bool wants_checkpoint;
+    struct database file;    /* while in memory: what is known of the file */
     int64_t memory_since_ms; /* monotonic: when the disk was last tried */
+    int64_t memory_retry_ms;
+    char memory_problem[512]; /* the sentence of that time */
 };
 /* One attempt at all of batch. 0: done and durable; else nothing of it is, and err says why. */
 int turn_run(struct turn_state *t, struct list *batch, struct err *err);
 void turn_close(struct turn_state *t);
+int disk_load(struct turn_state *t, struct err *err); /* of an open database */
+void disk_close_failed(struct turn_state *t);
+
+/* ---- journal_memory.c ---- */
+/* After a failure: 0 if the batch may be tried at once in memory, else err's code. */
+int memory_enter(struct turn_state *t, struct err *err);
+/* Back to the disk if it is time. */
+void memory_try_leave(struct turn_state *t, bool is_last);
 
 #endif

@@ -15,7 +15,10 @@
 
 /* ---- messages ---- */
 
-enum { BITS_OPEN = 1U << JOURNAL_SEEN | 1U << JOURNAL_DELIVERED | 1U << JOURNAL_ANSWERING };
+enum {
+    BITS_OPEN = 1U << JOURNAL_SEEN | 1U << JOURNAL_DELIVERED | 1U << JOURNAL_ANSWERING,
+    BITS_HELD = 1U << JOURNAL_PARKED | 1U << JOURNAL_DEAD,
+};
 
 static void add_columns(struct str *sql)
 {
@@ -35,6 +38,8 @@ static void add_query(struct str *sql, const struct journal_query *q)
     str_addz(sql, "LEFT JOIN body AS b ON b.seq = m.seq WHERE m.seq > ?1");
     if (is_open)
         str_addz(sql, " AND m.state IN (1, 2, 3)");
+    if (q->states != 0 && (q->states & ~(unsigned)BITS_HELD) == 0)
+        str_addz(sql, " AND m.state IN (5, 6)");
     if (q->states)
         str_addz(sql, " AND (?2 >> m.state) & 1");
     if (q->conversation)

@@ -36,7 +36,7 @@ static const char step_1[] =
     "  WHERE is_work = 1 AND message_id <> '';\n"
     "CREATE INDEX message_open ON message (seq) WHERE state IN (1, 2, 3);\n"
     "CREATE INDEX message_turn ON message (conversation, seq) WHERE state IN (1, 2, 3);\n"
-    "CREATE INDEX message_final ON message (changed_ms, state) WHERE state IN (4, 7);\n"
+    "CREATE INDEX message_final ON message (changed_ms, seq, state) WHERE state IN (4, 7);\n"
     "CREATE INDEX message_held ON message (state) WHERE state IN (5, 6);\n"
     "-- the long texts, so that a step forward does not write them again\n"
     "CREATE TABLE body (\n"
@@ -97,10 +97,19 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_SET_LAST] = "UPDATE place SET last_ms = ?1",
     [STMT_OLDEST] = "SELECT seq, created_us FROM message INDEXED BY message_open"
                     " WHERE " OPEN_ONES " AND state = 1 AND seq >= ?1 ORDER BY seq LIMIT 1",
-    [STMT_OLD_ONES] = "SELECT seq, state FROM message INDEXED BY message_final"
-                      " WHERE state IN (4, 7) AND changed_ms < ?1 ORDER BY changed_ms LIMIT ?2",
+    [STMT_OLD_ONES] =
+        "SELECT seq, state FROM message INDEXED BY message_final"
+        " WHERE state IN (4, 7) AND changed_ms < ?1 ORDER BY changed_ms, seq LIMIT ?2",
     [STMT_DELETE] = "DELETE FROM message WHERE seq = ?1",
     [STMT_DELETE_BODY] = "DELETE FROM body WHERE seq = ?1",
+    [STMT_DELETE_TEXTS] = "DELETE FROM body WHERE seq IN (SELECT b.seq FROM body AS b"
+                          " CROSS JOIN message AS m ON m.seq = b.seq"
+                          " WHERE m.state IN (4, 7) ORDER BY b.seq LIMIT ?1)",
+    [STMT_DELETE_CONVERSATIONS] =
+        "DELETE FROM conversation WHERE name IN"
+        " (SELECT name FROM conversation ORDER BY changed_ms, name LIMIT ?1)",
+    [STMT_FREE_PAGES] = "PRAGMA freelist_count",
+    [STMT_PAGES] = "PRAGMA page_count",
 };
 
 int disk_prepare(struct disk *k, struct err *err)

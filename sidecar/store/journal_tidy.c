@@ -1,6 +1,7 @@
 /*
  * Retention, a small step within each transaction that writes: finished messages go when they are
  * older than the feed could show them again, or too many; unfinished, parked and dead ones never.
+ * Freed pages are given back to the file system when they are a quarter of the file.
  */
 #include "store/journal_parts.h"
 
@@ -70,13 +71,53 @@ static int delete_old(struct disk *k, struct err *err)
     return rc;
 }
 
-static int shrink(struct disk *k, struct err *err)
+/* What the agent calls conversations that nobody has used for the longest time. */
+static int delete_conversations(struct disk *k, struct err *err)
 {
-    int64_t free_pages = 0, pages = 0;
-    int rc = database_number(&k->d, "PRAGMA freelist_count", &free_pages, err);
+    int64_t excess = k->tally.conversations - k->keep_conversations;
+    sqlite3_stmt *s;
+    int rc;
+
+    if (excess <= 0)
+        return 0;
+    s = disk_stmt(k, STMT_DELETE_CONVERSATIONS);
+    (void)sqlite3_bind_int64(s, 1, excess);
+    rc = disk_run(k, s, err);
+    if (rc == 0)
+        k->tally.conversations -= sqlite3_changes64(k->d.db);
+    return rc;
+}
+
+/* ---- the size of the file ---- */
+
+static int number_of(struct disk *k, enum statement which, int64_t *ret, struct err *err)
+{
+    sqlite3_stmt *s = disk_stmt(k, which);
+    int rc = disk_step(k, s, err);
+
+    *ret = rc == 1 ? sqlite3_column_int64(s, 0) : 0;
+    (void)sqlite3_reset(s);
+    return rc < 0 ? rc : 0;
+}
+
+/* That a message is known stays; what it said goes. */
+static int delete_texts(struct disk *k, struct err *err)
+{
+    sqlite3_stmt *s = disk_stmt(k, STMT_DELETE_TEXTS);
+
+    (void)sqlite3_bind_int64(s, 1, JOURNAL_TIDY_STEP + (int64_t)k->changes);
+    return disk_run(k, s, err);
+}
+
+static int bound_file(struct disk *k, struct err *err)
+{
+    int64_t free_pages, pages;
+    int rc = number_of(k, STMT_FREE_PAGES, &free_pages, err);
 
     if (rc == 0)
-        rc = database_number(&k->d, "PRAGMA page_count", &pages, err);
+        rc = number_of(k, STMT_PAGES, &pages, err);
+    if (rc == 0 && k->d.page_bytes * (pages - free_pages) > k->keep_bytes)
+        rc = delete_texts(k, err);
     /* Some room is left: the next messages need it. */
     if (rc < 0 || free_pages < pages / 4 || free_pages < 4 * (int64_t)JOURNAL_TIDY_STEP)
         return rc;
@@ -87,5 +128,7 @@ int tidy(struct disk *k, struct err *err)
 {
     int rc = delete_old(k, err);
 
-    return rc == 0 ? shrink(k, err) : rc;
+    if (rc == 0)
+        rc = delete_conversations(k, err);
+    return rc == 0 ? bound_file(k, err) : rc;
 }

@@ -17,7 +17,7 @@
 
 /* ---- opening ---- */
 
-static int load(struct turn_state *t, struct err *err)
+int disk_load(struct turn_state *t, struct err *err)
 {
     struct disk *k = &t->disk;
     int64_t last_ms = 0;
@@ -36,7 +36,7 @@ static int load(struct turn_state *t, struct err *err)
     return rc;
 }
 
-static void close_failed(struct turn_state *t)
+void disk_close_failed(struct turn_state *t)
 {
     disk_finalize(&t->disk);
     t->must_abandon = database_abandon(&t->disk.d, NULL) < 0;
@@ -61,9 +61,9 @@ static int open_file(struct turn_state *t, struct err *err)
         rc = database_open(&t->disk.d, t->status.path, vfs, &journal_schema, check, err);
     if (rc < 0)
         return rc;
-    rc = load(t, err);
+    rc = disk_load(t, err);
     if (rc < 0)
-        close_failed(t);
+        disk_close_failed(t);
     return rc;
 }
 
@@ -85,13 +85,22 @@ static int set_aside(struct turn_state *t, struct err *err)
     return 0;
 }
 
+static bool is_empty(const struct tally *t)
+{
+    int64_t all = 0;
+
+    for (int i = JOURNAL_SEEN; i <= JOURNAL_SKIPPED; i++)
+        all += t->count[i];
+    return all == 0;
+}
+
 static int open_or_begin(struct turn_state *t, struct err *err)
 {
     int rc = open_file(t, err);
 
     /* Whole by every check, and still a statement met damage twice: it goes too. */
     if (rc == 0 && t->was_damaged && t->damaged_in_a_row > 1) {
-        close_failed(t);
+        disk_close_failed(t);
         rc = err_set(err, -EBADMSG, "%s is damaged in a way that its checks do not find",
                      t->status.path);
     }
@@ -104,8 +113,9 @@ static int open_or_begin(struct turn_state *t, struct err *err)
     if (rc < 0)
         return rc;
     t->was_damaged = false;
+    if (!t->status.is_open || t->disk.d.was_new)
+        t->status.was_refilled = is_empty(&t->disk.tally);
     t->status.is_open = true;
-    t->status.was_refilled = t->status.was_refilled || t->disk.d.was_new;
     return 0;
 }
 
@@ -183,7 +193,7 @@ static void note_commit(struct turn_state *t, size_t writes, int64_t took_ms)
         t->status.batch_max = writes;
     if (took_ms > t->status.commit_worst_ms)
         t->status.commit_worst_ms = took_ms;
-    t->wants_checkpoint = t->disk.d.wal_frames >= JOURNAL_CHECKPOINT_FRAMES;
+    t->wants_checkpoint = t->disk.d.wal_frames >= t->checkpoint_frames;
 }
 
 static int run_batch(struct turn_state *t, struct list *batch, struct err *err)
@@ -205,12 +215,13 @@ static int run_batch(struct turn_state *t, struct list *batch, struct err *err)
 static void publish(struct turn_state *t, const struct err *err)
 {
     struct journal_status *s = &t->status;
+    const char *problem = err->code < 0 ? err->msg : s->is_memory ? t->memory_problem : "";
 
     if (t->disk.d.db) {
         memcpy(s->count, t->disk.tally.count, sizeof(s->count));
         s->oldest_waiting_us = t->disk.tally.oldest_us;
     }
-    (void)snprintf(s->problem, sizeof(s->problem), "%s", err->code < 0 ? err->msg : "");
+    (void)snprintf(s->problem, sizeof(s->problem), "%s", problem);
 }
 
 static int attempt(struct turn_state *t, struct list *batch, struct err *err)
@@ -226,27 +237,46 @@ static int attempt(struct turn_state *t, struct list *batch, struct err *err)
     return rc;
 }
 
+/* Nothing of the attempt is left, and nothing is open that could not be trusted. */
+static void clean_up(struct turn_state *t, int rc)
+{
+    if (!t->disk.d.db)
+        return;
+    t->was_damaged = rc == -EBADMSG;
+    t->damaged_in_a_row += t->was_damaged;
+    if (!t->status.is_memory) {
+        disk_close_failed(t);
+        return;
+    }
+    (void)disk_run(&t->disk, disk_stmt(&t->disk, STMT_ROLLBACK), NULL); /* it is all there is */
+    (void)disk_load_tally(&t->disk, NULL);
+}
+
 int turn_run(struct turn_state *t, struct list *batch, struct err *err)
 {
     int rc;
 
     t->disk.now_ms = clock_wall_ms();
+    memory_try_leave(t, false);
     rc = attempt(t, batch, err);
-    if (rc == 0) {
-        t->damaged_in_a_row = 0;
-    } else if (t->disk.d.db) {
-        t->was_damaged = rc == -EBADMSG;
-        t->damaged_in_a_row += t->was_damaged;
-        close_failed(t);
+    if (rc < 0) {
+        rc = memory_enter(t, err);
+        if (rc == 0)
+            rc = attempt(t, batch, err);
     }
+    if (rc < 0)
+        clean_up(t, rc);
+    else
+        t->damaged_in_a_row = 0;
     publish(t, err);
     return rc;
 }
 
 void turn_close(struct turn_state *t)
 {
+    memory_try_leave(t, true);
     disk_finalize(&t->disk);
     if (t->must_abandon)
-        (void)database_abandon(&t->disk.d, NULL);
+        (void)database_abandon(t->status.is_memory ? &t->file : &t->disk.d, NULL);
     database_close(&t->disk.d);
 }

@@ -21,9 +21,11 @@ class Data(harness.Case):
         return self.platform("--rate-limit", "0", "--data", str(self.file), *flags, workspaces=[f"{self.id}:{harness.TOKEN}"])
 
     def kill(self, *flags):
-        self.p.signal(signal.SIGKILL)
-        self.p.wait_exit()
-        self.p = self.open(*flags)
+        """SIGKILL, and another one; with other flags also on another port."""
+        if flags:
+            self.p.signal(signal.SIGKILL)
+            self.p.wait_exit()
+        self.p = self.open(*flags) if flags else self.reopen(self.p)
 
     def call(self, method, path, body=None, token=harness.TOKEN, **kw):
         return self.p.call(method, path, body, token=token, **kw)

@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import time
 import uuid
 
@@ -120,12 +121,16 @@ class Cursors(Feed):
         self.assertEqual((a.status, [text_of(r) for r in a.json]), (200, ["new"]), "passed over")
         self.assertEqual(self.feed("?since_id=7").status, 200)
 
-    def test_retention(self):
-        p = self.platform("--retention", "500ms", "--stale-after", "200ms", "--rows", "3")
+    def test_the_oldest_rows_go(self):
+        p = self.platform("--rows", "3")
         p.rows([{"text": str(n)} for n in range(5)])
-        path = f"/workspaces/{p.id}/activity"
-        self.assertEqual([text_of(r) for r in p.call("GET", path, token=p.token).json], ["4", "3", "2"], "the oldest go")
-        eventually(lambda: p.call("GET", path, token=p.token).json == [], "rows vanish with age")
+        self.assertEqual([text_of(r) for r in p.call("GET", f"/workspaces/{p.id}/activity", token=p.token).json], ["4", "3", "2"])
+
+    def test_rows_vanish_with_age(self):
+        p = self.platform("--retention", "300ms", "--stale-after", "200ms")
+        row = p.rows([{"text": "old"}])[0]
+        path = f"/workspaces/{p.id}/activity?since_id={row}"
+        eventually(lambda: p.call("GET", path, token=p.token).status == 410, "it is gone")
 
     def test_acknowledging_is_of_later_platforms(self):
         path = f"/workspaces/{self.p.id}/activity/ack"
@@ -164,8 +169,15 @@ class Cursors(Feed):
 class Listener:
     """An open event stream: line by line."""
 
-    def __init__(self, p, token=None, timeout=harness.PATIENCE):
-        self.c = harness.connection(p.port, timeout)
+    def __init__(self, p, token=None, room=None):
+        """room: bytes of its receive buffer; who does not read is full soon."""
+        self.c = harness.connection(p.port)
+        if room:
+            self.c.sock = socket.socket()
+            self.c.sock.settimeout(harness.PATIENCE)
+            self.c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            self.c.sock.connect(("127.0.0.1", p.port))
+            self.sock = self.c.sock
         self.c.request("GET", f"/workspaces/{p.id}/events/stream", headers={"Authorization": f"Bearer {token or p.token}"})
         self.r = self.c.getresponse()
 
@@ -228,11 +240,10 @@ class Events(Feed):
         self.assertEqual((admin.status, admin.json), (404, {"error": "workspace not found"}))
 
     def test_who_does_not_read_loses_events(self):
-        l = self.listen()
-        big = "x" * 200000
-        for n in range(4):
-            for _ in range(25):
-                self.rows(big)
+        l = self.listen(room=4096)
+        for _ in range(10):
+            self.rows(*["x" * 40000] * 24)
+        l.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         state = harness.get(self.p.port, "/dev/state").json
         self.assertGreater(state["events_dropped"], 0)
         got = [l.event()["type"] for _ in range(state["events_sent"])]
@@ -342,6 +353,52 @@ class Answers(Feed):
                           (3, "notify", self.p.id, None, "dropped after", None)])
         self.assertEqual(answers[1]["message_id"], reply["params"]["message"]["messageId"])
         self.assertEqual([a["n"] for a in self.p.answers(since=2)], [3])
+
+
+class Delegations(Feed):
+    def setUp(self):
+        super().setUp()
+        self.base = f"/workspaces/{self.p.id}"
+        self.peer = self.p.peer()
+
+    def delegate(self, **body):
+        return self.p.call("POST", f"{self.base}/delegate", {"target_id": self.peer[0], "task": "t", **body}, token=self.p.token)
+
+    def test_the_target_never_sees_it(self):
+        a = self.delegate(idempotency_key="k")
+        self.assertEqual((a.status, a.json["status"], a.json["target_id"]), (202, "delegated", self.peer[0]))
+        again = self.delegate(idempotency_key="k")
+        self.assertEqual((again.status, again.json), (200, {**a.json, "status": "dispatched", "idempotent_hit": True}))
+        self.assertEqual(self.p.state(self.peer[0])["activity_rows"], 0)
+        shown = self.call_ok("GET", f"{self.base}/delegations")
+        self.assertEqual([(d["status"], d["delegation_id"]) for d in shown], [("dispatched", a.json["delegation_id"])])
+        for body, error in (({"task": ""}, "invalid delegation request"), ({"target_id": "7"}, "target_id must be a valid UUID"),
+                            ({"target_id": self.p.id}, "self-delegation not permitted")):
+            refused = self.delegate(**body)
+            self.assertEqual((refused.status, refused.json["error"]), (400, error))
+
+    def test_a_failed_one_frees_its_key(self):
+        first = self.delegate(idempotency_key="k").json["delegation_id"]
+        self.call_ok("POST", f"{self.base}/delegations/{first}/update", {"status": "failed", "error": "e"})
+        self.assertEqual(self.delegate(idempotency_key="k").status, 202)
+        failed = self.call_ok("GET", f"{self.base}/delegations")[1]
+        self.assertEqual((failed["status"], failed["error"], "delegation_id" in failed), ("failed", "e", False))
+
+    def test_results(self):
+        for flags, inbox in (((), []), (("--delegation-results",), ["delegate_result"])):
+            p = self.platform("--rate-limit", "0", *flags)
+            base, peer, mine = f"/workspaces/{p.id}", p.peer(), str(uuid.uuid4())
+            a = p.call("POST", f"{base}/delegations/record", {"target_id": peer[0], "task": "t", "delegation_id": mine}, token=p.token)
+            self.assertEqual((a.status, a.json), (202, {"delegation_id": mine, "status": "recorded"}))
+            done = {"status": "completed", "response_preview": "x" * 400}
+            self.assertEqual(p.call("POST", f"{base}/delegations/{mine}/update", done, token=p.token).status, 200)
+            row = p.call("GET", f"{base}/activity?type=delegation&limit=1", token=p.token).json[0]
+            self.assertEqual((row["method"], row["response_body"]), ("delegate_result", {"delegation_id": mine, "text": "x" * 400}))
+            shown = p.call("GET", f"{base}/delegations", token=p.token).json
+            self.assertEqual([d.get("response_preview") for d in shown], ["x" * 300, None])
+            rows = p.call("GET", f"{base}/activity?type=a2a_receive", token=p.token).json
+            self.assertEqual([r["method"] for r in rows], inbox)
+            self.assertEqual([r["source_id"] for r in rows], [peer[0]] * len(inbox))
 
 
 class Bodies(Feed):

@@ -6,6 +6,8 @@
 #define TESTS_SUPPORT_FEED_CASE_H
 
 #include "inbox/feed.h"
+#include "inbox/second.h"
+#include "inbox/wakeup.h"
 
 #include "base/clock.h"
 #include "base/parse.h"
@@ -37,7 +39,17 @@ static struct feed_world {
     unsigned status_times; /* of polls and sweeps */
     bool only_sweeps;      /* the status is for sweeps only */
     const char *status_fields;
-    char last_query[512], last_ack[64];
+    char last_poll[512], last_sweep[512], last_ack[64];
+    /* the event stream: raw bytes behind a head, then the end; NULL = 404 */
+    const char *stream;
+    bool stream_hangs; /* never answered */
+    unsigned streams;
+    /* peers and files */
+    const char *peers, *discover; /* bodies; NULL = 404 */
+    unsigned peer_calls, discover_calls;
+    const char *content;                    /* of every file; NULL = 404 */
+    unsigned content_status, content_times; /* instead, so many times */
+    unsigned content_calls, file_acks, ack_status;
     unsigned pad; /* bytes of a text more in each row */
 } fw;
 
@@ -104,7 +116,7 @@ const struct journal_status *journal_status(const struct journal *j)
     return &j->status;
 }
 
-static struct journal_message *journal_of(const char *row_id)
+__attribute__((unused)) static struct journal_message *journal_of(const char *row_id)
 {
     for (size_t k = 0; k < jr.n; k++) {
         if (strcmp(jr.v[k].row_id, row_id) == 0)
@@ -407,13 +419,74 @@ static void answer_page(const char *target, struct fake_answer *a)
     str_release(&out);
 }
 
+static void say_json(struct fake_answer *a, const char *body)
+{
+    a->status = body ? 200 : 404;
+    (void)snprintf(a->body, sizeof(a->body), "%s", body ? body : "{\"error\":\"not here\"}");
+}
+
+static bool stream_hook(struct fake_answer *a)
+{
+    fw.streams++;
+    if (fw.stream_hangs) {
+        a->action = FAKE_HANG;
+    } else if (fw.stream) {
+        a->action = FAKE_RAW;
+        (void)snprintf(a->body, sizeof(a->body),
+                       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n%s", fw.stream);
+    } else {
+        a->status = 404;
+        (void)snprintf(a->body, sizeof(a->body), "404 page not found");
+    }
+    return true;
+}
+
+static bool file_hook(const char *at, struct fake_answer *a)
+{
+    if (strstr(at, "/ack")) {
+        fw.file_acks++;
+        a->status = fw.ack_status ? (int)fw.ack_status : 200;
+        (void)snprintf(a->body, sizeof(a->body), "{\"acked\":true}");
+        return true;
+    }
+    fw.content_calls++;
+    if (fw.content_times > 0) {
+        fw.content_times--;
+        a->status = (int)fw.content_status;
+        (void)snprintf(a->body, sizeof(a->body), "{\"error\":\"later\"}");
+        return true;
+    }
+    say_json(a, fw.content);
+    a->fields = "Content-Type: application/octet-stream\r\n";
+    return true;
+}
+
+static bool other_hook(const struct fake_request *rq, struct fake_answer *a)
+{
+    if (strstr(rq->target, "/events/stream"))
+        return stream_hook(a);
+    if (strstr(rq->target, "/pending-uploads/"))
+        return file_hook(rq->target, a);
+    if (strstr(rq->target, "/registry/discover/")) {
+        fw.discover_calls++;
+        say_json(a, fw.discover);
+        return true;
+    }
+    if (strstr(rq->target, "/peers")) {
+        fw.peer_calls++;
+        say_json(a, fw.peers);
+        return true;
+    }
+    return false;
+}
+
 static bool feed_hook(struct world *w, const struct fake_request *rq, struct fake_answer *a)
 {
     const char *at = strstr(rq->target, "/activity");
 
     (void)w;
     if (!at)
-        return false;
+        return other_hook(rq, a);
     if (strcmp(at, "/activity/ack") == 0) {
         fw.acks++;
         (void)snprintf(fw.last_ack, sizeof(fw.last_ack), "%s", rq->body);
@@ -428,7 +501,7 @@ static bool feed_hook(struct world *w, const struct fake_request *rq, struct fak
     }
     bool is_sweep = strstr(at, "since_secs=") != NULL;
     *(is_sweep ? &fw.sweeps : &fw.polls) += 1;
-    (void)snprintf(fw.last_query, sizeof(fw.last_query), "%s", at);
+    (void)snprintf(is_sweep ? fw.last_sweep : fw.last_poll, sizeof(fw.last_poll), "%s", at);
     if (fw.status && (is_sweep || !fw.only_sweeps)) {
         a->status = (int)fw.status;
         a->fields = fw.status_fields;
@@ -446,7 +519,7 @@ static bool feed_hook(struct world *w, const struct fake_request *rq, struct fak
 
 #define FEED_BEGIN_US 1764000000000000
 
-static const char *row_id_of(unsigned k)
+__attribute__((unused)) static const char *row_id_of(unsigned k)
 {
     static char id[4][37];
     static unsigned at;
@@ -463,7 +536,7 @@ static const char *row_id_of(unsigned k)
     ",\"method\":\"notify\",\"source_id\":null,\"response_body\":{\"result\":\"said\"}"
 
 /* at_us after FEED_BEGIN_US; under the lock or before the loop runs. */
-static void add_feed_row(unsigned k, int64_t at_us, const char *rest)
+__attribute__((unused)) static void add_feed_row(unsigned k, int64_t at_us, const char *rest)
 {
     struct feed_row *r = &fw.v[fw.n++];
 
@@ -498,6 +571,7 @@ static void make_box(void)
     cr_assert_eq(second_new(&box), 0);
     cr_assert_eq(peers_new(&box), 0);
     cr_assert_eq(uploads_new(&box), 0);
+    cr_assert_eq(wakeup_new(&box), 0);
     quick_feed();
 }
 
@@ -521,6 +595,7 @@ static void feed_open(void)
 static void free_box(void)
 {
     feed_stop(&box);
+    wakeup_stop(&box);
     uploads_stop(&box);
     timer_stop(&jr.timer);
     timer_stop(&jr.start_timer);
@@ -528,6 +603,7 @@ static void free_box(void)
     jr.is_stuck = false;
     if (jr.waiting_n > 0)
         on_commit(&jr.timer);
+    wakeup_free(&box);
     uploads_free(&box);
     peers_free(&box);
     second_free(&box);
@@ -544,7 +620,7 @@ static void feed_close(void)
 }
 
 /* Another run of the sidecar with the same journal. */
-static void feed_again(void)
+__attribute__((unused)) static void feed_again(void)
 {
     free_box();
     got.n = 0;
@@ -553,7 +629,7 @@ static void feed_again(void)
     make_box();
 }
 
-static bool is_swept(void)
+__attribute__((unused)) static bool is_swept(void)
 {
     return got.complete > 0;
 }

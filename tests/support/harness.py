@@ -371,6 +371,16 @@ class Platform(Process):
         """A message of the canvas user."""
         return self.call("POST", f"/workspaces/{workspace or self.id}/a2a", a2a(text), **headers)
 
+    def peer(self, name="peer", **more):
+        """(id, token) of a new workspace that polls and may talk to the first one."""
+        a = self.call("POST", "/workspaces", {"name": name, "runtime": "external", "delivery_mode": "poll", **more})
+        assert a.status == 201, a
+        return a.json["id"], a.json["connection"]["auth_token"]
+
+    def send_as(self, peer, text, workspace=None, **message):
+        """A message of a peer: the (id, token) of peer()."""
+        return self.call("POST", f"/workspaces/{workspace or self.id}/a2a", a2a(text, **message), token=peer[1], X_Workspace_ID=peer[0])
+
 
 class Sidecar(Process):
     """molecule-sidecar run, on free ports, with its sockets and its state in a directory of its own."""
@@ -504,6 +514,17 @@ class Case(unittest.TestCase):
         if workspaces is None:
             workspaces = [str(uuid.uuid4()) + (f":{token}" if token else "")]
         return self.start(Platform(self.dir, workspaces, flags))
+
+    def reopen(self, platform):
+        """SIGKILL for a platform with --data; the one that follows has its port and its file, and is returned."""
+        platform.signal(signal.SIGKILL)
+        platform.wait_exit()
+        again = Platform.__new__(Platform)
+        again.__dict__.update(workspaces=platform.workspaces, id=platform.id, token=platform.token, port=platform.port, url=platform.url)
+        argv = [f"127.0.0.1:{platform.port}" if a == "127.0.0.1:0" else a for a in platform.argv]
+        Process.__init__(again, "platform", argv, clean_environment(self.dir), self.dir)
+        self.start(again).wait_line(r"listening on")
+        return again
 
     def sidecar(self, platform=None, *flags, command=None, env=None, config=None, directory=None, preexec=None, program=None,
                 push=False):

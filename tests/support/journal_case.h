@@ -17,6 +17,7 @@ struct journal_case {
 
 void journal_case_begin(struct journal_case *c); /* directory, loop, store; opens nothing */
 void journal_case_end(struct journal_case *c);   /* closes, and removes the directory */
+void journal_case_clean(struct journal_case *c); /* removes what is in the directory */
 void journal_case_open(struct journal_case *c);
 void journal_case_close(struct journal_case *c); /* with its store and loop, as a process ends */
 
