@@ -360,12 +360,12 @@ static void on_due(struct timer *t)
     if (now - f->due_ms > s->worst_late_ms)
         s->worst_late_ms = now - f->due_ms;
     s->next_ms = 0;
+    bool is_sweep_due = f->is_caught_up && now >= f->next_sweep_ms;
+
     if (!f->is_probed)
         probe(f);
-    else if (f->sweep.began_ms)
-        sweep_begin(f); /* goes on */
-    else if (!polls_by_cursor(f) || (f->is_caught_up && now >= f->next_sweep_ms))
-        sweep_begin(f);
+    else if (f->sweep.began_ms || is_sweep_due || !polls_by_cursor(f))
+        sweep_begin(f); /* or goes on with it */
     else
         poll(f);
 }
