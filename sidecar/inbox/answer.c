@@ -30,6 +30,30 @@ static void set_why(struct message *m, const char *why)
     m->j.why = why && why[0] ? slice_dup(slice_of(why)) : NULL; /* without memory: no words */
 }
 
+static void hold_text(struct answer *a, bool on)
+{
+    struct answers *as = a->answers;
+    unsigned *bucket = &as->text_buckets[a->text_hash % ANSWER_TEXT_BUCKETS];
+
+    if (a->is_holding == on)
+        return;
+    a->is_holding = on;
+    list_remove(&a->text_node);
+    if (on) {
+        (*bucket)++;
+        list_append(&as->texts, &a->text_node);
+    } else {
+        (*bucket)--;
+    }
+}
+
+/* From its first part to its end; one that was not delivered at all lets others go first. */
+static bool holds_text(const struct answer *a, enum answer_phase phase)
+{
+    return !a->is_to_peer &&
+           ((phase != ANSWER_QUEUED && phase != ANSWER_WAITING) || a->m->j.parts_sent > 0);
+}
+
 void answer_move(struct answer *a, enum answer_phase phase)
 {
     struct answers *as = a->answers;
@@ -44,6 +68,7 @@ void answer_move(struct answer *a, enum answer_phase phase)
 
     as->calls += (unsigned)is_call - (unsigned)was_call;
     a->phase = phase;
+    hold_text(a, holds_text(a, phase));
     list_remove(&a->node);
     list_append(to[phase], &a->node);
 }
@@ -51,6 +76,7 @@ void answer_move(struct answer *a, enum answer_phase phase)
 static void answer_free(struct answer *a)
 {
     list_remove(&a->node);
+    hold_text(a, false);
     str_release(&a->words);
     split_release(&a->split);
     free(a);
@@ -308,27 +334,20 @@ static void write_intent(struct answer *a)
 
 /* ---- whose turn it is ---- */
 
-static bool is_in_its_way(const struct answer *other, const struct answer *a)
-{
-    bool is_begun = other->m->j.parts_sent > 0 && a->m->j.parts_sent == 0;
-    bool is_sent = other->phase != ANSWER_QUEUED && other->phase != ANSWER_WAITING;
-
-    return other != a && !other->is_to_peer && (is_sent || is_begun) &&
-           slice_eq(str_slice(&other->split.text), str_slice(&a->split.text));
-}
-
 /* Two answers of one text under way, and nobody could tell their echoes apart. */
 static bool has_equal_under_way(const struct answer *a)
 {
-    struct answers *as = a->answers;
-    struct list *const lists[] = {&as->queued, &as->busy, &as->waiting, &as->doubtful};
+    const struct answers *as = a->answers;
 
-    for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]) && !a->is_to_peer; k++) {
-        LIST_FOREACH(it, lists[k])
-        {
-            if (is_in_its_way(container_of(it, struct answer, node), a))
-                return true;
-        }
+    if (a->is_to_peer || a->is_holding || as->text_buckets[a->text_hash % ANSWER_TEXT_BUCKETS] == 0)
+        return false;
+    LIST_FOREACH(it, &as->texts)
+    {
+        const struct answer *other = container_of(it, struct answer, text_node);
+
+        if (other->text_hash == a->text_hash &&
+            slice_eq(str_slice(&other->split.text), str_slice(&a->split.text)))
+            return true;
     }
     return false;
 }
@@ -379,27 +398,24 @@ static void on_turn(struct timer *t)
 static void pump(struct answers *as)
 {
     int64_t next_ms = 0;
-    bool found = true;
 
     if (as->is_pumping || as->inbox->is_finishing)
         return;
     as->is_pumping = true;
-    while (found && as->calls < ANSWER_CALLS_MAX) { /* from the top: anything may have ended */
-        found = false;
-        next_ms = 0;
-        LIST_FOREACH(it, &as->queued)
-        {
-            struct answer *a = container_of(it, struct answer, node);
-            int64_t at = has_equal_under_way(a) ? -1 : peer_wait(a);
+    LIST_FOREACH(it, &as->queued)
+    {
+        struct answer *a = container_of(it, struct answer, node);
 
-            if (at == 0) {
-                write_intent(a);
-                found = true;
-                break;
-            }
-            if (at > 0 && (next_ms == 0 || at < next_ms))
-                next_ms = at;
-        }
+        if (as->calls >= ANSWER_CALLS_MAX)
+            break;
+        if (has_equal_under_way(a))
+            continue;
+        int64_t at = peer_wait(a);
+
+        if (at == 0)
+            write_intent(a); /* takes this one out of the list, and no other */
+        else if (next_ms == 0 || at < next_ms)
+            next_ms = at;
     }
     as->is_pumping = false;
     if (next_ms > 0)
@@ -424,6 +440,15 @@ static void on_try_begin(struct timer *t)
         answer_begin(m->inbox, m);
 }
 
+static uint64_t hash_of(struct slice s) /* FNV-1a: equal ones are compared */
+{
+    uint64_t h = 0xcbf29ce484222325U;
+
+    for (size_t k = 0; k < s.n; k++)
+        h = (h ^ (unsigned char)s.p[k]) * 0x100000001b3U;
+    return h;
+}
+
 static struct answer *answer_new(struct inbox *i, struct message *m)
 {
     struct answer *a = calloc(1, sizeof(*a));
@@ -444,9 +469,11 @@ static struct answer *answer_new(struct inbox *i, struct message *m)
     a->is_to_peer = is_to_peer;
     a->begun_ms = loop_now_ms(i->loop);
     a->phase = ANSWER_QUEUED;
+    a->text_hash = hash_of(str_slice(&a->split.text));
     list_init(&a->node);
+    list_init(&a->text_node);
     asked_read(m->j.request, &a->asked);
-    list_append(&i->answers->queued, &a->node);
+    answer_move(a, ANSWER_QUEUED);
     return a;
 }
 
@@ -507,6 +534,7 @@ int answers_new(struct inbox *i)
     list_init(&as->busy);
     list_init(&as->waiting);
     list_init(&as->doubtful);
+    list_init(&as->texts);
     as->times = (struct answer_times){.backoff_base = ANSWER_BACKOFF_BASE_MS,
                                       .backoff_cap = ANSWER_BACKOFF_CAP_MS,
                                       .settle = 10 * 1000,

@@ -90,7 +90,7 @@ static bool uuid_bytes(const char *uuid, unsigned char ret[UUID_BYTES])
             continue;
         if (!d || n == (size_t)2 * UUID_BYTES)
             return false;
-        ret[n / 2] = (unsigned char)(ret[n / 2] << 4 | (unsigned)(d - digits));
+        ret[n / 2] = (unsigned char)((unsigned)ret[n / 2] << 4 | (unsigned)(d - digits));
         n++;
     }
     return n == (size_t)2 * UUID_BYTES;

@@ -244,6 +244,23 @@ static void forget_task(struct inbox *i, struct message *m, const char *why)
     try_again(i, m, why, 0);
 }
 
+/*
+ * The same bytes would get the same answer. But there may be other bytes: an agent that was
+ * restarted may not know the context any more that it had given the conversation.
+ */
+static void refuse(struct inbox *i, struct message *m, const char *why)
+{
+    const struct journal_conversation *c = queue_conversation(m);
+
+    if (c->context_id && c->context_id[0] && queue_set_conversation(m, "", c->task_id) == 0) {
+        say(m, LOG_INFO, "refused, it is sent without the agent's context", why);
+        try_again(i, m, why, 0);
+        return;
+    }
+    m->j.attempts++;
+    deliver_bury(i, m, why);
+}
+
 void deliver_take(struct inbox *i, struct message *m, struct agent_answer *a, int64_t wait_ms)
 {
     switch (a->said) {
@@ -258,8 +275,7 @@ void deliver_take(struct inbox *i, struct message *m, struct agent_answer *a, in
         forget_task(i, m, a->why);
         break;
     case AGENT_REFUSED:
-        m->j.attempts++;
-        deliver_bury(i, m, a->why);
+        refuse(i, m, a->why);
         break;
     case AGENT_OTHER_VERSION:
     case AGENT_FAILED:

@@ -23,12 +23,14 @@ enum {
     ANSWER_BACKOFF_BASE_MS = 1000, /* P section 4.4 */
     ANSWER_BACKOFF_CAP_MS = 30 * 1000,
     ANSWER_AUTH_CAP_MS = 60 * 1000,
-    ANSWER_RESENDS_MAX = 5,  /* inbox.on_unknown: resend */
+    ANSWER_RESENDS_MAX = 5, /* inbox.on_unknown: resend */
+    ANSWER_TEXT_BUCKETS = 1024,
     ANSWER_RATE_PEERS = 256, /* peers whose answers are counted; the oldest count goes first */
     ANSWER_RATE_WINDOW_MS = 60 * 1000,
-    ANSWER_ECHOES_MAX = 64,          /* echoes of one text that are told apart */
-    ANSWER_SKEW_MS = 2 * 1000,       /* by which our clock and the platform's may differ */
-    ANSWER_NEAR_MS = 10 * 60 * 1000, /* equal answers older than this explain no echo */
+    ANSWER_ECHOES_MAX = 64,              /* echoes of one text that are told apart */
+    ANSWER_SKEW_MS = 2 * 1000,           /* by which our clock and the platform's may differ */
+    ANSWER_READ_BYTES = 4 * 1024 * 1024, /* a read with more texts may have ended early */
+    ANSWER_NEAR_MS = 10 * 60 * 1000,     /* equal answers older than this explain no echo */
 };
 
 /* Tests shorten them. */
@@ -62,6 +64,9 @@ struct answer_evidence {     /* while DOUBTFUL */
 
 struct answer { /* of one message in STEP_ANSWERING */
     struct list node;
+    struct list text_node; /* in answers->texts while is_holding */
+    bool is_holding;       /* its text is under way to a person: equal ones wait */
+    uint64_t text_hash;
     struct answers *answers;
     struct message *m;
     enum answer_phase phase;
@@ -86,6 +91,8 @@ struct peer_rate {
 struct answers {
     struct inbox *inbox;
     struct list queued, busy, waiting, doubtful; /* of struct answer, by phase */
+    struct list texts;                           /* those that are holding theirs */
+    unsigned text_buckets[ANSWER_TEXT_BUCKETS];  /* how many, by hash: mostly none, and no search */
     unsigned calls;                              /* INTENT, CALLING, ASKING */
     bool is_pumping;
     struct answer_times times;

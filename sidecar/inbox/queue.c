@@ -193,7 +193,7 @@ void queue_end(struct inbox *i, struct message *m)
 {
     struct conversation *c = m->in;
 
-    assert(journal_state_is_final(m->j.state));
+    assert(journal_state_is_final(m->j.state) && !m->port);
     timer_stop(&m->timer);
     free(ptr_take(&m->scratch));
     if (!c->working)

@@ -365,6 +365,32 @@ Test(deliver, a_task_the_agent_has_forgotten_is_left_out_and_counts_for_nothing)
     case_end(&d);
 }
 
+static enum port_outcome knows_no_context(struct delivery_case *c, struct port_call *call,
+                                          char *ret, size_t cap, int *status)
+{
+    (void)c, (void)status;
+    if (call->n == 1)
+        case_task(ret, cap, "completed", "one");
+    else if (strstr(call->body, "contextId"))
+        (void)snprintf(ret, cap, "{\"error\":{\"code\":-32602,\"message\":\"no context\"}}");
+    return PORT_ANSWERED;
+}
+
+Test(deliver, a_context_the_agent_has_forgotten_is_left_out_before_giving_up)
+{
+    begin();
+    d.play = knows_no_context;
+    case_put(&d, "a", "one");
+    case_put(&d, "a", "two");
+    case_run_all(&d);
+    cr_assert_eq(d.call_count, 3);
+    cr_assert(strstr(d.bodies[1], "\"contextId\":\"C1\""));
+    cr_assert(strstr(d.bodies[2], "contextId") == NULL);
+    cr_assert_eq(case_row(&d, 2)->state, JOURNAL_ANSWERED);
+    cr_assert_eq(case_row(&d, 2)->attempts, 0);
+    case_end(&d);
+}
+
 /* ---- versions ---- */
 
 static bool speaks(void *arg)
