@@ -109,27 +109,38 @@ static void it_did_not(struct answer *a)
     answer_again(a, 0, why);
 }
 
+enum verdict { VERDICT_ARRIVED = 0, VERDICT_NOT, VERDICT_NONE };
+
 /* All echoes there are have been seen. */
+static enum verdict verdict_of(const struct answer_evidence *e)
+{
+    bool is_late = e->echo_last_us / 1000 >= e->intent_ms - ANSWER_SKEW_MS;
+    bool is_apart = e->intent_ms - e->equal_last_ms > (int64_t)2 * ANSWER_SKEW_MS;
+
+    if (e->echo_count == 0)
+        return VERDICT_NOT;
+    if (e->is_cut)
+        return VERDICT_NONE;
+    if (e->echo_count > e->equal_count)
+        return VERDICT_ARRIVED;
+    if (is_apart)
+        return is_late ? VERDICT_ARRIVED : VERDICT_NOT;
+    return e->echo_count == e->equal_newer ? VERDICT_NOT : VERDICT_NONE;
+}
+
 static void decide(struct answer *a)
 {
-    const struct answer_evidence *e = &a->evidence;
-    int64_t gap = e->intent_ms - e->equal_last_ms;
-    bool is_late = e->echo_last_us / 1000 >= e->intent_ms - ANSWER_SKEW_MS;
-
-    if (e->echo_count == 0) {
-        it_did_not(a);
-    } else if (!e->is_cut && e->echo_count > e->equal_count) {
+    switch (verdict_of(&a->evidence)) {
+    case VERDICT_ARRIVED:
         it_arrived(a);
-    } else if (!e->is_cut && gap > (int64_t)2 * ANSWER_SKEW_MS) {
-        if (is_late)
-            it_arrived(a);
-        else
-            it_did_not(a);
-    } else if (!e->is_cut && e->echo_count == e->equal_newer) {
+        break;
+    case VERDICT_NOT:
         it_did_not(a);
-    } else {
+        break;
+    case VERDICT_NONE:
         say(a, "cannot be told from others of the same text");
         answer_unsure(a);
+        break;
     }
 }
 
@@ -141,13 +152,18 @@ static void on_equals(void *arg, int code, struct journal_message *v, size_t n)
     struct answer *a = arg;
     struct answer_evidence *e = &a->evidence;
     const char *answer = a->m->j.answer ? a->m->j.answer : "";
+    int64_t near_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS;
+    size_t bytes = 0;
 
     e->is_reading = false;
-    e->is_cut = code < 0 || (n == JOURNAL_READ_MAX &&
-                             v[n - 1].changed_ms > a->m->j.created_us / 1000 - ANSWER_NEAR_MS);
+    for (size_t k = 0; k < n; k++)
+        bytes +=
+            (v[k].request ? strlen(v[k].request) : 0) + (v[k].answer ? strlen(v[k].answer) : 0);
+    e->is_cut = code < 0 || (n > 0 && (n == JOURNAL_READ_MAX || bytes > ANSWER_READ_BYTES) &&
+                             v[n - 1].changed_ms > near_ms);
     for (size_t k = 0; k < n; k++) {
         if (v[k].sender[0] || !v[k].answer || strcmp(v[k].answer, answer) != 0 ||
-            v[k].changed_ms < a->m->j.created_us / 1000 - ANSWER_NEAR_MS)
+            v[k].changed_ms < near_ms)
             continue;
         e->equal_count++;
         e->equal_newer += v[k].created_us > a->m->j.created_us;

@@ -388,6 +388,11 @@ static void hand_over(struct deliver *d, struct message *m)
 {
     struct inbox *i = d->inbox;
     CLEANUP(str_release) struct str body = {0};
+
+    if (uploads_is_awaited(i, m->j.request)) {
+        put_back(i, m, DELIVER_FILE_MS);
+        return;
+    }
     struct hand_over *h = calloc(1, sizeof(*h));
     struct err err = {0};
     int64_t timeout_ms = i->cfg->forward.response_timeout;

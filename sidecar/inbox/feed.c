@@ -124,9 +124,9 @@ bool feed_answer_is_page(const struct reply *r)
 
 bool feed_shrink(unsigned *page)
 {
-    if (*page <= 1)
+    if (*page <= FEED_PAGE_MIN)
         return false;
-    *page = *page >= 20 ? *page / 4 : 1; /* a few steps, not seven */
+    *page = *page / 4 > FEED_PAGE_MIN ? *page / 4 : FEED_PAGE_MIN; /* a few steps, not seven */
     return true;
 }
 
@@ -156,10 +156,12 @@ static void after_poll(struct feed *f)
 /* Everything in a full page is of one instant: more of it per page, and at the very end go on. */
 static long last_resort(struct feed *f, const struct batch *b)
 {
-    if (f->page < FEED_PAGE_MAX) {
-        f->page = FEED_PAGE_MAX;
+    if (f->page < FEED_PAGE_MAX && !f->is_stuck) {
+        f->page = f->page * 4 < FEED_PAGE_MAX ? f->page * 4 : FEED_PAGE_MAX;
+        f->is_generous = true;
         return -1;
     }
+    f->is_stuck = false;
     log_warning("inbox",
                 "%u rows of the feed have one time: those behind them may be seen by a "
                 "sweep only",
@@ -183,6 +185,8 @@ static void take_page(struct feed *f, const struct reply *r)
         if (is_full && at < 0)
             at = last_resort(f, &b);
         else
+            f->is_generous = f->is_stuck = false;
+        if (at >= 0)
             feed_grow(f, &f->page, FEED_PAGE, r->body.n);
         if (at >= 0) {
             memcpy(cursor.row_id, b.v[at].id, sizeof(cursor.row_id));
@@ -231,6 +235,8 @@ static void on_poll(void *arg, const struct reply *r)
         f->wants_sweep = true;
         feed_plan(f);
     } else if (r->is_too_big && feed_shrink(&f->page)) {
+        f->is_stuck = f->is_generous;
+        f->is_generous = false;
         plan_at(f, loop_now_ms(f->i->loop));
     } else {
         feed_bad(f, r);
@@ -246,7 +252,8 @@ static void poll(struct feed *f)
     f->wants_poll = false;
     str_addf(&query, "since_id=%s&limit=%u", f->cursor.row_id, f->page);
     feed_poll_path(f, str_z(&query), &path);
-    f->call.max_answer_bytes = f->page == 1 ? FEED_ROW_BYTES : f->page_bytes;
+    f->call.max_answer_bytes =
+        f->page <= FEED_PAGE_MIN || f->is_generous ? FEED_ROW_BYTES : f->page_bytes;
     call_send(&f->call, f->i->transport, str_z(&path), (struct slice){0}, FEED_TIMEOUT_MS, on_poll,
               f);
     str_release(&query);

@@ -16,10 +16,11 @@
 
 enum {
     FEED_PAGE = 100,                      /* rows of a poll, P section 10.6 */
+    FEED_PAGE_MIN = 2,                    /* one alone cannot move the cursor */
     FEED_PAGE_MAX = 500,                  /* of a sweep's page; the server's most */
     FEED_TIMEOUT_MS = 15 * 1000,          /* P section 4.1 */
-    FEED_PAGE_BYTES = 2 * 1024 * 1024,    /* a longer answer is asked for in smaller pages */
-    FEED_ROW_BYTES = 48 * 1024 * 1024,    /* one row alone: request cap 16 MiB, and its answer */
+    FEED_PAGE_BYTES = 512 * 1024,         /* a longer answer is asked for in smaller pages */
+    FEED_ROW_BYTES = 48 * 1024 * 1024,    /* the smallest page: two rows of 16 MiB, and more */
     FEED_GATHER_BYTES = 16 * 1024 * 1024, /* what a sweep holds before it is saved */
     FEED_WINDOW_S = 180,                  /* a sweep looks back so far */
     FEED_WINDOW_START_S = 600,            /* the first one */
@@ -115,7 +116,9 @@ struct feed {
     bool is_caught_up; /* the last page was not full: a sweep overtakes nothing */
     int64_t to_ack;    /* [L] of the page being saved; -1 = none */
     unsigned probes, broken_cursors;
-    unsigned page, sweep_page;       /* rows asked for: less while they are long */
+    unsigned page, sweep_page; /* rows asked for: less while they are long */
+    bool is_generous;          /* pages of one instant: a longer answer is taken */
+    bool is_stuck;             /* even that was too long: the cursor goes into the middle of it */
     size_t page_bytes, gather_bytes; /* FEED_PAGE_BYTES, FEED_GATHER_BYTES; tests want less */
     struct journal_cursor cursor;
     struct sweep sweep;
@@ -128,7 +131,7 @@ void feed_good(struct feed *f, const struct reply *r);
 void feed_bad(struct feed *f, const struct reply *r); /* counts, says, and plans the next try */
 void feed_lose_cursor(struct feed *f, const char *why);
 bool feed_answer_is_page(const struct reply *r);
-/* Too long an answer: smaller pages from now on. False: it cannot be smaller. */
+/* Too long an answer: smaller pages from now on. False: they cannot be smaller. */
 bool feed_shrink(unsigned *page);
 void feed_grow(const struct feed *f, unsigned *page, unsigned most, size_t bytes);
 void feed_poll_path(const struct feed *f, const char *query, struct str *ret);

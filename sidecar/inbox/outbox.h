@@ -26,9 +26,10 @@ enum {
     ANSWER_RESENDS_MAX = 5,  /* inbox.on_unknown: resend */
     ANSWER_RATE_PEERS = 256, /* peers whose answers are counted; the oldest count goes first */
     ANSWER_RATE_WINDOW_MS = 60 * 1000,
-    ANSWER_ECHOES_MAX = 64,          /* echoes of one text that are told apart */
-    ANSWER_SKEW_MS = 2 * 1000,       /* by which our clock and the platform's may differ */
-    ANSWER_NEAR_MS = 10 * 60 * 1000, /* equal answers older than this explain no echo */
+    ANSWER_ECHOES_MAX = 64,              /* echoes of one text that are told apart */
+    ANSWER_SKEW_MS = 2 * 1000,           /* by which our clock and the platform's may differ */
+    ANSWER_READ_BYTES = 4 * 1024 * 1024, /* a read with more texts may have ended early */
+    ANSWER_NEAR_MS = 10 * 60 * 1000,     /* equal answers older than this explain no echo */
 };
 
 /* Tests shorten them. */

@@ -90,6 +90,7 @@ enum {
     DELIVER_UNREACHED_MAX_MS = 2000,          /* pause of all deliveries while nobody listens */
     DELIVER_NO_TIMEOUT_MS = 24 * 3600 * 1000, /* forward.response_timeout: 0 */
     DELIVER_MEMORY_MS = 1000,                 /* until the next try when memory is short */
+    DELIVER_FILE_MS = 500,                    /* the same while a file of it is on its way */
 };
 void deliver_pump(struct inbox *i); /* hands over what may be; cheap: call it freely */
 bool deliver_speaks_1_0(const struct inbox *i);

@@ -232,7 +232,7 @@ static void ask(struct feed *f)
         add_percent_encoded(&query, f->sweep.before);
     }
     feed_poll_path(f, str_z(&query), &path);
-    f->call.max_answer_bytes = f->sweep_page == 1 ? FEED_ROW_BYTES : f->page_bytes;
+    f->call.max_answer_bytes = f->sweep_page <= FEED_PAGE_MIN ? FEED_ROW_BYTES : f->page_bytes;
     call_send(&f->call, f->i->transport, str_z(&path), (struct slice){0}, FEED_TIMEOUT_MS, on_page,
               f);
     str_release(&query);

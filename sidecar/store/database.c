@@ -218,6 +218,23 @@ static int set_pragmas(struct database *d, struct err *err)
     return database_exec(d, sql, err);
 }
 
+static int set_wal(struct database *d, struct err *err)
+{
+    CLEANUP(stmt_cleanup) sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(d->db, "PRAGMA journal_mode=WAL", -1, &stmt, NULL);
+    const char *mode;
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    if (rc != SQLITE_ROW)
+        return database_error(d, rc == SQLITE_DONE ? SQLITE_ERROR : rc, err);
+    mode = (const char *)sqlite3_column_text(stmt, 0);
+    if (!mode || strcmp(mode, "wal") != 0)
+        return err_set(err, -EIO, "%s cannot have a write-ahead log here: its journal_mode is %s",
+                       d->path, mode ? mode : "unknown");
+    return 0;
+}
+
 static int open_steps(struct database *d, enum database_check check, struct err *err)
 {
     int64_t version = 0;
@@ -230,7 +247,7 @@ static int open_steps(struct database *d, enum database_check check, struct err 
     if (rc == 0 && !d->was_new)
         rc = database_check(d, check, err);
     if (rc == 0)
-        rc = database_exec(d, "PRAGMA journal_mode=WAL", err);
+        rc = set_wal(d, err);
     /* The pragma for automatic checkpoints sets a hook of its own: ours after it. */
     (void)sqlite3_wal_hook(d->db, on_wal, d);
     if (rc == 0)

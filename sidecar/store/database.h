@@ -86,8 +86,9 @@ int database_copy(struct database *from, struct database *to, struct err *err);
 int database_error(struct database *d, int rc, struct err *err);
 
 /*
- * path, path-wal and path-shm become path.damaged-<UTC>, ...-wal, ...-shm; older ones beyond
- * DATABASE_SET_ASIDE_MAX are deleted. Nothing may be open. ret_name: the new name. 0 or -errno.
+ * path, path-wal, path-shm and path-journal become path.damaged-<UTC>, ...-wal and so on; older
+ * ones beyond DATABASE_SET_ASIDE_MAX are deleted. Nothing may be open. ret_name: the new name. 0 or
+ * -errno.
  */
 int database_set_aside(const char *path, int64_t wall_ms, char *ret_name, size_t size,
                        struct err *err);

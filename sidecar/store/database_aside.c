@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/slice.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,8 +20,8 @@
 #include "base/banned.h"
 
 static const char mark[] = ".damaged-";
-/* The WAL goes first: a new database beside an old WAL would be given its pages. */
-static const char *const tails[] = {"-wal", "-shm", ""};
+/* The database goes last: a new one beside an old WAL or journal would be given its pages. */
+static const char *const tails[] = {"-wal", "-shm", "-journal", ""};
 enum { TAIL_COUNT = sizeof(tails) / sizeof(tails[0]) };
 
 static const char *last_part(const char *path)
@@ -39,11 +40,15 @@ static void dir_of(const char *path, char *ret, size_t size)
 
 static bool is_set_aside(const char *name, const char *prefix)
 {
-    size_t len = strlen(name);
+    struct slice s = slice_of(name);
 
-    return strncmp(name, prefix, strlen(prefix)) == 0 &&
-           !(len > 4 &&
-             (strcmp(name + len - 4, "-wal") == 0 || strcmp(name + len - 4, "-shm") == 0));
+    if (!slice_starts_with(s, slice_of(prefix)))
+        return false;
+    for (size_t t = 0; tails[t][0] != '\0'; t++) {
+        if (slice_ends_with(s, slice_of(tails[t])))
+            return false;
+    }
+    return true;
 }
 
 static void delete_with_tails(const char *dir, const char *name)

@@ -148,9 +148,10 @@ static void fill_batch(struct journal *j)
 static void on_turn(void *arg, int code, const char *message);
 static void on_again(struct timer *timer);
 
-static void try_later(struct journal *j)
+static void try_later(struct journal *j, int code)
 {
-    int64_t wait_ms = backoff_ms(j->backoff_ms, JOURNAL_BACKOFF_MAX_MS, j->failures);
+    int64_t cap_ms = code == -EBUSY ? JOURNAL_BUSY_MAX_MS : JOURNAL_BACKOFF_MAX_MS;
+    int64_t wait_ms = backoff_ms(j->backoff_ms, cap_ms, j->failures);
 
     timer_start(&j->again, j->loop, loop_now_ms(j->loop) + wait_ms, on_again, j);
 }
@@ -160,7 +161,7 @@ static void turn_give(struct journal *j)
     struct turn *turn = calloc(1, sizeof(*turn));
 
     if (!turn) {
-        try_later(j);
+        try_later(j, -ENOMEM);
         return;
     }
     turn->j = j;
@@ -170,7 +171,7 @@ static void turn_give(struct journal *j)
     if (store_run(j->store, turn_work, on_turn, turn) < 0) { /* its queue is full, or no memory */
         j->turn = NULL;
         turn_free(turn);
-        try_later(j);
+        try_later(j, -EAGAIN);
     }
 }
 
@@ -227,7 +228,7 @@ static void on_turn(void *arg, int code, const char *message)
     log_changes(&j->status, &j->t.status);
     j->status = j->t.status;
     if (rc < 0) {
-        try_later(j);
+        try_later(j, rc);
         j->failures++;
         return;
     }

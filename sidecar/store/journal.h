@@ -176,7 +176,9 @@ typedef void journal_conversation_fn(void *arg, int code, struct journal_convers
 int journal_read_conversation(struct journal *j, const char *conversation,
                               journal_conversation_fn *done, void *arg);
 
-/* cursor.row_id "" = none. last_ms: wall clock of the last commit before this opening; 0 = never.
+/*
+ * cursor.row_id "" = none. last_ms: wall clock of the last commit before this opening; 0 = never.
+ * While closing: none and 0.
  */
 typedef void journal_start_fn(void *arg, const struct journal_cursor *cursor, int64_t last_ms);
 int journal_read_start(struct journal *j, journal_start_fn *done, void *arg);

@@ -30,6 +30,7 @@ enum {
     JOURNAL_MEMORY_RETRY_MS = 60 * 1000,          /* how often the disk is tried again then */
     JOURNAL_BACKOFF_MS = 100,
     JOURNAL_BACKOFF_MAX_MS = 10 * 1000,
+    JOURNAL_BUSY_MAX_MS = 1000, /* another sidecar has the file: at a rollout we wait for its end */
 };
 
 enum op_kind {

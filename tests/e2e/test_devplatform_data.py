@@ -1,4 +1,5 @@
 """What the development platform has answered with --data is there after a SIGKILL."""
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -161,6 +162,16 @@ class Data(harness.Case):
         self.assertEqual(self.call("GET", f"/workspaces/{self.id}/activity").json, [])
         self.p.rows([{"text": "c"}])
         self.assertEqual([r["seq"] for r in self.call("GET", f"/workspaces/{self.id}/activity").json], [3])
+
+    def test_what_cannot_be_kept_is_not_promised(self):
+        self.register()
+        resource.prlimit(self.p.pid, resource.RLIMIT_FSIZE, (4096, 4096))  # no file grows any more: as on a full disk
+        with self.assertRaises((OSError, harness.http.client.HTTPException)):
+            self.p.send("x" * 100000)
+        self.assertEqual(self.p.wait_exit(), 70)
+        self.assertRegex(self.p.err[-1], "--data cannot be written")
+        self.p = self.open()
+        self.assertEqual(self.call("GET", f"/workspaces/{self.id}/activity").json, [])
 
     def test_files_that_are_not_ours(self):
         def refused(path):

@@ -63,6 +63,15 @@ char *uploads_rewrite(struct inbox *i, const char *body)
     return NULL;
 }
 
+static unsigned awaited_times; /* so often a file is not there yet */
+
+bool uploads_is_awaited(struct inbox *i, const char *body)
+{
+    (void)i;
+    (void)body;
+    return awaited_times > 0 && awaited_times-- > 0;
+}
+
 void peers_find(struct inbox *i, const char *peer_id, struct peer_facts *ret)
 {
     (void)i;

@@ -36,10 +36,15 @@ void journal_case_open(struct journal_case *c)
     cr_assert_eq(journal_open(c->loop, c->store, &c->options, &c->journal, &err), 0, "%s", err.msg);
 }
 
-void journal_case_close(struct journal_case *c)
+void journal_case_shut(struct journal_case *c)
 {
     journal_close(c->journal);
     c->journal = NULL;
+}
+
+void journal_case_close(struct journal_case *c)
+{
+    journal_case_shut(c);
     store_free(c->store);
     c->store = NULL;
     loop_free(c->loop);

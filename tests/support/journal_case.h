@@ -19,6 +19,7 @@ void journal_case_begin(struct journal_case *c); /* directory, loop, store; open
 void journal_case_end(struct journal_case *c);   /* closes, and removes the directory */
 void journal_case_clean(struct journal_case *c); /* removes what is in the directory */
 void journal_case_open(struct journal_case *c);
+void journal_case_shut(struct journal_case *c);  /* the journal only */
 void journal_case_close(struct journal_case *c); /* with its store and loop, as a process ends */
 
 /* The n-th row: "00000000-0000-4000-8000-00000000000n", in conversation "c<n % 3>". */

@@ -71,6 +71,19 @@ static enum port_outcome says_nothing(struct delivery_case *c, struct port_call 
     return PORT_ANSWERED;
 }
 
+Test(deliver, a_message_waits_a_little_for_its_file)
+{
+    begin();
+    awaited_times = 2;
+    case_put(&d, "a", "look at this");
+    case_run_all(&d);
+    cr_assert_eq(awaited_times, 0);
+    cr_assert_eq(d.call_count, 1);
+    cr_assert_eq(case_row(&d, 1)->state, JOURNAL_ANSWERED);
+    cr_assert_eq(case_row(&d, 1)->attempts, 0, "that is no failure");
+    case_end(&d);
+}
+
 Test(deliver, an_empty_answer_is_an_answer)
 {
     begin();

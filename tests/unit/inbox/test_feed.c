@@ -466,6 +466,28 @@ Test(feed, long_answers_are_asked_for_in_smaller_pages)
         expect(k, k + 1);
 }
 
+/* Each row is longer than a page may be: two at a time, and no page twice for ever. */
+Test(feed, rows_longer_than_a_page_come_too)
+{
+    box.feed->page_bytes = 2000;
+    fw.pad = 3000;
+    for (unsigned k = 1; k <= 4; k++)
+        add_feed_row(k, recent(400) + k, NULL);
+    start_swept();
+    cr_assert_eq(got.n, 4);
+    fake_lock(pc->fake);
+    for (unsigned k = 5; k <= 8; k++)
+        add_feed_row(k, recent(300) + k, NULL);
+    for (unsigned k = 9; k <= 13; k++) /* and of one instant */
+        add_feed_row(k, recent(200), NULL);
+    add_feed_row(14, recent(100), NULL);
+    fake_unlock(pc->fake);
+    until_got(14);
+    for (unsigned k = 0; k < 8; k++)
+        expect(k, k + 1);
+    expect(13, 14);
+}
+
 static bool acked(void)
 {
     return fw.acks > 0;

@@ -200,14 +200,14 @@ static bool cut_after_failed_sync(unsigned n, unsigned times)
     }
     was_hit = fault_vfs_hits() > 0;
     fault_vfs_clear();
-    journal_case_close(&c);
+    journal_case_shut(&c);
     fault_vfs_power_cut(c.dir);
     journal_case_open(&c);
     for (unsigned row = 1; row <= 12; row++)
         cr_assert(is_found(row), "sync %u: row %u is lost", n, row);
     cr_assert_str_eq(status()->notice, "");
     assert_whole();
-    journal_case_close(&c);
+    journal_case_shut(&c);
     journal_case_clean(&c);
     return was_hit;
 }

@@ -19,9 +19,17 @@ static struct journal_case c;
 static void setup(void)
 {
     fault_vfs_register();
+    journal_case_begin(&c);
+    c.options.backoff_ms = 1;
+    c.options.checkpoint_frames = 12;
 }
 
-TestSuite(journal_faults, .init = setup, .timeout = 300);
+static void teardown(void)
+{
+    journal_case_end(&c);
+}
+
+TestSuite(journal_faults, .init = setup, .fini = teardown, .timeout = 300);
 
 /* ---- what is done, and what must then be there ---- */
 
@@ -111,18 +119,10 @@ static void compare(const struct model *model, const char *what, unsigned n)
     }
     journal_case_free(v, found);
     cr_assert(journal_case_verify(&c, sentence, sizeof(sentence)), "%s %u: %s", what, n, sentence);
-    journal_case_close(&c);
+    journal_case_shut(&c);
 }
 
 /* ---- one call fails ---- */
-
-static void begin(void)
-{
-    journal_case_begin(&c);
-    c.options.vfs = "fault";
-    c.options.backoff_ms = 1;
-    c.options.checkpoint_frames = 12;
-}
 
 /* false: there is no n-th call of that kind any more */
 static bool fail_nth(enum fault_call call, const char *what, unsigned n, unsigned times, int rc)
@@ -130,7 +130,7 @@ static bool fail_nth(enum fault_call call, const char *what, unsigned n, unsigne
     struct model model = {0};
     bool was_hit;
 
-    begin();
+    c.options.vfs = "fault";
     fault_vfs_plan(call, n, times, rc);
     journal_case_open(&c);
     act(&model);
@@ -138,11 +138,11 @@ static bool fail_nth(enum fault_call call, const char *what, unsigned n, unsigne
     cr_assert_str_eq(journal_status(c.journal)->notice, "", "%s %u: %s", what, n,
                      journal_status(c.journal)->notice);
     was_hit = fault_vfs_hits() > 0;
-    journal_case_close(&c);
+    journal_case_shut(&c);
     was_hit = was_hit || fault_vfs_hits() > 0; /* while closing */
     fault_vfs_clear();
     compare(&model, what, n);
-    journal_case_end(&c);
+    journal_case_clean(&c);
     return was_hit;
 }
 
