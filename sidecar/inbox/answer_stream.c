@@ -126,17 +126,22 @@ static void take_answer(struct fold *f, struct json_object *answer)
 
 static void fold_event(struct fold *f, struct json_object *event)
 {
-    struct json_object *result = part_member(event, "result");
-    struct json_object *o = result ? result : event;
+    struct json_object *o = part_member(event, "result");
 
     if (part_member(event, "error"))
-        take_answer(f, event);
-    else if (part_member(o, "statusUpdate") || is_kind(o, "status-update"))
-        fold_status(f, part_member(o, "statusUpdate") ? part_member(o, "statusUpdate") : o);
-    else if (part_member(o, "artifactUpdate") || is_kind(o, "artifact-update"))
-        fold_artifact(f, part_member(o, "artifactUpdate") ? part_member(o, "artifactUpdate") : o);
-    else if (part_member(o, "task") || is_kind(o, "task"))
-        take_task(f, part_member(o, "task") ? part_member(o, "task") : o);
+        o = NULL;
+    else if (!o)
+        o = event; /* as the REST binding has them */
+    struct json_object *status = part_member(o, "statusUpdate");
+    struct json_object *artifact = part_member(o, "artifactUpdate");
+    struct json_object *task = part_member(o, "task");
+
+    if (status || is_kind(o, "status-update"))
+        fold_status(f, status ? status : o);
+    else if (artifact || is_kind(o, "artifact-update"))
+        fold_artifact(f, artifact ? artifact : o);
+    else if (task || is_kind(o, "task"))
+        take_task(f, task ? task : o);
     else
         take_answer(f, event);
 }
