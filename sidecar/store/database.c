@@ -38,8 +38,10 @@ int database_number(struct database *d, const char *sql, int64_t *ret, struct er
 
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
+    if (rc == SQLITE_DONE)
+        return err_set(err, -EBADMSG, "%s is damaged: a row is missing", d->path);
     if (rc != SQLITE_ROW)
-        return database_error(d, rc == SQLITE_DONE ? SQLITE_ERROR : rc, err);
+        return database_error(d, rc, err);
     *ret = sqlite3_column_int64(stmt, 0);
     return 0;
 }
