@@ -38,8 +38,10 @@ int database_number(struct database *d, const char *sql, int64_t *ret, struct er
 
     if (rc == SQLITE_OK)
         rc = sqlite3_step(stmt);
+    if (rc == SQLITE_DONE)
+        return err_set(err, -EBADMSG, "%s is damaged: a row is missing", d->path);
     if (rc != SQLITE_ROW)
-        return database_error(d, rc == SQLITE_DONE ? SQLITE_ERROR : rc, err);
+        return database_error(d, rc, err);
     *ret = sqlite3_column_int64(stmt, 0);
     return 0;
 }
@@ -242,8 +244,9 @@ static int open_steps(struct database *d, enum database_check check, struct err 
 
     if (rc == 0)
         rc = identify(d, &version, err);
+    /* The file could be opened for writing: it is its header that forbids it. */
     if (rc == 0 && sqlite3_db_readonly(d->db, "main") == 1)
-        rc = database_error(d, SQLITE_READONLY, err);
+        rc = err_set(err, -EBADMSG, "%s is damaged: its header asks for a newer SQLite", d->path);
     if (rc == 0 && !d->was_new)
         rc = database_check(d, check, err);
     if (rc == 0)
@@ -282,6 +285,11 @@ int database_open(struct database *d, const char *path, const char *vfs,
     } else {
         harden(d->db);
         rc = open_steps(d, check, err);
+        if (rc == -EINVAL) { /* SQL as plain as ours fails only on a file that is not ours */
+            rc = -EBADMSG;
+            if (err)
+                err->code = rc;
+        }
     }
     if (rc < 0)
         (void)database_abandon(d, NULL); /* what it cannot cut, the next opening finds */

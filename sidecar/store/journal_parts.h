@@ -159,6 +159,7 @@ struct turn_state { /* the thread's, but while no turn runs */
     bool must_abandon; /* a failure was not cleaned up after yet */
     bool was_damaged;  /* a statement met damage: look thoroughly at the next opening */
     unsigned damaged_in_a_row;
+    char damage[ERR_MSG_MAX]; /* what it met */
     bool wants_checkpoint;
     struct database file;    /* while in memory: what is known of the file */
     int64_t memory_since_ms; /* monotonic: when the disk was last tried */

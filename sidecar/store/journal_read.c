@@ -27,18 +27,29 @@ static void add_columns(struct str *sql)
                   " m.task_id, b.request, b.answer, m.why FROM message AS m ");
 }
 
+static const char *index_of(const struct journal_query *q, bool is_open, bool is_held)
+{
+    if (q->row_id)
+        return ""; /* it has its own */
+    if (is_open)
+        return q->conversation ? "INDEXED BY message_turn " : "INDEXED BY message_open ";
+    if (q->conversation)
+        return "INDEXED BY message_talk ";
+    return is_held ? "INDEXED BY message_held " : "";
+}
+
 /* A partial index is taken only where its own words stand in the query. */
 static void add_query(struct str *sql, const struct journal_query *q)
 {
     bool is_open = q->states != 0 && (q->states & ~(unsigned)BITS_OPEN) == 0;
+    bool is_held = q->states != 0 && (q->states & ~(unsigned)BITS_HELD) == 0;
 
     add_columns(sql);
-    if (is_open && !q->row_id)
-        str_addz(sql, q->conversation ? "INDEXED BY message_turn " : "INDEXED BY message_open ");
+    str_addz(sql, index_of(q, is_open, is_held));
     str_addz(sql, "LEFT JOIN body AS b ON b.seq = m.seq WHERE m.seq > ?1");
     if (is_open)
         str_addz(sql, " AND m.state IN (1, 2, 3)");
-    if (q->states != 0 && (q->states & ~(unsigned)BITS_HELD) == 0)
+    if (is_held)
         str_addz(sql, " AND m.state IN (5, 6)");
     if (q->states)
         str_addz(sql, " AND (?2 >> m.state) & 1");
@@ -51,7 +62,7 @@ static void add_query(struct str *sql, const struct journal_query *q)
         str_addf(sql,
                  " AND (SELECT count(*) FROM (SELECT 1 FROM message AS o %s WHERE "
                  "o.conversation = m.conversation AND o.seq > ?1 AND o.seq < m.seq",
-                 is_open ? "INDEXED BY message_turn" : "");
+                 is_open ? "INDEXED BY message_turn" : "INDEXED BY message_talk");
         if (is_open)
             str_addz(sql, " AND o.state IN (1, 2, 3)");
         if (q->states)

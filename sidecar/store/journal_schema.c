@@ -35,6 +35,7 @@ static const char step_1[] =
     "CREATE UNIQUE INDEX message_once ON message (sender, message_id)\n"
     "  WHERE is_work = 1 AND message_id <> '';\n"
     "CREATE INDEX message_open ON message (seq) WHERE state IN (1, 2, 3);\n"
+    "CREATE INDEX message_talk ON message (conversation, seq);\n"
     "CREATE INDEX message_turn ON message (conversation, seq) WHERE state IN (1, 2, 3);\n"
     "CREATE INDEX message_final ON message (changed_ms, seq, state) WHERE state IN (4, 7);\n"
     "CREATE INDEX message_held ON message (state) WHERE state IN (5, 6);\n"

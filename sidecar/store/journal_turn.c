@@ -24,7 +24,9 @@ int disk_load(struct turn_state *t, struct err *err)
     int rc = disk_prepare(k, err);
 
     if (rc == -EINVAL) /* a table of ours that takes no statement of ours */
-        err->code = rc = -EBADMSG;
+        rc = -EBADMSG;
+    if (rc < 0 && err)
+        err->code = rc;
     if (rc == 0)
         rc = disk_load_tally(k, err);
     if (rc == 0)
@@ -101,8 +103,7 @@ static int open_or_begin(struct turn_state *t, struct err *err)
     /* Whole by every check, and still a statement met damage twice: it goes too. */
     if (rc == 0 && t->was_damaged && t->damaged_in_a_row > 1) {
         disk_close_failed(t);
-        rc = err_set(err, -EBADMSG, "%s is damaged in a way that its checks do not find",
-                     t->status.path);
+        rc = err_set(err, -EBADMSG, "%s; the checks find nothing", t->damage);
     }
     if (rc == -EBADMSG) {
         rc = set_aside(t, err);
@@ -238,12 +239,14 @@ static int attempt(struct turn_state *t, struct list *batch, struct err *err)
 }
 
 /* Nothing of the attempt is left, and nothing is open that could not be trusted. */
-static void clean_up(struct turn_state *t, int rc)
+static void clean_up(struct turn_state *t, const struct err *err)
 {
     if (!t->disk.d.db)
         return;
-    t->was_damaged = rc == -EBADMSG;
+    t->was_damaged = err->code == -EBADMSG;
     t->damaged_in_a_row += t->was_damaged;
+    if (t->was_damaged)
+        (void)snprintf(t->damage, sizeof(t->damage), "%.400s", err->msg);
     if (!t->status.is_memory) {
         disk_close_failed(t);
         return;
@@ -265,7 +268,7 @@ int turn_run(struct turn_state *t, struct list *batch, struct err *err)
             rc = attempt(t, batch, err);
     }
     if (rc < 0)
-        clean_up(t, rc);
+        clean_up(t, err);
     else
         t->damaged_in_a_row = 0;
     publish(t, err);

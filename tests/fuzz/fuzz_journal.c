@@ -141,6 +141,8 @@ static bool run(struct turn_state *t, struct list *batch)
         MUST(rc == err.code && err.msg[0]);
         if (rc == -ENOTSUP) /* of a newer version: left alone, rightly */
             return true;
+        if (i == ATTEMPTS_MAX - 1)
+            (void)fprintf(stderr, "%s\n", err.msg);
     }
     return false;
 }

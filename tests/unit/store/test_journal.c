@@ -321,6 +321,48 @@ static void assert_conversation(const char *context_id, const char *task_id)
     journal_conversation_release(&k);
 }
 
+Test(journal, every_kind_of_query_finds_an_index)
+{
+    static const unsigned states[] = {
+        0,
+        1U << JOURNAL_SEEN,
+        1U << JOURNAL_SEEN | 1U << JOURNAL_DELIVERED | 1U << JOURNAL_ANSWERING,
+        1U << JOURNAL_DEAD | 1U << JOURNAL_PARKED,
+        1U << JOURNAL_SKIPPED | 1U << JOURNAL_ANSWERED,
+        1U << JOURNAL_SEEN | 1U << JOURNAL_DEAD,
+    };
+    unsigned rows[16], n = 0;
+
+    for (unsigned state = JOURNAL_SEEN; state <= JOURNAL_SKIPPED; state++) {
+        struct journal_message m = journal_case_message(state);
+
+        m.seq = journal_case_add(&c, state);
+        m.state = (enum journal_state)state;
+        cr_assert_eq(journal_case_set(&c, &m, NULL), 0);
+        journal_message_release(&m);
+    }
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        for (unsigned how = 0; how < 16; how++) {
+            char row[JOURNAL_ID_LEN + 1];
+            struct journal_query q = {.states = states[i],
+                                      .conversation = how & 1 ? "c1" : NULL,
+                                      .per_conversation = how & 4 ? 9 : 0,
+                                      .newest_first = how & 8};
+            size_t expected = 0;
+
+            journal_case_row(4, row);
+            q.row_id = how & 2 ? row : NULL;
+            for (unsigned state = JOURNAL_SEEN; state <= JOURNAL_SKIPPED; state++)
+                expected += (!q.states || q.states >> state & 1) &&
+                            (!q.conversation || state % 3 == 1) && (!q.row_id || state == 4);
+            cr_expect_eq(read_rows(&q, rows, 16), expected, "states %x, way %u", q.states, how);
+            n++;
+        }
+    }
+    cr_expect_eq(n, 96U);
+    cr_expect_str_eq(journal_status(c.journal)->notice, "");
+}
+
 Test(journal, remembers_what_the_agent_knows_of_a_conversation)
 {
     struct journal_message m = journal_case_message(1);

@@ -2,6 +2,7 @@
  * Disks that stay bad for a while, files that are not what they should be, power cuts, and going on
  * in memory.
  */
+#include "config/config.h"
 #include "store/database.h"
 #include "support/fault_vfs.h"
 #include "support/journal_case.h"
@@ -16,6 +17,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef __SANITIZE_ADDRESS__
+enum { STEP = 3 }; /* each third call: the other builds look at all */
+#else
+enum { STEP = 1 };
+#endif
 
 static struct journal_case c;
 
@@ -217,7 +224,7 @@ Test(journal_disk, what_was_acknowledged_after_a_failed_sync_survives_a_power_cu
     unsigned n = 1;
 
     while (n < 200 && cut_after_failed_sync(n, 1) && cut_after_failed_sync(n, 2))
-        n++;
+        n += STEP;
     cr_expect_gt(n, 12U);
     cr_expect_lt(n, 200U);
 }
@@ -355,6 +362,52 @@ Test(journal_disk, damage_met_while_running_is_set_aside_too)
     cr_expect_not_null(strstr(status()->notice, ".damaged-"), "%s", status()->notice);
     cr_assert_eq(journal_case_add(&c, 1), 1);
     assert_whole();
+}
+
+Test(journal_disk, a_state_that_nobody_knows_is_damage)
+{
+    struct journal_message m = journal_case_message(1);
+
+    make_one(1);
+    run_sql("UPDATE message SET state = 99");
+    journal_case_open(&c);
+    m.seq = 1;
+    cr_expect_eq(journal_case_set(&c, &m, NULL), -ENOENT, "of the new file");
+    cr_expect_not_null(strstr(status()->notice, "state 99"), "%s", status()->notice);
+    journal_message_release(&m);
+    assert_whole();
+}
+
+Test(journal_disk, a_missing_row_of_ours_is_damage)
+{
+    make_one(1);
+    run_sql("DELETE FROM place");
+    is_begun_anew("a row is missing");
+}
+
+static void verify_finds(const char *sql, const char *words)
+{
+    char sentence[512];
+
+    make_one(3);
+    run_sql(sql);
+    journal_case_open(&c);
+    cr_expect(!journal_case_verify(&c, sentence, sizeof(sentence)), "%s", sql);
+    cr_expect_not_null(strstr(sentence, words), "%s", sentence);
+    cr_expect_not_null(strstr(sentence, file("")), "%s", sentence);
+    journal_case_close(&c);
+    journal_case_clean(&c);
+}
+
+Test(journal_disk, verify_says_what_is_wrong)
+{
+    verify_finds("UPDATE message SET state = 99 WHERE seq = 2", "1 messages have no known state");
+    verify_finds("DELETE FROM body WHERE seq > 1", "2 unfinished messages have lost their texts");
+    verify_finds("INSERT INTO body VALUES (70, 'x', NULL)", "1 texts belong to no message");
+    verify_finds("UPDATE place SET cursor_row_id = 'x'", "1 cursors are not the id of a row");
+    verify_finds("UPDATE sqlite_sequence SET seq = 1",
+                 "2 messages have numbers that were not given");
+    journal_case_open(&c);
 }
 
 Test(journal_disk, a_newer_versions_file_is_left_alone)
@@ -507,6 +560,13 @@ Test(journal_disk, does_not_go_into_memory_beside_another_sidecar)
 }
 
 /* ---- where it may be ---- */
+
+Test(journal_disk, a_local_file_system_is_none_of_the_networks)
+{
+    cr_expect_null(config_network_fs(c.dir));
+    cr_expect_null(config_network_fs("/proc"));
+    cr_expect_null(config_network_fs("/nowhere/at/all"));
+}
 
 Test(journal_disk, a_path_that_is_too_long_is_refused_in_words)
 {
