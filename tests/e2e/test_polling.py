@@ -7,50 +7,10 @@ import signal
 import unittest
 import uuid
 
-from harness import PATIENCE, Case, a2a, eventually, example_agent, free_port, python
+from harness import PATIENCE, Case, a2a, eventually, example_agent, free_port, test_agent
 
 FAST = ("--platform-poll-interval", "100ms", "--log-level", "debug")
 SETTLE = 15 * PATIENCE / 5  # an unknown fate is decided ten seconds after the call at the earliest
-
-# Says back what it hears, after as long as the file "gate" exists; what it heard is in the file "heard".
-AGENT = """
-import json, os, sys, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-class H(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def say(self, o):
-        b = json.dumps(o).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(b)))
-        self.end_headers()
-        self.wfile.write(b)
-    def do_GET(self):
-        self.say({"name": "t", "version": "1", "protocolVersion": "0.3.0", "url": "http://x/", "skills": [], "capabilities": {}})
-    def do_POST(self):
-        q = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        m = q["params"]["message"]
-        text = "".join(p.get("text", "") for p in m["parts"])
-        with open("heard", "a") as f:
-            f.write(json.dumps([m["messageId"], text]) + "\\n")
-        while os.path.exists("gate"):
-            time.sleep(0.02)
-        if "silence" in text:
-            text = ""
-        elif "long" in text:
-            text = "\\n\\n".join(f"paragraph {n} " + "words " * 1000 for n in range(30))
-        elif "same" in text:
-            text = "the same words"
-        else:
-            text = "re: " + text
-        self.say({"jsonrpc": "2.0", "id": q["id"], "result": {"kind": "message", "role": "agent", "messageId": "a",
-                  "parts": [{"kind": "text", "text": text}]}})
-    def log_message(self, *a):
-        pass
-class S(ThreadingHTTPServer):
-    request_queue_size = 64
-S(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
-"""
 
 
 class Polling(Case):
@@ -68,7 +28,7 @@ class Polling(Case):
         self.agent_port = free_port()
 
     def run_fast(self, *flags):
-        side = self.sidecar(self.p, *FAST, "--agent-address", f"127.0.0.1:{self.agent_port}", *flags, command=python(AGENT),
+        side = self.sidecar(self.p, *FAST, "--agent-address", f"127.0.0.1:{self.agent_port}", *flags, command=test_agent("gate.py"),
                             directory=self.home, env={"PORT": self.agent_port})
         return side.wait_ready()
 
