@@ -2,6 +2,7 @@
  * POST /workspaces/:target/a2a: who may send, what the message must look like, and whether it is
  * pushed or waits to be fetched. Source: P sections 13.1, 13.4, 14.3 and 17.2.
  */
+#include "devplatform/answers.h"
 #include "devplatform/auth.h"
 #include "devplatform/fields.h"
 #include "devplatform/handlers.h"
@@ -101,7 +102,7 @@ static const char *first_text(struct json_object *body)
 static void store_for_polling(struct call *c, const struct workspace *ws, struct slice caller,
                               struct json_object *body)
 {
-    struct row *r = json_has_nul(body) ? NULL : row_add(&c->dp->world, ws->id, "a2a_receive");
+    struct row *r = json_has_nul(body) ? NULL : row_new(&c->dp->world.rows, ws->id, "a2a_receive");
     const char *method = field_text(body, "method");
     char summary[WORLD_NAME_MAX + 96];
     struct json_object *o;
@@ -112,7 +113,8 @@ static void store_for_polling(struct call *c, const struct workspace *ws, struct
         text_set(&r->method, method);
         snprintf(summary, sizeof(summary), "%.64s → %s (queued for poll)", method, ws->name);
         text_set(&r->summary, summary);
-        json_set(&r->request_body, body);
+        row_set_request(r, body);
+        feed_publish(&c->dp->feed, r);
     }
     call_note(c, "\"%.60s\" waits to be fetched", first_text(body));
     o = json_object_new_object();
@@ -170,6 +172,7 @@ static void push(struct call *c, struct workspace *ws, struct slice caller,
 
 void handle_a2a(struct call *c)
 {
+    const struct answered *answered;
     struct workspace *ws;
     struct json_object *body;
     struct slice caller;
@@ -183,6 +186,9 @@ void handle_a2a(struct call *c)
         call_error(c, 400, problem);
         return;
     }
+    answered = answers_on_message(&c->dp->answers, caller, ws, body);
+    if (answered)
+        data_on_answer(c->dp->data, answered);
     if (strcmp(ws->delivery_mode, "poll") == 0)
         store_for_polling(c, ws, caller, body); /* removed ones too: nobody will ever read it */
     else

@@ -1,21 +1,20 @@
 /*
- * The life of a call: gathering, faults, gates, the answer and its trace. What a route does is the
+ * The life of a call: gathering, faults, gates. Its answer is reply.c; what a route does is the
  * handlers' business (handlers.h).
  */
 #include "devplatform/call.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
+#include "devplatform/events.h"
 #include "devplatform/handlers.h"
 #include "devplatform/routes.h"
 #include "devplatform/uploads.h"
-#include "log/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CALL_JSON_DEPTH = 128, CALL_FIELDS_MAX = 10, CALL_NUMBER_MAX = 24 };
+enum { CALL_JSON_DEPTH = 128 };
 
 /* ---- reading
  * ---------------------------------------------------------------------------------------------------
@@ -131,168 +130,6 @@ void call_note(struct call *c, const char *fmt, ...)
     va_end(ap);
 }
 
-/* ---- the answer
- * ------------------------------------------------------------------------------------------------
- */
-
-/* One entry in the log, one line of story. `status` 0: no answer was given. */
-static void leave_trace(struct call *c, int status, const char *instead)
-{
-    const struct http_request *rq = call_request(c);
-    struct json_object *entry;
-    char mask[16], time[CLOCK_TEXT_MAX];
-    struct slice ws = call_header(c, "X-Workspace-ID");
-    struct slice org = call_header(c, "X-Molecule-Org-Id");
-    struct slice origin = call_header(c, "Origin");
-    struct slice agent = call_header(c, "User-Agent");
-
-    if (c->route && c->route->is_untraced)
-        return;
-    token_mask(call_bearer(c), mask);
-    entry = json_object_new_object();
-    clock_wall_text(clock_wall_ms(), time);
-    json_object_object_add(entry, "at", json_object_new_string(time));
-    json_object_object_add(entry, "at_ms", json_object_new_int64(c->arrived_ms));
-    json_object_object_add(entry, "method",
-                           json_object_new_string_len(rq->method_text.p, (int)rq->method_text.n));
-    json_object_object_add(entry, "path", json_object_new_string_len(rq->path.p, (int)rq->path.n));
-    json_object_object_add(
-        entry, "query",
-        json_object_new_string_len(rq->query.p ? rq->query.p : "", (int)rq->query.n));
-    json_object_object_add(entry, "status", json_object_new_int(status));
-    json_object_object_add(entry, "fault", instead ? json_object_new_string(instead) : NULL);
-    json_object_object_add(entry, "took_ms",
-                           json_object_new_int64(loop_now_ms(c->dp->loop) - c->arrived_ms));
-    json_object_object_add(entry, "token", json_object_new_string(mask));
-    json_object_object_add(entry, "workspace_header",
-                           json_object_new_string_len(ws.p ? ws.p : "", (int)ws.n));
-    json_object_object_add(entry, "org",
-                           json_object_new_string_len(org.p ? org.p : "", (int)org.n));
-    json_object_object_add(entry, "origin",
-                           json_object_new_string_len(origin.p ? origin.p : "", (int)origin.n));
-    json_object_object_add(entry, "user_agent",
-                           json_object_new_string_len(agent.p ? agent.p : "", (int)agent.n));
-    json_object_object_add(entry, "note", json_object_new_string(c->note));
-    if (c->logged_body)
-        json_object_object_add(entry, "body", json_object_get(c->logged_body));
-    devlog_add(&c->dp->log, entry);
-    if (instead)
-        devlog_say(&c->dp->log, "%-6.*s %.*s -> %s (fault)", (int)rq->method_text.n,
-                   rq->method_text.p, (int)rq->path.n, rq->path.p, instead);
-    else
-        devlog_say(&c->dp->log, "%-6.*s %.*s -> %d%s%s", (int)rq->method_text.n, rq->method_text.p,
-                   (int)rq->path.n, rq->path.p, status, c->note[0] ? "  " : "", c->note);
-}
-
-static void send_answer(struct call *c, int status, const char *content_type, struct slice body,
-                        int64_t retry_after_s)
-{
-    struct answer_field fields[CALL_FIELDS_MAX];
-    char limit[CALL_NUMBER_MAX], remaining[CALL_NUMBER_MAX], reset[CALL_NUMBER_MAX],
-        retry[CALL_NUMBER_MAX];
-    struct slice origin = call_header(c, "Origin");
-    size_t n = 0;
-
-    if (c->limit.limit > 0) {
-        snprintf(limit, sizeof(limit), "%lld", (long long)c->limit.limit);
-        snprintf(remaining, sizeof(remaining), "%lld", (long long)c->limit.remaining);
-    } else {
-        snprintf(limit, sizeof(limit), "unlimited");
-        snprintf(remaining, sizeof(remaining), "unlimited");
-    }
-    snprintf(reset, sizeof(reset), "%lld", (long long)c->limit.reset_s);
-    fields[n++] = (struct answer_field){"X-RateLimit-Limit", slice_of(limit)};
-    fields[n++] = (struct answer_field){"X-RateLimit-Remaining", slice_of(remaining)};
-    fields[n++] = (struct answer_field){"X-RateLimit-Reset", slice_of(reset)};
-    if (retry_after_s >= 0) {
-        snprintf(retry, sizeof(retry), "%lld", (long long)retry_after_s);
-        fields[n++] = (struct answer_field){"Retry-After", slice_of(retry)};
-    }
-    if (origin.n > 0 && status != 403)
-        fields[n++] = (struct answer_field){"Access-Control-Allow-Origin", origin};
-    fields[n++] = (struct answer_field){"X-Content-Type-Options", SLICE("nosniff")};
-    fields[n++] = (struct answer_field){"X-Frame-Options", SLICE("DENY")};
-    fields[n++] =
-        (struct answer_field){"Referrer-Policy", SLICE("strict-origin-when-cross-origin")};
-    exchange_answer(c->x, status, content_type, fields, n, body);
-}
-
-static void fault_answer(struct call *c)
-{
-    const char *body = c->fault.body ? c->fault.body : "{\"error\":\"injected fault\"}";
-    const char *type =
-        c->fault.content_type[0] ? c->fault.content_type : "application/json; charset=utf-8";
-
-    leave_trace(c, c->fault.status, NULL);
-    send_answer(c, c->fault.status, type, slice_of(body), c->fault.retry_after_s);
-}
-
-/* True when a fault takes the place of the answer. */
-static bool fault_applies(struct call *c)
-{
-    if (!c->has_fault)
-        return false;
-    if (c->fault.hang) {
-        leave_trace(c, 0, "no answer");
-        c->is_answered = true;
-        return true; /* until the client goes or the server is closed */
-    }
-    if (c->fault.drop) {
-        leave_trace(c, 0, "connection dropped");
-        c->is_answered = true;
-        exchange_abort(c->x);
-        return true;
-    }
-    if (c->fault.status) {
-        c->is_answered = true;
-        fault_answer(c);
-        return true;
-    }
-    return false;
-}
-
-static void answer(struct call *c, int status, const char *content_type, struct slice body,
-                   int64_t retry_after_s)
-{
-    if (c->is_answered) /* the client's connection is as good as gone: a fault took the answer's
-                           place */
-        return;
-    if (c->has_fault && c->fault.after && fault_applies(c))
-        return;
-    c->is_answered = true;
-    leave_trace(c, status, NULL);
-    send_answer(c, status, content_type, body, retry_after_s);
-}
-
-void call_answer_text(struct call *c, int status, const char *content_type, struct slice body)
-{
-    answer(c, status, content_type, body, -1);
-}
-
-void call_answer_retry(struct call *c, int status, struct json_object *body, int64_t retry_after_s)
-{
-    const char *text = json_object_to_json_string_ext(body, JSON_C_TO_STRING_PLAIN |
-                                                                JSON_C_TO_STRING_NOSLASHESCAPE);
-
-    answer(c, status, "application/json; charset=utf-8", slice_of(text), retry_after_s);
-    json_object_put(body);
-}
-
-void call_answer(struct call *c, int status, struct json_object *body)
-{
-    call_answer_retry(c, status, body, -1);
-}
-
-void call_error(struct call *c, int status, const char *text)
-{
-    struct json_object *o = json_object_new_object();
-
-    json_object_object_add(o, "error", json_object_new_string(text));
-    if (!c->note[0])
-        call_note(c, "%s", text);
-    call_answer(c, status, o);
-}
-
 /* ---- the gates
  * -------------------------------------------------------------------------------------------------
  */
@@ -391,7 +228,7 @@ static void after_delay(struct timer *t)
 {
     struct call *c = t->arg;
 
-    if (c->has_fault && !c->fault.after && fault_applies(c))
+    if (c->has_fault && !c->fault.after && call_fault_applies(c))
         return;
     call_gates(c);
 }
@@ -477,6 +314,9 @@ static void call_on_end(struct exchange *x, bool complete)
     if (c->dispatch)
         dispatch_forget(c->dispatch);
     upload_forget(c->upload);
+    events_forget(c->stream);
+    call_forget_held(c);
+    free(c->rest);
     str_wipe(&c->body);
     json_object_put(c->json);
     json_object_put(c->logged_body);
@@ -484,7 +324,16 @@ static void call_on_end(struct exchange *x, bool complete)
     free(c);
 }
 
+static void call_on_drained(struct exchange *x)
+{
+    struct call *c = exchange_user(x);
+
+    if (c && c->stream)
+        events_on_drained(c->stream);
+}
+
 const struct handler call_handler = {
+    .on_drained = call_on_drained,
     .on_request = call_on_request,
     .on_body = call_on_body,
     .on_body_end = call_on_body_end,

@@ -1,7 +1,7 @@
 /*
  * One HTTP call to the development platform, from its head to its answer.
  *
- * The life of a call, top to bottom (call.c):
+ * The life of a call, top to bottom (call.c; its answer: reply.c):
  *
  *   call_on_request    a struct call is made; the head is kept, the body gathered
  *   call_begin         a matching fault delays, answers, drops or hangs
@@ -49,10 +49,15 @@ struct call {
     struct timer delay;
     int64_t arrived_ms;
     struct limit_verdict limit;
-    char note[CALL_NOTE_MAX];  /* the story's remark, without secrets */
+    char note[CALL_NOTE_MAX];        /* the story's remark, without secrets */
+    char disposition[CALL_NOTE_MAX]; /* header Content-Disposition; "" = none */
     struct dispatch *dispatch; /* a push under way that answers this call; it outlives the client */
     struct upload *upload;     /* files under way that answer this call */
-    size_t body_max;           /* bytes of the body that are kept: CALL_BODY_MAX but for files */
+    struct held_answer *held;  /* waits for its turn's commit (reply.c) */
+    struct event_stream *stream; /* the call is an open event stream */
+    char *rest;                  /* the second half of a slow answer, malloc'ed */
+    size_t rest_len;
+    size_t body_max; /* bytes of the body that are kept: CALL_BODY_MAX but for files */
     struct json_object *logged_body; /* what /dev/log shows of the request; NULL = nothing */
 };
 
@@ -79,5 +84,19 @@ void call_answer_text(struct call *c, int status, const char *content_type, stru
 void call_answer_retry(struct call *c, int status, struct json_object *body,
                        int64_t retry_after_s);                 /* with Retry-After */
 void call_error(struct call *c, int status, const char *text); /* {"error": text} */
+/* A file to be stored by whoever asked. `name` is quoted as a header may carry it. */
+void call_answer_file(struct call *c, const char *content_type, const char *name,
+                      struct slice body);
+/* Begins a 200 that goes on until its client leaves: exchange_body(c->x). False: a fault took its
+ * place. */
+bool call_stream(struct call *c, const char *content_type);
+
+/* The commit is done: what waited for it leaves. For data.c. */
+void call_release_held(struct devplatform *dp);
+void call_forget_held(struct call *c); /* the client is gone */
+
+/* True when a fault takes the place of the answer: nothing is left to do. For call.c and reply.c.
+ */
+bool call_fault_applies(struct call *c);
 
 #endif

@@ -25,6 +25,27 @@ void workspace_set_status(struct devplatform *dp, struct workspace *ws, enum sta
     devlog_say(&dp->log, "  workspace %.8s: %s -> %s (%s)", ws->id, status_name(ws->status),
                status_name(status), why);
     ws->status = status;
+    ws->is_unsaved = true;
+    events_on_status(&dp->events, ws);
+}
+
+size_t devplatform_forget_rows(struct devplatform *dp, int64_t before_us)
+{
+    size_t n = world_forget_rows(&dp->world, before_us);
+
+    if (n > 0)
+        data_drop_rows(dp->data, before_us);
+    return n;
+}
+
+void devplatform_expire_files(struct devplatform *dp, int64_t now_us)
+{
+    struct pending_file *f;
+
+    while ((f = pending_expired(&dp->pending, now_us))) {
+        data_drop_file(dp->data, f->id);
+        pending_remove(&dp->pending, f);
+    }
 }
 
 static void on_sweep(struct timer *t)
@@ -40,6 +61,10 @@ static void on_sweep(struct timer *t)
         if (is_watched && now - ws->heard_ms > dp->options->stale_after_ms)
             workspace_set_status(dp, ws, STATUS_AWAITING_AGENT, "no heartbeat in time");
     }
+    devplatform_forget_rows(dp, wall_us() - dp->options->retention_ms * 1000);
+    devplatform_expire_files(dp, wall_us());
+    data_trim_rows(dp->data);
+    data_has_news(dp->data); /* a status may have changed */
     timer_start(t, dp->loop, now + dp->sweep_every_ms, on_sweep, dp);
 }
 
@@ -50,6 +75,8 @@ static int seed(struct devplatform *dp, struct err *err)
     for (size_t i = 0; i < dp->options->workspace_count; i++) {
         const struct workspace_option *o = &dp->options->workspaces[i];
         struct workspace *ws;
+        if (world_find(&dp->world, slice_of(o->id)))
+            continue; /* out of --data, with tokens of its own */
         snprintf(name, sizeof(name), "workspace-%.8s", o->id);
         ws = world_add(&dp->world, o->id, name);
         if (!ws || (o->token && !token_add(ws, o->token)))
@@ -84,9 +111,17 @@ int devplatform_open(struct devplatform *dp, struct loop *l, struct curl_io *cur
     limiter_init(&dp->limiter, options->rate_limit);
     faults_init(&dp->faults);
     dispatcher_init(&dp->dispatcher, dp);
+    feed_init(&dp->feed, dp, options->feed);
+    events_init(&dp->events, dp);
+    pending_init(&dp->pending, options->upload_ttl_ms);
+    answers_init(&dp->answers);
+    list_init(&dp->held);
+    dp->world.rows.max = (size_t)options->rows_max;
     code = devlog_init(&dp->log, options->is_quiet);
     if (code < 0)
         err_set(err, code, "out of memory");
+    if (code == 0 && options->data[0])
+        code = data_open(options->data, dp, &dp->data, err);
     if (code == 0)
         code = seed(dp, err);
     if (code == 0)
@@ -110,7 +145,12 @@ void devplatform_close(struct devplatform *dp)
     if (dp->server)
         server_free(dp->server);
     dp->server = NULL;
+    data_close(dp->data);
+    dp->data = NULL;
     dispatcher_release(&dp->dispatcher);
+    feed_release(&dp->feed);
+    pending_release(&dp->pending);
+    answers_release(&dp->answers);
     faults_release(&dp->faults);
     limiter_release(&dp->limiter);
     devlog_release(&dp->log);

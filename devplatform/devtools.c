@@ -69,12 +69,7 @@ static struct json_object *tokens_to_json(const struct workspace *ws)
 static struct json_object *state_of(const struct devplatform *dp, const struct workspace *ws)
 {
     struct json_object *o = json_object_new_object();
-    size_t rows = 0;
 
-    LIST_FOREACH(it, &dp->world.rows)
-    {
-        rows += strcmp(container_of(it, struct row, node)->workspace_id, ws->id) == 0;
-    }
     json_object_object_add(o, "id", json_object_new_string(ws->id));
     json_object_object_add(o, "name", json_object_new_string(ws->name));
     json_object_object_add(o, "status", json_object_new_string(status_name(ws->status)));
@@ -92,7 +87,10 @@ static struct json_object *state_of(const struct devplatform *dp, const struct w
     json_object_object_add(o, "tokens", tokens_to_json(ws));
     json_object_object_add(o, "secrets",
                            json_object_new_int(json_object_object_length(ws->secrets)));
-    json_object_object_add(o, "activity_rows", json_object_new_int64((int64_t)rows));
+    json_object_object_add(o, "activity_rows", json_object_new_int64((int64_t)ws->feed.count));
+    json_object_object_add(o, "listeners",
+                           json_object_new_int64((int64_t)events_count(&dp->events, ws->id)));
+    json_object_object_add(o, "acked_seq", json_object_new_int64(ws->acked_seq));
     json_object_object_add(o, "queue_depth",
                            json_object_new_int64((int64_t)queue_depth(&dp->dispatcher, ws->id)));
     return o;
@@ -110,6 +108,10 @@ void handle_dev_state(struct call *c)
     json_object_object_add(o, "now_ms", json_object_new_int64(loop_now_ms(c->dp->loop)));
     json_object_object_add(o, "last_seq", json_object_new_int64(c->dp->log.next_seq - 1));
     json_object_object_add(o, "database_down", json_object_new_boolean(c->dp->database_is_down));
+    json_object_object_add(o, "feed", json_object_new_string(feed_kind_name(c->dp->feed.kind)));
+    json_object_object_add(o, "events_sent", json_object_new_int64((int64_t)c->dp->events.sent));
+    json_object_object_add(o, "events_dropped",
+                           json_object_new_int64((int64_t)c->dp->events.dropped));
     json_object_object_add(o, "rate_limit", json_object_new_int64(c->dp->limiter.limit));
     json_object_object_add(o, "workspaces", workspaces);
     call_answer(c, 200, o);
@@ -129,6 +131,9 @@ void handle_dev_faults_clear(struct call *c)
     faults_clear(&c->dp->faults);
     c->dp->database_is_down = false;
     c->dp->resume_mode = RESUME_FAILED;
+    c->dp->feed.trouble = (struct feed_trouble){0};
+    c->dp->feed.kind = c->dp->options->feed;
+    c->dp->events.mode = EVENTS_ON;
     limiter_set(&c->dp->limiter, c->dp->options->rate_limit);
     devlog_say(&c->dp->log, "faults cleared");
     answer_ok(c);
@@ -159,6 +164,53 @@ static bool lose_tokens(struct devplatform *dp, struct json_object *v)
     if (ws)
         token_revoke_all(ws);
     return ws != NULL;
+}
+
+static const char *set_feed(struct devplatform *dp, struct json_object *v)
+{
+    return json_object_is_type(v, json_type_string) &&
+                   feed_kind_parse(slice_of(json_object_get_string(v)), &dp->feed.kind)
+               ? NULL
+               : "feed must be target, old or later";
+}
+
+/* Rows older than so many milliseconds are gone, as after the server's retention. */
+static const char *forget_rows(struct devplatform *dp, struct json_object *v)
+{
+    if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0 ||
+        json_object_get_int64(v) > INT64_MAX / 2000)
+        return "forget_rows must be an age in milliseconds; 0: all rows";
+    devlog_say(&dp->log, "%zu rows forgotten",
+               devplatform_forget_rows(dp, wall_us() - json_object_get_int64(v) * 1000));
+    return NULL;
+}
+
+/* The switches of the feed and its surroundings. False when `key` is none. */
+static bool set_feed_switch(struct devplatform *dp, const char *key, struct json_object *v,
+                            const char **ret_problem)
+{
+    *ret_problem = NULL;
+    if (strcmp(key, "feed") == 0) {
+        *ret_problem = set_feed(dp, v);
+    } else if (strcmp(key, "rows") == 0) {
+        *ret_problem = feed_trouble_set(&dp->feed, v);
+    } else if (strcmp(key, "events") == 0) {
+        *ret_problem = events_set_mode(&dp->events, v);
+    } else if (strcmp(key, "forget_rows") == 0) {
+        *ret_problem = forget_rows(dp, v);
+    } else if (strcmp(key, "lose_cursors") == 0) {
+        dp->world.rows.lost_until = dp->world.rows.last_seq;
+    } else if (strcmp(key, "expire_uploads") == 0) {
+        devplatform_expire_files(dp, INT64_MAX);
+    } else if (strcmp(key, "seed") == 0) {
+        if (json_object_is_type(v, json_type_int))
+            faults_seed(&dp->faults, (uint64_t)json_object_get_int64(v));
+        else
+            *ret_problem = "seed must be a number";
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* A switch that is no fault of the list. False when `key` is none; *ret_problem NULL when it was
@@ -202,7 +254,8 @@ static const char *apply(struct devplatform *dp, struct json_object *body, struc
     {
         if (strcmp(key, "faults") == 0)
             list = value;
-        else if (!set_switch(dp, key, value, &problem))
+        else if (!set_feed_switch(dp, key, value, &problem) &&
+                 !set_switch(dp, key, value, &problem))
             json_object_object_add(fault, key, json_object_get(value));
         if (problem)
             break;

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { EXPIRY_MAX_S = 1000 * 1000 * 1000 }; /* seconds; longer is for ever */
+
 struct dispatch {
     struct list node;
     struct dispatcher *owner;
@@ -126,17 +128,41 @@ struct json_object *queue_item_to_json(const struct queue_item *it)
     add_database_time(o, "enqueued_at", it->enqueued_us);
     add_database_time(o, "dispatched_at", it->dispatched_us);
     add_database_time(o, "completed_at", it->completed_us);
+    add_database_time(o, "expires_at", it->expires_us);
     return o;
 }
 
 static const char *message_id_of(struct json_object *body)
 {
-    struct json_object *params = json_object_object_get(body, "params");
-    struct json_object *message = json_object_is_type(params, json_type_object)
-                                      ? json_object_object_get(params, "message")
-                                      : NULL;
+    struct json_object *message = body_message(body);
 
-    return json_object_is_type(message, json_type_object) ? field_text(message, "messageId") : "";
+    return message ? field_text(message, "messageId") : "";
+}
+
+/* params.expires_in_seconds, any number; 0: never. */
+static int64_t expiry_of(struct json_object *body, int64_t now_us)
+{
+    struct json_object *params = json_object_object_get(body, "params");
+    struct json_object *v = json_object_is_type(params, json_type_object)
+                                ? json_object_object_get(params, "expires_in_seconds")
+                                : NULL;
+    double seconds =
+        json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double)
+            ? json_object_get_double(v)
+            : 0;
+
+    return seconds > 0 && seconds < EXPIRY_MAX_S ? now_us + (int64_t)(seconds * 1e6) : 0;
+}
+
+static struct queue_item *item_new(struct dispatcher *d)
+{
+    struct queue_item *it = d->item_count < QUEUE_ITEMS_MAX ? calloc(1, sizeof(*it)) : NULL;
+
+    if (!it)
+        return NULL;
+    list_append(&d->queue, &it->node);
+    d->item_count++;
+    return it;
 }
 
 /* The active item of this message, or a new one: a resend joins the one that waits. NULL without
@@ -153,7 +179,7 @@ static struct queue_item *item_enqueue(struct dispatcher *d, const struct dispat
             strcmp(it->message_id, message_id) == 0)
             return it;
     }
-    it = d->item_count < QUEUE_ITEMS_MAX ? calloc(1, sizeof(*it)) : NULL;
+    it = item_new(d);
     if (!it)
         return NULL;
     uuid_make(it->id);
@@ -163,8 +189,23 @@ static struct queue_item *item_enqueue(struct dispatcher *d, const struct dispat
     it->body = json_object_get(p->body);
     it->status = "queued";
     it->enqueued_us = wall_us();
-    list_append(&d->queue, &it->node);
-    d->item_count++;
+    it->expires_us = expiry_of(p->body, it->enqueued_us);
+    data_on_item(d->dp->data, it);
+    return it;
+}
+
+struct queue_item *queue_restore(struct dispatcher *d, const char *status)
+{
+    static const char *const finished[] = {"completed", "failed", "dropped"};
+    struct queue_item *it = item_new(d);
+
+    if (!it)
+        return NULL;
+    it->status = "queued";
+    for (size_t i = 0; i < sizeof(finished) / sizeof(*finished); i++) {
+        if (strcmp(status, finished[i]) == 0)
+            it->status = finished[i];
+    }
     return it;
 }
 
@@ -181,7 +222,7 @@ static void leave_row(struct dispatch *p, const char *error, struct json_object 
 
     if (!ws || json_has_nul(p->body))
         return;
-    r = row_add(&dp->world, p->workspace_id, "a2a_receive");
+    r = row_new(&dp->world.rows, p->workspace_id, "a2a_receive");
     if (!r)
         return;
     text_copy(r->source_id, sizeof(r->source_id), slice_of(p->source_id));
@@ -193,9 +234,10 @@ static void leave_row(struct dispatch *p, const char *error, struct json_object 
     if (error)
         text_copy(r->status, sizeof(r->status), SLICE("error"));
     r->duration_ms = loop_now_ms(dp->loop) - p->started_ms;
-    json_set(&r->request_body, p->body);
-    json_set(&r->response_body, response);
-    r->has_response_body = !error; /* a present null when the answer was no JSON */
+    row_set_request(r, p->body);
+    if (!error) /* a present null when the answer was no JSON */
+        row_set_response(r, response);
+    feed_publish(&dp->feed, r);
 }
 
 static void give_error(struct dispatch *p, int status, const char *text)
@@ -302,6 +344,7 @@ static void finish_item(struct dispatch *p, bool is_delivered, const char *why)
         text_copy(it->last_error, sizeof(it->last_error), slice_of(why));
         it->status = it->attempts >= QUEUE_ATTEMPTS_MAX ? "failed" : "queued";
     }
+    data_on_item(p->owner->dp->data, it);
     devlog_say(&p->owner->dp->log, "  queued message %.8s for %.8s: %s%s%s", it->id,
                it->workspace_id, it->status, is_delivered ? "" : ", ", is_delivered ? "" : why);
 }
@@ -438,6 +481,11 @@ void dispatch_on_beat(struct dispatcher *d, const struct workspace *ws)
         struct dispatch *p;
         if (strcmp(it->workspace_id, ws->id) != 0 || strcmp(it->status, "queued") != 0)
             continue;
+        if (it->expires_us > 0 && it->expires_us <= wall_us()) {
+            it->status = "dropped";
+            data_on_item(d->dp->data, it);
+            continue;
+        }
         target = world_find(&d->dp->world, slice_of(it->workspace_id));
         p = target ? push_new(d, target, it->body, slice_of(it->source_id)) : NULL;
         if (!p)
@@ -446,6 +494,7 @@ void dispatch_on_beat(struct dispatcher *d, const struct workspace *ws)
         it->attempts++;
         it->status = "dispatched";
         it->dispatched_us = wall_us();
+        data_on_item(d->dp->data, it);
         push_send(p, target);
         return; /* one per heartbeat */
     }
@@ -462,7 +511,9 @@ void dispatch_on_purge(struct dispatcher *d, const struct workspace *ws)
     LIST_FOREACH(node, &d->queue)
     {
         struct queue_item *it = container_of(node, struct queue_item, node);
-        if (strcmp(it->workspace_id, ws->id) == 0)
+        if (strcmp(it->workspace_id, ws->id) == 0) {
+            data_drop_item(d->dp->data, it->id);
             item_free(d, it);
+        }
     }
 }

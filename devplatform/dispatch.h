@@ -35,10 +35,11 @@ struct queue_item {
     char source_id[WORLD_ID_LEN + 1]; /* "" = the canvas */
     char message_id[128];
     struct json_object *body;
-    const char *status; /* "queued" "dispatched" "completed" "failed" */
+    const char *status; /* "queued" "dispatched" "completed" "failed" "dropped" */
     char last_error[128];
     int attempts;
     int64_t enqueued_us, dispatched_us, completed_us; /* wall clock; 0 = not yet */
+    int64_t expires_us;                               /* wall clock; 0 = never */
 };
 
 struct dispatch; /* one push under way */
@@ -63,6 +64,8 @@ void dispatch_on_purge(
     struct dispatcher *d,
     const struct workspace *ws); /* its row goes; pushes and queue items go too */
 
+/* An item out of --data, to be filled: one that was on its way waits again. NULL without room. */
+struct queue_item *queue_restore(struct dispatcher *d, const char *status);
 struct queue_item *queue_find(const struct dispatcher *d, struct slice id); /* NULL when unknown */
 struct json_object *queue_item_to_json(const struct queue_item *it);        /* a new reference */
 size_t queue_depth(const struct dispatcher *d, const char *workspace_id);

@@ -15,6 +15,26 @@ void faults_init(struct faults *f)
 {
     *f = (struct faults){.next_id = 1};
     list_init(&f->list);
+    faults_seed(f, 1);
+}
+
+void faults_seed(struct faults *f, uint64_t seed)
+{
+    f->dice = seed * 0x9e3779b97f4a7c15ULL + 1; /* never 0 for seeds below 2^64 - 1 */
+}
+
+/* xorshift64*: good enough to be unlucky with, and the same everywhere. */
+bool faults_chance(struct faults *f, int64_t percent)
+{
+    uint64_t x = f->dice;
+
+    if (percent <= 0 || percent >= 100)
+        return percent > 0;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    f->dice = x;
+    return (int64_t)((x * 0x2545f4914f6cdd1dULL >> 33) % 100) < percent;
 }
 
 static void fault_free(struct faults *f, struct fault *fault)
@@ -78,6 +98,12 @@ static int set_key(struct fault *fault, const char *key, struct json_object *v, 
         return want_int(key, v, 0, FAULT_LATENCY_MAX_MS, &fault->latency_ms, err);
     if (strcmp(key, "retry_after") == 0)
         return want_int(key, v, 0, 3600, &fault->retry_after_s, err);
+    if (strcmp(key, "slow_body_ms") == 0)
+        return want_int(key, v, 0, FAULT_LATENCY_MAX_MS, &fault->slow_body_ms, err);
+    if (strcmp(key, "cut_body") == 0)
+        return want_bool(key, v, &fault->cut_body, err);
+    if (strcmp(key, "percent") == 0)
+        return want_int(key, v, 1, 100, &fault->percent, err);
     if (strcmp(key, "count") == 0)
         return want_int(key, v, 1, INT64_MAX, &fault->left, err);
     if (strcmp(key, "status") == 0) {
@@ -98,9 +124,9 @@ static int set_key(struct fault *fault, const char *key, struct json_object *v, 
         return 0;
     }
     return err_set(err, -EINVAL,
-                   "fault: unknown key %s; there are path, method, count, latency_ms, status, "
-                   "body, content_type, "
-                   "retry_after, drop, hang, after",
+                   "fault: unknown key %s; there are path, method, count, percent, latency_ms, "
+                   "status, body, content_type, retry_after, drop, hang, after, slow_body_ms, "
+                   "cut_body",
                    key);
 }
 
@@ -118,6 +144,7 @@ int faults_add(struct faults *f, struct json_object *spec, int64_t *ret_id, stru
     if (!fault)
         return err_set(err, -ENOMEM, "out of memory");
     fault->left = -1;
+    fault->percent = 100;
     fault->retry_after_s = -1;
     fault->id = f->next_id++;
     list_append(&f->list, &fault->node);
@@ -128,8 +155,11 @@ int faults_add(struct faults *f, struct json_object *spec, int64_t *ret_id, stru
         if (code < 0)
             break;
     }
-    if (code == 0 && !fault->latency_ms && !fault->status && !fault->drop && !fault->hang)
-        code = err_set(err, -EINVAL, "a fault needs one of latency_ms, status, drop, hang");
+    if (code == 0 && !fault->latency_ms && !fault->status && !fault->drop && !fault->hang &&
+        !fault->slow_body_ms && !fault->cut_body)
+        code = err_set(err, -EINVAL,
+                       "a fault needs one of latency_ms, status, drop, hang, slow_body_ms, "
+                       "cut_body");
     if (code < 0)
         fault_free(f, fault);
     else if (ret_id)
@@ -153,6 +183,9 @@ struct json_object *faults_list(const struct faults *f)
         json_object_object_add(o, "drop", json_object_new_boolean(fault->drop));
         json_object_object_add(o, "hang", json_object_new_boolean(fault->hang));
         json_object_object_add(o, "after", json_object_new_boolean(fault->after));
+        json_object_object_add(o, "slow_body_ms", json_object_new_int64(fault->slow_body_ms));
+        json_object_object_add(o, "cut_body", json_object_new_boolean(fault->cut_body));
+        json_object_object_add(o, "percent", json_object_new_int64(fault->percent));
         json_object_object_add(o, "left",
                                fault->left < 0 ? NULL : json_object_new_int64(fault->left));
         json_object_object_add(o, "hits", json_object_new_int64((int64_t)fault->hits));
@@ -179,7 +212,7 @@ bool faults_take(struct faults *f, struct slice method, struct slice path, struc
         struct fault *fault = container_of(it, struct fault, node);
         if (fault->method[0] && !slice_eq_nocase(method, slice_of(fault->method)))
             continue;
-        if (!path_matches(fault->path, path))
+        if (!path_matches(fault->path, path) || !faults_chance(f, fault->percent))
             continue;
         *ret = (struct fault_effect){
             .latency_ms = fault->latency_ms,
@@ -188,6 +221,8 @@ bool faults_take(struct faults *f, struct slice method, struct slice path, struc
             .drop = fault->drop,
             .hang = fault->hang,
             .after = fault->after,
+            .slow_body_ms = fault->slow_body_ms,
+            .cut_body = fault->cut_body,
         };
         memcpy(ret->content_type, fault->content_type, sizeof(ret->content_type));
         text_set(&ret->body, fault->body);

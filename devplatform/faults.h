@@ -27,8 +27,11 @@ struct fault {
     int64_t retry_after_s; /* header Retry-After; -1 = none */
     bool drop;             /* the connection ends without an answer */
     bool hang;             /* no answer, the connection stays */
-    bool after;   /* drop, hang or status only after the call took effect: its answer is lost */
-    int64_t left; /* calls it still hits; -1 = no limit */
+    bool after; /* drop, hang or status only after the call took effect: its answer is lost */
+    int64_t slow_body_ms; /* half of the answer's body at once, the rest so much later */
+    bool cut_body;        /* half of the answer's body, then the connection ends */
+    int64_t percent;      /* of the calls that match; the others pass by */
+    int64_t left;         /* calls it still hits; -1 = no limit */
     uint64_t hits;
 };
 
@@ -36,6 +39,7 @@ struct faults {
     struct list list;
     size_t count;
     int64_t next_id;
+    uint64_t dice; /* the state of faults_chance */
 };
 
 /* What a call has to suffer: a copy, so that the fault may go meanwhile. */
@@ -46,9 +50,14 @@ struct fault_effect {
     char content_type[64];
     int64_t retry_after_s;
     bool drop, hang, after;
+    int64_t slow_body_ms;
+    bool cut_body;
 };
 
 void faults_init(struct faults *f);
+/* Chance from here on is a function of the seed. */
+void faults_seed(struct faults *f, uint64_t seed);
+bool faults_chance(struct faults *f, int64_t percent); /* true that often */
 void faults_release(struct faults *f);
 void faults_clear(struct faults *f);
 

@@ -72,3 +72,16 @@ void json_add_text(struct json_object *o, const char *name, const char *text)
 {
     json_object_object_add(o, name, text && text[0] ? json_object_new_string(text) : NULL);
 }
+
+static struct json_object *member_object(struct json_object *o, const char *name)
+{
+    struct json_object *v =
+        json_object_is_type(o, json_type_object) && o ? json_object_object_get(o, name) : NULL;
+
+    return v && json_object_is_type(v, json_type_object) ? v : NULL;
+}
+
+struct json_object *body_message(struct json_object *o)
+{
+    return member_object(member_object(o, "params"), "message");
+}

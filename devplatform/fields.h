@@ -18,6 +18,8 @@ const char *field_text(struct json_object *o,
 int64_t field_int(struct json_object *o, const char *name); /* 0 when absent */
 bool json_has_nul(
     struct json_object *o); /* U+0000 in any string or key: the database cannot store it */
+/* params.message of a JSON-RPC body; NULL when it is no object. Borrowed; o may be anything */
+struct json_object *body_message(struct json_object *o);
 void json_add_text(struct json_object *o, const char *name,
                    const char *text); /* NULL and "" become null */
 

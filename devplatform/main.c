@@ -75,6 +75,8 @@ static int serve(const struct options *options, struct err *err)
     if (code == 0) {
         print_start(&dp);
         loop_run(l);
+        if (dp.failure[0])
+            code = err_set(err, -EIO, "%s", dp.failure);
         devplatform_close(&dp);
     }
     if (curl)
@@ -103,7 +105,7 @@ int main(int argc, char **argv)
         return print_version();
     if (serve(&options, &err) < 0) {
         fprintf(stderr, "molecule-devplatform: %s\n", err.msg);
-        return err.code == -ENOMEM ? EXIT_INTERNAL : EXIT_USAGE;
+        return err.code == -ENOMEM || err.code == -EIO ? EXIT_INTERNAL : EXIT_USAGE;
     }
     return EXIT_OK;
 }

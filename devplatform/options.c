@@ -17,13 +17,22 @@ enum option_id {
     OPTION_RATE_LIMIT,
     OPTION_STALE_AFTER,
     OPTION_DISPATCH_TIMEOUT,
+    OPTION_DATA,
+    OPTION_FEED,
+    OPTION_ROWS,
+    OPTION_RETENTION,
+    OPTION_UPLOAD_TTL,
     OPTION_ALLOW_REMOTE,
     OPTION_SEND_INBOUND_SECRET,
+    OPTION_DELEGATION_RESULTS,
     OPTION_QUIET,
     OPTION_HELP,
     OPTION_VERSION,
 };
 enum { OPTION_COUNT = OPTION_VERSION + 1 };
+
+enum { ROWS_LIMIT = 10 * 1000 * 1000 };
+#define RETENTION_MAX_MS (365LL * 24 * 3600 * 1000)
 
 static const struct {
     const char *name;
@@ -45,10 +54,21 @@ static const struct {
                             "no heartbeat for so long: awaiting_agent (90s)"},
     [OPTION_DISPATCH_TIMEOUT] = {"--dispatch-timeout", "TIME",
                                  "first byte of a pushed message's answer (180s)"},
+    [OPTION_DATA] = {"--data", "FILE",
+                     "keep everything in an SQLite file: a killed platform goes on where it was"},
+    [OPTION_FEED] = {"--feed", "KIND",
+                     "target; old: no cursors; later: cursors by (time, seq), seq, peer_info, ack"},
+    [OPTION_ROWS] = {"--rows", "N", "activity rows that are kept (100000); the oldest go"},
+    [OPTION_RETENTION] = {"--retention", "TIME", "activity rows older than that vanish (7d)"},
+    [OPTION_UPLOAD_TTL] = {"--upload-ttl", "TIME",
+                           "files for workspaces that poll vanish after that (24h)"},
     [OPTION_ALLOW_REMOTE] = {"--allow-remote", NULL,
                              "allow --listen on an address that others can reach"},
     [OPTION_SEND_INBOUND_SECRET] = {"--send-inbound-secret", NULL,
                                     "pushed messages carry Authorization: Bearer <inbound secret>"},
+    [OPTION_DELEGATION_RESULTS] =
+        {"--delegation-results", NULL,
+         "results of delegations come as messages, too (DELEGATION_RESULT_INBOX_PUSH=1)"},
     [OPTION_QUIET] = {"--quiet", NULL, "print only the address"},
     [OPTION_HELP] = {"--help", NULL, "this text"},
     [OPTION_VERSION] = {"--version", NULL, "what this was built from"},
@@ -59,7 +79,8 @@ void options_print_help(struct str *out)
     str_addz(
         out,
         "usage: molecule-devplatform [flags]\n\n"
-        "A control plane for development and tests, in memory. It answers what an agent-side "
+        "A control plane for development and tests, in memory or in a file. It answers what an "
+        "agent-side "
         "client asks\n"
         "the Molecule platform, with the platform's quirks, and tells on stdout what happens.\n\n");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -117,6 +138,13 @@ static int set_duration(const char *flag, const char *value, int64_t *ret_ms, st
     return 0;
 }
 
+static int set_retention(const char *value, int64_t *ret_ms, struct err *err)
+{
+    if (parse_duration_ms(slice_of(value), 100, RETENTION_MAX_MS, ret_ms) < 0)
+        return err_set(err, -EINVAL, "--retention %s: must be a time from 100ms to 365d", value);
+    return 0;
+}
+
 static int set(struct options *o, enum option_id id, const char *value, struct err *err)
 {
     switch (id) {
@@ -144,11 +172,32 @@ static int set(struct options *o, enum option_id id, const char *value, struct e
         return set_duration("--stale-after", value, &o->stale_after_ms, err);
     case OPTION_DISPATCH_TIMEOUT:
         return set_duration("--dispatch-timeout", value, &o->dispatch_timeout_ms, err);
+    case OPTION_DATA:
+        if (!value[0])
+            return err_set(err, -EINVAL, "--data is empty; leave the flag out to keep nothing");
+        o->data = value;
+        return 0;
+    case OPTION_FEED:
+        if (!feed_kind_parse(slice_of(value), &o->feed))
+            return err_set(err, -EINVAL, "--feed %s: must be target, old or later", value);
+        return 0;
+    case OPTION_ROWS:
+        if (parse_int64(slice_of(value), 1, ROWS_LIMIT, &o->rows_max) < 0)
+            return err_set(err, -EINVAL, "--rows %s: must be a number from 1 to %d", value,
+                           ROWS_LIMIT);
+        return 0;
+    case OPTION_RETENTION:
+        return set_retention(value, &o->retention_ms, err);
+    case OPTION_UPLOAD_TTL:
+        return set_duration("--upload-ttl", value, &o->upload_ttl_ms, err);
     case OPTION_ALLOW_REMOTE:
         o->allow_remote = true;
         return 0;
     case OPTION_SEND_INBOUND_SECRET:
         o->send_inbound_secret = true;
+        return 0;
+    case OPTION_DELEGATION_RESULTS:
+        o->delegation_results = true;
         return 0;
     case OPTION_QUIET:
         o->is_quiet = true;
@@ -190,9 +239,13 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
     *ret = (struct options){
         .admin_token = "",
         .org_id = "",
+        .data = "",
         .rate_limit = 600,
         .stale_after_ms = 90 * 1000,
         .dispatch_timeout_ms = 180 * 1000,
+        .rows_max = ROWS_MAX_DEFAULT,
+        .retention_ms = 7LL * 24 * 3600 * 1000,
+        .upload_ttl_ms = 24LL * 3600 * 1000,
     };
     code = endpoint_parse(SLICE("127.0.0.1:8080"), &ret->listen, err);
     if (code < 0)

@@ -91,6 +91,9 @@ static void registration_store(struct devplatform *dp, struct workspace *ws,
     text_copy(ws->delivery_mode, sizeof(ws->delivery_mode), slice_of(mode));
     ws->heard_ms = loop_now_ms(dp->loop);
     ws->registrations++;
+    ws->is_unsaved = true;
+    if (ws->status == STATUS_ONLINE)
+        events_on_status(&dp->events, ws); /* each register says so, also when nothing changed */
     workspace_set_status(dp, ws, STATUS_ONLINE, "register");
 }
 
@@ -193,6 +196,9 @@ static void beat_store(struct devplatform *dp, struct workspace *ws, struct json
 {
     int64_t spend = field_int(beat, "monthly_spend");
 
+    bool has_new_task =
+        strcmp(ws->current_task ? ws->current_task : "", field_text(beat, "current_task")) != 0;
+
     json_set(&ws->last_beat, beat);
     ws->heard_ms = loop_now_ms(dp->loop);
     ws->beats++;
@@ -205,6 +211,7 @@ static void beat_store(struct devplatform *dp, struct workspace *ws, struct json
               slice_of(field_text(beat, "runtime_state")));
     if (spend > 0)
         ws->spend_cents = spend;
+    events_on_beat(&dp->events, ws, has_new_task);
 }
 
 static void beat_move_status(struct devplatform *dp, struct workspace *ws)
@@ -277,6 +284,15 @@ void handle_heartbeat(struct call *c)
     call_answer(c, 200, o);
 }
 
+static struct json_object *card_to_json(const struct workspace *ws)
+{
+    struct json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "workspace_id", json_object_new_string(ws->id));
+    json_object_object_add(o, "agent_card", json_object_get(ws->agent_card));
+    return o;
+}
+
 void handle_update_card(struct call *c)
 {
     struct json_object *o, *card;
@@ -298,8 +314,11 @@ void handle_update_card(struct call *c)
         call_error(c, 500, "failed to update card");
         return;
     }
-    if (ws && ws->status != STATUS_REMOVED)
+    if (ws && ws->status != STATUS_REMOVED) {
         json_set(&ws->agent_card, card);
+        ws->is_unsaved = true;
+        events_emit(&c->dp->events, ws->id, "AGENT_CARD_UPDATED", card_to_json(ws));
+    }
     call_note(c, "card of %s", ws ? ws->name : "nobody");
     o = json_object_new_object();
     json_object_object_add(o, "status", json_object_new_string("updated"));

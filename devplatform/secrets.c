@@ -88,6 +88,7 @@ void handle_secret_save(struct call *c)
     }
     json_object_object_add(ws->secrets, key,
                            json_object_get(json_object_object_get(c->json, "value")));
+    ws->is_unsaved = true;
     call_note(c, "%s saved", key);
     o = json_object_new_object();
     json_object_object_add(o, "status", json_object_new_string("saved"));
@@ -189,6 +190,7 @@ void handle_token_revoke(struct call *c)
             struct token *t = container_of(it, struct token, node);
             if (!t->is_revoked && slice_eq(c->params[1], slice_of(t->id))) {
                 t->is_revoked = true;
+                ws->is_unsaved = true;
                 answer_one(c, 200, "status", "revoked");
                 return;
             }
@@ -212,6 +214,7 @@ void handle_rotate(struct call *c)
     }
     token_revoke_all(ws);
     t = token_add(ws, NULL);
+    events_emit(&c->dp->events, ws->id, "EXTERNAL_CREDENTIALS_ROTATED", NULL);
     call_note(c, "all tokens revoked, minted %s", t ? token_mask(slice_of(t->text), mask) : "none");
     o = json_object_new_object();
     json_object_object_add(o, "connection", connection_to_json(c->dp, ws, t ? t->text : ""));

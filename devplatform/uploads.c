@@ -1,7 +1,7 @@
 /*
  * Files that people attach in the canvas (P sections 12 and 17.5): handed to the agent of a push
  * workspace as they came, with its inbound secret; what it answers is the answer. Workspaces that
- * poll would fetch theirs (P section 16); that is not there.
+ * poll fetch theirs: pending.c.
  */
 #include "devplatform/uploads.h"
 
@@ -106,7 +106,7 @@ void handle_upload(struct call *c)
     else if (c->body.len > UPLOAD_BODY_MAX)
         call_error(c, 413, "upload is larger than 50 MB");
     else if (strcmp(ws->delivery_mode, "poll") == 0)
-        call_error(c, 422, "this platform keeps no uploads for workspaces that poll");
+        handle_pending_upload(c, ws);
     else if (!ws->url[0])
         call_error(c, 503, "workspace has no URL");
     else if (url_check(ws->url, URL_CHECK_DISPATCH, &err) < 0)

@@ -2,8 +2,10 @@
  * The canvas' files on their way to an agent: POST /workspaces/:id/chat/uploads (handlers.h) asks
  * the agent's own door for them, and its answer is ours.
  *
- *   200, 400, 413  as the agent says      422  the workspace polls
+ *   200, 400, 413  as the agent says
  *   502            the agent failed       503  it has no URL
+ *
+ * A workspace that polls has its files kept for it (pending.h).
  */
 #ifndef DEVPLATFORM_UPLOADS_H
 #define DEVPLATFORM_UPLOADS_H

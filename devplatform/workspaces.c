@@ -394,6 +394,20 @@ static struct json_object *children_of(const struct world *w, const struct works
     return list;
 }
 
+static void forget(struct devplatform *dp, struct workspace *ws)
+{
+    struct pending_file *f;
+
+    dispatch_on_purge(&dp->dispatcher, ws);
+    feed_on_purge(&dp->feed, ws);
+    while ((f = pending_of(&dp->pending, ws->id))) {
+        data_drop_file(dp->data, f->id);
+        pending_remove(&dp->pending, f);
+    }
+    data_drop_workspace(dp->data, ws->id);
+    world_purge(&dp->world, ws);
+}
+
 static void purge_below(struct devplatform *dp, struct workspace *top)
 {
     struct list *it = dp->world.workspaces.prev, *before;
@@ -403,12 +417,10 @@ static void purge_below(struct devplatform *dp, struct workspace *top)
         struct workspace *ws = container_of(it, struct workspace, node);
         before = it->prev;
         if (ws != top && workspace_is_below(&dp->world, ws, top)) {
-            dispatch_on_purge(&dp->dispatcher, ws);
-            world_purge(&dp->world, ws);
+            forget(dp, ws);
         }
     }
-    dispatch_on_purge(&dp->dispatcher, top);
-    world_purge(&dp->world, top);
+    forget(dp, top);
 }
 
 void handle_delete(struct call *c)

@@ -120,11 +120,12 @@ void world_init(struct world *w)
 {
     *w = (struct world){0};
     list_init(&w->workspaces);
-    list_init(&w->rows);
+    rows_init(&w->rows);
 }
 
-static void workspace_free(struct workspace *ws)
+static void workspace_free(struct world *w, struct workspace *ws)
 {
+    rows_release(&w->rows, &ws->feed);
     LIST_FOREACH(it, &ws->tokens)
     {
         list_remove(it);
@@ -140,24 +141,11 @@ static void workspace_free(struct workspace *ws)
     free(ws);
 }
 
-static void row_free(struct world *w, struct row *r)
-{
-    list_remove(&r->node);
-    w->row_count--;
-    free(r->method);
-    free(r->summary);
-    free(r->error_detail);
-    json_object_put(r->request_body);
-    json_object_put(r->response_body);
-    free(r);
-}
-
 void world_release(struct world *w)
 {
     LIST_FOREACH(it, &w->workspaces)
-    workspace_free(container_of(it, struct workspace, node));
-    LIST_FOREACH(it, &w->rows)
-    row_free(w, container_of(it, struct row, node));
+    workspace_free(w, container_of(it, struct workspace, node));
+    rows_close(&w->rows);
     *w = (struct world){0};
 }
 
@@ -187,18 +175,13 @@ struct workspace *world_add(struct world *w, const char *id, const char *name)
     ws->budget_cents = -1;
     ws->max_tasks = 1;
     ws->secrets = json_object_new_object();
+    ws->is_unsaved = true;
     return ws;
 }
 
 void world_purge(struct world *w, struct workspace *ws)
 {
-    LIST_FOREACH(it, &w->rows)
-    {
-        struct row *r = container_of(it, struct row, node);
-        if (strcmp(r->workspace_id, ws->id) == 0)
-            row_free(w, r);
-    }
-    workspace_free(ws);
+    workspace_free(w, ws);
 }
 
 bool workspace_is_below(const struct world *w, const struct workspace *ws,
@@ -252,6 +235,7 @@ struct token *token_add(struct workspace *ws, const char *text)
     text_copy(t->text, sizeof(t->text), slice_of(text));
     t->created_us = wall_us();
     list_append(&ws->tokens, &t->node);
+    ws->is_unsaved = true;
     return t;
 }
 
@@ -268,6 +252,7 @@ void token_revoke_all(struct workspace *ws)
 {
     LIST_FOREACH(it, &ws->tokens)
     container_of(it, struct token, node)->is_revoked = true;
+    ws->is_unsaved = true;
 }
 
 struct token *token_check(struct workspace *ws, struct slice text)
@@ -298,8 +283,10 @@ struct workspace *token_owner(const struct world *w, struct slice text)
 
 const char *workspace_inbound_secret(struct workspace *ws)
 {
-    if (!ws->inbound_secret[0])
+    if (!ws->inbound_secret[0]) {
         token_make(ws->inbound_secret);
+        ws->is_unsaved = true;
+    }
     return ws->inbound_secret;
 }
 
@@ -327,52 +314,35 @@ const char *token_mask(struct slice text, char ret[16])
  * --------------------------------------------------------------------------------------------------
  */
 
-struct row *row_add(struct world *w, const char *workspace_id, const char *type)
+static void row_forget(struct world *w, struct row *r)
 {
-    struct row *r;
+    struct workspace *ws = world_find(w, slice_of(r->workspace_id));
 
-    if (w->row_count == WORLD_ROWS_MAX)
-        row_free(w, container_of(w->rows.next, struct row, node));
-    r = calloc(1, sizeof(*r));
-    if (!r)
-        return NULL;
-    uuid_make(r->id);
-    text_copy(r->workspace_id, sizeof(r->workspace_id), slice_of(workspace_id));
-    text_copy(r->type, sizeof(r->type), slice_of(type));
-    text_copy(r->status, sizeof(r->status), SLICE("ok"));
-    r->duration_ms = -1;
-    r->created_us = wall_us();
-    list_append(&w->rows, &r->node);
-    w->row_count++;
-    w->rows_total++;
-    return r;
+    rows_remove(&w->rows, &ws->feed, r); /* a row never outlives its workspace */
 }
 
-static void add_text(struct json_object *o, const char *key, const char *text)
+bool world_show_row(struct world *w, struct row *r)
 {
-    json_object_object_add(o, key, text && text[0] ? json_object_new_string(text) : NULL);
+    struct workspace *ws = world_find(w, slice_of(r->workspace_id));
+
+    if (!ws || rows_insert(&w->rows, &ws->feed, r) < 0) {
+        row_free(r);
+        return false;
+    }
+    while (w->rows.count > w->rows.max)
+        row_forget(w, container_of(w->rows.all.next, struct row, node));
+    return true;
 }
 
-struct json_object *row_to_json(const struct row *r)
+size_t world_forget_rows(struct world *w, int64_t before_us)
 {
-    struct json_object *o = json_object_new_object();
-    char time[WORLD_TIME_MAX];
+    size_t n = 0;
 
-    add_text(o, "id", r->id);
-    add_text(o, "workspace_id", r->workspace_id);
-    add_text(o, "activity_type", r->type);
-    add_text(o, "source_id", r->source_id);
-    add_text(o, "target_id", r->target_id);
-    add_text(o, "method", r->method);
-    add_text(o, "summary", r->summary);
-    json_object_object_add(o, "duration_ms",
-                           r->duration_ms < 0 ? NULL : json_object_new_int64(r->duration_ms));
-    add_text(o, "status", r->status);
-    add_text(o, "error_detail", r->error_detail);
-    add_text(o, "created_at", time_text(r->created_us, time));
-    if (r->request_body)
-        json_object_object_add(o, "request_body", json_object_get(r->request_body));
-    if (r->has_response_body)
-        json_object_object_add(o, "response_body", json_object_get(r->response_body));
-    return o;
+    LIST_FOREACH(it, &w->workspaces)
+    {
+        struct workspace *ws = container_of(it, struct workspace, node);
+        for (; ws->feed.count > 0 && row_feed_at(&ws->feed, 0)->created_us < before_us; n++)
+            rows_remove(&w->rows, &ws->feed, row_feed_at(&ws->feed, 0));
+    }
+    return n;
 }

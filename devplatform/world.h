@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "base/slice.h"
+#include "devplatform/rows.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -19,8 +20,6 @@
 #include <stdint.h>
 
 enum {
-    WORLD_ROWS_MAX =
-        20000, /* activity rows of all workspaces; the oldest go, as with the server's retention */
     WORLD_TOKENS_LIVE_MAX = 50, /* live tokens of one workspace (P section 6.3) */
     WORLD_TOKEN_BYTES = 32,     /* random bytes of a token: 43 characters of base64url */
     WORLD_TOKEN_TEXT_MAX = 512, /* characters of a token given on the command line */
@@ -70,6 +69,9 @@ struct workspace {
     char inbound_secret[48];          /* made when first shown */
     int64_t removed_us;               /* wall clock; with STATUS_REMOVED */
     int64_t budget_cents;             /* -1 = none */
+    struct row_feed feed;             /* its activity rows */
+    int64_t acked_seq;                /* POST .../activity/ack of later platforms; 0 = none */
+    bool is_unsaved;                  /* data.c has to write it */
 
     int64_t heard_ms; /* loop time of the last register or heartbeat; 0 = never */
     uint64_t beats;
@@ -85,30 +87,9 @@ struct workspace {
     char runtime_state[16];
 };
 
-/* One row of the activity feed (P section 10.2). */
-struct row {
-    struct list node;
-    char id[WORLD_ID_LEN + 1];
-    char workspace_id[WORLD_ID_LEN + 1];
-    char type[24];
-    char source_id[WORLD_ID_LEN + 1]; /* "" = null */
-    char target_id[WORLD_ID_LEN + 1]; /* "" = null */
-    char *method;                     /* malloc'ed or NULL = null, like summary and error_detail */
-    char *summary;
-    char *error_detail;
-    char status[16];
-    int64_t duration_ms;              /* -1 = null */
-    int64_t created_us;               /* wall clock */
-    struct json_object *request_body; /* NULL: the key is absent */
-    struct json_object *response_body;
-    bool has_response_body; /* with response_body NULL: a present null */
-};
-
 struct world {
     struct list workspaces; /* in the order they were made */
-    struct list rows;       /* struct row, oldest first */
-    size_t row_count;
-    uint64_t rows_total; /* ever inserted */
+    struct rows rows;
 };
 
 void world_init(struct world *w);
@@ -145,10 +126,11 @@ void token_make(char ret[48]); /* 43 characters of base64url */
 /* ---- activity
  * --------------------------------------------------------------------------------------------------
  */
-/* A new row for `ws`, not yet filled beyond ids, time, status "ok" and duration null. NULL without
- * memory. Owned by the world. */
-struct row *row_add(struct world *w, const char *workspace_id, const char *type);
-struct json_object *row_to_json(const struct row *r); /* a new reference */
+/* Shows a finished row (rows.h) in its workspace's feed; the oldest rows go when there are too
+ * many. Takes it over. False, and it was freed, without memory or without such a workspace. */
+bool world_show_row(struct world *w, struct row *r);
+/* Rows older than that vanish, as by the server's retention. Returns how many. */
+size_t world_forget_rows(struct world *w, int64_t before_us);
 
 /* ---- small helpers
  * --------------------------------------------------------------------------------------------- */

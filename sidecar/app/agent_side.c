@@ -57,6 +57,7 @@ void agent_side_gate(struct app *a)
     if (proxy_gate(a->proxy) != gate) {
         proxy_set_gate(a->proxy, gate);
     }
+    inbox_side_gate(a);
 }
 
 const char *agent_side_reason(const struct app *a)
@@ -146,6 +147,7 @@ static void on_card(void *arg, struct slice card)
     struct app *a = arg;
 
     proxy_set_card(a->proxy, card);
+    inbox_side_card(a, card);
     if (a->platform) {
         platform_card_changed(a->platform);
     }

@@ -48,6 +48,7 @@ static const struct control_callbacks control_callbacks = {
     .drain = control_drain,
     .stop = control_stop,
     .reload = control_reload,
+    .inbox = inbox_side_order,
 };
 
 /* ---- opening
@@ -138,7 +139,8 @@ static int app_open(struct app *a, struct err *err)
         (r = open_a2a(a, err)) < 0 ||
         (r = control_new(a->loop, a->cfg, notify_listen_fd(NOTIFY_FD_ADMIN), &control_callbacks, a,
                          &a->control, err)) < 0 ||
-        (r = platform_side_open(a, err)) < 0 || (r = agent_side_open(a, err)) < 0) {
+        (r = platform_side_open(a, err)) < 0 || (r = inbox_side_open(a, err)) < 0 ||
+        (r = agent_side_open(a, err)) < 0) {
         return r;
     }
     a->started_ms = loop_now_ms(a->loop);
@@ -164,6 +166,7 @@ static void app_close(struct app *a)
     probe_free(a->probe);
     supervisor_free(a->supervisor);
     agent_start_close(a);
+    inbox_side_close(a);
     platform_free(a->platform);
     proxy_free(a->proxy);
     curl_io_free(a->curl);
@@ -176,17 +179,18 @@ static void app_close(struct app *a)
 /* ---- the life of the whole
  * --------------------------------------------------------------------------------------- */
 
-enum { STATUS_TEXT_MAX = OUTAGE_TEXT_MAX + 100 + AGENT_STATUS_MAX_BYTES };
+enum { STATUS_TEXT_MAX = OUTAGE_TEXT_MAX + 100 + ERR_MSG_MAX + AGENT_STATUS_MAX_BYTES };
 
 static const char *status_text(const struct app *a, char ret[STATUS_TEXT_MAX])
 {
     char agent[OUTAGE_TEXT_MAX];
 
-    (void)snprintf(ret, STATUS_TEXT_MAX, "%s; agent %s; platform %s%s%s", life_state_name(a->life),
-                   outage_words(a, agent, sizeof(agent)),
+    (void)snprintf(ret, STATUS_TEXT_MAX, "%s; agent %s; platform %s%s%s%s%s",
+                   life_state_name(a->life), outage_words(a, agent, sizeof(agent)),
                    a->platform ? (platform_status(a->platform)->is_registered ? "registered"
                                                                               : "not registered")
                                : "off",
+                   inbox_side_problem(a)[0] ? "; journal: " : "", inbox_side_problem(a),
                    a->start.says[0] ? "; it says: " : "", a->start.says);
     return ret;
 }

@@ -80,7 +80,8 @@ static bool has_work(void *arg)
 
     const struct proxy_stats *s = proxy_stats(a->proxy);
 
-    return !nothing_to_serve(arg) && s->in_flight + s->on_way + s->held > 0;
+    return !nothing_to_serve(arg) &&
+           (s->in_flight + s->on_way + s->held > 0 || inbox_side_work(a) > 0);
 }
 
 /* Not for a drain that may be called off: a service manager takes STOPPING=1 for the end. */
@@ -107,6 +108,9 @@ static void drain_begins(void *arg)
     if (a->a2a) {
         server_set_last(a->a2a, true);
     }
+    if (a->inbox) {
+        inbox_drain(a->inbox);
+    }
     if (a->platform) {
         platform_beat_now(a->platform);
     }
@@ -118,6 +122,12 @@ static void say_work(const struct app *a, enum log_level level, const char *what
     struct proxy_work work;
     char since[FORMAT_MAX];
 
+    int64_t messages = inbox_side_work(a);
+
+    if (messages > 0) {
+        log_event(level, "app", NULL, 0, "drain: %s %lld polled message%s", what,
+                  (long long)messages, messages == 1 ? "" : "s");
+    }
     proxy_work(a->proxy, &work);
     if (work.count == 0) {
         return;
@@ -172,6 +182,9 @@ static void resumed(void *arg)
         server_set_last(a->a2a, false);
     }
     control_drain_done(a->control, CONTROL_DRAIN_OFF);
+    if (a->inbox) {
+        inbox_resume(a->inbox);
+    }
     a->agent_left = false;
     app_life(a, LIFE_RESUME);
     if (a->is_on_hold) {
@@ -249,6 +262,17 @@ static void on_platform_finished(void *arg)
     stopping_finished(&a->stopping);
 }
 
+void ending_on_inbox_finished(struct app *a)
+{
+    int64_t left = a->finish_until_ms - loop_now_ms(a->loop);
+
+    if (a->platform) {
+        platform_finish(a->platform, left > 0 ? left : 0, on_platform_finished, a);
+    } else {
+        stopping_finished(&a->stopping);
+    }
+}
+
 static void finish(void *arg, int64_t budget_ms)
 {
     struct app *a = arg;
@@ -259,10 +283,9 @@ static void finish(void *arg, int64_t budget_ms)
     if (a->a2a) {
         server_stop_accepting(a->a2a);
     }
-    if (a->platform) {
-        platform_finish(a->platform, budget_ms, on_platform_finished, a);
-    } else {
-        stopping_finished(&a->stopping);
+    a->finish_until_ms = loop_now_ms(a->loop) + budget_ms;
+    if (!inbox_side_finish(a, budget_ms / 2)) {
+        ending_on_inbox_finished(a);
     }
 }
 

@@ -18,19 +18,24 @@
 
 int64_t observe_active_tasks(const struct app *a)
 {
-    return (int64_t)proxy_work_count(a->proxy);
+    return (int64_t)proxy_work_count(a->proxy) + inbox_side_work(a);
 }
 
 void observe_task_word(const struct app *a, char *ret, size_t cap)
 {
-    int64_t n = observe_active_tasks(a);
+    int64_t n = (int64_t)proxy_work_count(a->proxy);
+    int64_t messages = inbox_side_work(a);
 
     if (a->life == LIFE_STOPPING || a->life == LIFE_STOPPED) {
         (void)snprintf(ret, cap, "stopped");
     } else if (a->life == LIFE_DRAINING) {
         (void)snprintf(ret, cap, "draining");
-    } else if (n > 0) {
-        (void)snprintf(ret, cap, "%lld request%s", (long long)n, n == 1 ? "" : "s");
+    } else if (n > 0 && messages > 0) {
+        (void)snprintf(ret, cap, "%lld request%s, %lld message%s", (long long)n, n == 1 ? "" : "s",
+                       (long long)messages, messages == 1 ? "" : "s");
+    } else if (n + messages > 0) {
+        (void)snprintf(ret, cap, "%lld %s%s", (long long)(n + messages),
+                       n > 0 ? "request" : "message", n + messages == 1 ? "" : "s");
     } else {
         (void)snprintf(ret, cap, "%s",
                        a->agent_answers || a->agent_ever_answered ? "idle" : "starting");
@@ -61,6 +66,7 @@ static struct health_facts facts_of(const struct app *a)
         .is_registered = ps && ps->is_registered,
         .registration_is_required = a->cfg->platform.required,
         .platform_reason = ps ? ps->reg.last_error : "",
+        .journal_problem = inbox_side_problem(a),
     };
 }
 
@@ -218,6 +224,7 @@ void observe_status(void *arg, struct str *json)
     add_agent(a, &w);
     add_platform(a, &w);
     add_forward(a, &w);
+    inbox_side_status(a, &w);
     json_open(&w, "stop", '{');
     json_add_text(&w, "phase", stop_phase_name(a->stopping.phase));
     json_add_int(&w, "grace_ms", a->budget.grace);
@@ -467,4 +474,5 @@ void observe_metrics(void *arg, struct str *text)
     add_tls_metrics(a, text);
     add_process(a, text);
     add_platform_metrics(a, text);
+    inbox_side_metrics(a, text);
 }

@@ -7,6 +7,7 @@
 
 #include "agent/probe.h"
 #include "agent/ready_fd.h"
+#include "app/inbox_side.h"
 #include "app/lifecycle.h"
 #include "app/outage.h"
 #include "app/peer_side.h"
@@ -14,6 +15,7 @@
 #include "config/config.h"
 #include "config/signal_map.h"
 #include "control/control.h"
+#include "inbox/inbox.h"
 #include "loop/curl_io.h"
 #include "loop/loop.h"
 #include "loop/signals.h"
@@ -74,6 +76,8 @@ struct app {
     struct platform *platform;     /* NULL with platform.enabled false */
     struct supervisor *supervisor; /* NULL in sidecar mode */
     struct probe *probe;           /* NULL when agent.ready and protocol need none */
+    struct port *port;             /* for polled messages; NULL like inbox */
+    struct inbox *inbox;           /* NULL unless messages are polled */
 
     struct signal_map signal_map; /* signals.map */
     struct budget budget;
@@ -81,16 +85,18 @@ struct app {
     struct peer_side peer; /* without a command */
     enum life_state life;
     int64_t started_ms;
+    int64_t finish_until_ms; /* loop time: of the last phase */
 
     bool start_is_due;  /* token and secrets are settled */
     bool may_spawn;     /* and their files written: the agent was started, or is looked for */
     bool was_spawned;   /* the child, at least once */
     bool agent_answers; /* as the probe says; true without a probe once spawned */
     bool agent_ever_answered;
-    bool child_is_lost; /* ended for good, not by us */
-    bool is_on_hold;    /* paused or removed, and the configuration says hold */
-    bool was_ready;     /* READY=1 was sent */
-    bool is_activated;  /* the A2A port's socket came from a .socket unit */
+    bool child_is_lost;    /* ended for good, not by us */
+    bool agent_speaks_1_0; /* as its card says */
+    bool is_on_hold;       /* paused or removed, and the configuration says hold */
+    bool was_ready;        /* READY=1 was sent */
+    bool is_activated;     /* the A2A port's socket came from a .socket unit */
     bool start_timed_out;
     bool said_cpu_limit, said_file_limit; /* XCPU, XFSZ: in the log already */
     bool has_terminal;                    /* a controlling one, at start: SIGHUP is a stop then */
@@ -156,8 +162,9 @@ bool ending_because(struct app *a, const char *word, const char *by, const char 
 void ending_force_status(struct app *a, int status);  /* only by whoever was the cause */
 void ending_on_term(struct app *a, const char *what); /* TERM, INT, stop */
 enum control_drain ending_on_drain(struct app *a, const char *who); /* how it stands */
-int ending_status(const struct app *a);                             /* the exit status */
-struct exit_codes ending_success_codes(const struct config *cfg);   /* stop.success_codes */
+void ending_on_inbox_finished(struct app *a); /* the last phase goes on to the platform */
+int ending_status(const struct app *a);       /* the exit status */
+struct exit_codes ending_success_codes(const struct config *cfg); /* stop.success_codes */
 void ending_say(struct app *a, int status); /* the last log line and the termination message */
 
 /* signal_side.c */

@@ -60,6 +60,7 @@ static void on_ready_to_spawn(void *arg)
 
 static void on_registered(void *arg)
 {
+    inbox_side_start(arg);
     app_tell_status(arg);
 }
 
@@ -122,12 +123,14 @@ static void on_state(void *arg, enum workspace_state s, const char *why)
     switch (s) {
     case WORKSPACE_PAUSED:
         on_paused(a, why);
+        inbox_side_start(a); /* what comes meanwhile is written down */
         break;
     case WORKSPACE_REMOVED:
         on_removed(a, why);
         break;
     case WORKSPACE_ACTIVE:
         platform_side_hold(a, false);
+        inbox_side_start(a);
         break;
     case WORKSPACE_AUTH_LOST: /* platform/ has said it in the log; the agent goes on */
     case WORKSPACE_UNKNOWN:

@@ -27,6 +27,7 @@ enum {
     TELL_SUPERVISOR = 1 << 3,
     TELL_PROXY = 1 << 4,
     TELL_STOP = 1 << 5,
+    TELL_INBOX = 1 << 6,
 };
 
 #define NEXT_BEAT  "with the next heartbeat"
@@ -41,6 +42,7 @@ static const struct {
 } live_keys[] = {
     {"platform.heartbeat_interval", TELL_NOBODY, NEXT_BEAT},
     {"platform.state_interval", TELL_NOBODY, "with the next question for the state"},
+    {"platform.poll_interval", TELL_INBOX, "with the next fetch"},
     {"platform.required", TELL_NOBODY, "now"},
     {"platform.on_paused", TELL_NOBODY, "at the next change of the state"},
     {"platform.on_removed", TELL_NOBODY, "at the next change of the state"},
@@ -80,6 +82,13 @@ static const struct {
     {"secrets.refresh", TELL_PLATFORM, "with the next pull"},
     {"secrets.on_change", TELL_NOBODY, "now"},
     {"secrets.signal", TELL_NOBODY, "now"},
+    {"inbox.max_attempts", TELL_INBOX, "at the next failure"},
+    {"inbox.retry_max", TELL_INBOX, "at the next failure"},
+    {"inbox.task_timeout", TELL_INBOX, "with the next look at a task"},
+    {"inbox.concurrency", TELL_INBOX, "now"},
+    {"inbox.peer_markers", TELL_INBOX, "with the next message"},
+    {"inbox.peer_replies", TELL_INBOX, "with the next answer"},
+    {"inbox.on_unknown", TELL_INBOX, "with the next answer"},
     {"log.level", TELL_LOG, "now"},
     {"log.format", TELL_LOG, "now"},
 };
@@ -176,6 +185,9 @@ static void tell(const struct reload *r, unsigned whom)
     }
     if (whom & TELL_PROXY) {
         proxy_configure(a->proxy);
+    }
+    if ((whom & TELL_INBOX) && a->inbox) {
+        inbox_configure(a->inbox);
     }
     if (whom & TELL_STOP) {
         a->budget = r->budget;

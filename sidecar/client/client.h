@@ -47,6 +47,7 @@ enum client_outcome {
     CLIENT_TOO_BIG,  /* answer over the cap */
     CLIENT_STOPPED,  /* on_data said so */
     CLIENT_FAILED,   /* local failure: memory, bad URL */
+    CLIENT_NOT_HTTP, /* sent, and what came back is no HTTP/1 */
 };
 
 struct client_answer { /* borrowed by the callback */
@@ -59,6 +60,7 @@ struct client_answer { /* borrowed by the callback */
     int64_t rate_limit;       /* X-RateLimit-*, -1 when absent */
     int64_t rate_remaining;
     int64_t elapsed_ms;
+    int64_t sent_bytes; /* of the request, head included: 0 = nothing was handed over */
     /* a sentence when outcome != CLIENT_OK: "connection refused by 127.0.0.1:8080" */
     char error[512];
 };

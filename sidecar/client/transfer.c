@@ -66,6 +66,9 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
     if (slice_starts_with(line, SLICE("HTTP/"))) { /* an interim answer may have come before */
         t->retry_after[0] = '\0';
         t->rate_limit = t->rate_remaining = -1;
+        t->has_head = false;
+    } else if (line.n > 0 && (line.p[0] == '\r' || line.p[0] == '\n')) {
+        t->has_head = true;
     } else if (header_value(line, "retry-after", &value)) {
         (void)snprintf(t->retry_after, sizeof(t->retry_after), "%.*s",
                        value.n < sizeof(t->retry_after) ? (int)value.n : 0, value.p);
@@ -219,13 +222,16 @@ void transfer_result(struct transfer *t, CURLcode result, struct client_answer *
 {
     curl_off_t total_us = 0;
     long status = 0;
+    long sent = 0;
     char *type = NULL;
 
     *ret = (struct client_answer){.rate_limit = t->rate_limit, .rate_remaining = t->rate_remaining};
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
     (void)curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total_us);
+    (void)curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
     ret->status = (int)status;
+    ret->sent_bytes = sent;
     ret->content_type = type ? type : "";
     ret->retry_after = t->retry_after;
     ret->elapsed_ms = (int64_t)(total_us / 1000);
@@ -238,6 +244,11 @@ void transfer_result(struct transfer *t, CURLcode result, struct client_answer *
         ret->outcome = CLIENT_TOO_BIG;
         (void)snprintf(ret->error, sizeof(ret->error), "the answer of %s is longer than %zu bytes",
                        t->peer.text, t->max_bytes);
+    } else if (result == CURLE_OK &&
+               !t->has_head) { /* curl takes a head that is cut for a whole one */
+        ret->outcome = CLIENT_LOST;
+        (void)snprintf(ret->error, sizeof(ret->error),
+                       "%s closed the connection in the middle of its answer's head", t->peer.text);
     } else if (result != CURLE_OK) {
         client_explain(t->easy, result, &t->rq, &t->peer, t->curl_words, ret);
     }

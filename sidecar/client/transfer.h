@@ -18,6 +18,7 @@ struct transfer { /* embedded; must not move between init and release: curl hold
     struct str body;
     size_t max_bytes;
     bool is_too_big, is_stopped;
+    bool has_head; /* the blank line behind an answer's head has come */
     char retry_after[64];
     int64_t rate_limit, rate_remaining;
     char curl_words[CURL_ERROR_SIZE];

@@ -163,6 +163,8 @@ void client_explain(CURL *easy, CURLcode result, const struct client_request *rq
         break;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL:
+        if (a->outcome == CLIENT_LOST)
+            a->outcome = CLIENT_NOT_HTTP;
         after = " does not speak HTTP";
         break;
     case CURLE_SEND_ERROR:

@@ -13,6 +13,7 @@ int cmd_status(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_send(int argc, char **argv);
+int cmd_inbox(int argc, char **argv);
 int cmd_drain(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_reload(int argc, char **argv);

@@ -182,6 +182,42 @@ static void print_certificate(FILE *to, json_object *o)
                       : "");
 }
 
+/* Polled messages. */
+static void print_inbox(FILE *to, json_object *o)
+{
+    json_object *in = at(o, NULL, "inbox");
+    char age[FORMAT_MAX];
+
+    if (!in || !yes(o, "inbox", "enabled")) {
+        return;
+    }
+    (void)fprintf(to, "inbox      %lld waiting, %lld in work, %lld answered; %s%s\n",
+                  (long long)number(o, "inbox", "waiting"),
+                  (long long)number(o, "inbox", "in_work"),
+                  (long long)number(o, "inbox", "answered"),
+                  yes(o, "inbox", "stream") ? "told by the event stream" : "asking now and then",
+                  number(o, "inbox", "failures_in_a_row") ? "; fetching fails" : "");
+    if (number(o, "inbox", "oldest_waiting_ms") > 0) {
+        (void)fprintf(to, "           the oldest waits for %s\n",
+                      ago(number(o, "inbox", "oldest_waiting_ms"), age));
+    }
+    if (number(o, "inbox", "parked") + number(o, "inbox", "dead") > 0) {
+        (void)fprintf(to, "           %lld parked, %lld dead: molecule-sidecar inbox list\n",
+                      (long long)number(o, "inbox", "parked"),
+                      (long long)number(o, "inbox", "dead"));
+    }
+    if (number(o, "inbox", "failures_in_a_row") > 0) {
+        (void)fprintf(to, "           %s\n", text(o, "inbox", "last_error"));
+    }
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const keys[] = {"problem", "notice", "other_sidecar"};
+
+        if (strcmp(text(o, "inbox", keys[i]), "-") != 0) {
+            (void)fprintf(to, "           %s\n", text(o, "inbox", keys[i]));
+        }
+    }
+}
+
 static void print_words(FILE *to, json_object *o)
 {
     char t[FORMAT_MAX];
@@ -204,6 +240,7 @@ static void print_words(FILE *to, json_object *o)
     if (strcmp(text(o, "forward", "last_failure"), "-") != 0) {
         (void)fprintf(to, "           last failure: %s\n", text(o, "forward", "last_failure"));
     }
+    print_inbox(to, o);
     (void)fprintf(to, "stop       phase %s, %s of %s left\n", text(o, "stop", "phase"),
                   ago(number(o, "stop", "left_ms"), t),
                   format_duration(number(o, "stop", "grace_ms"), u));

@@ -28,6 +28,8 @@ static const struct command {
     {"check-config", cmd_check_config, "[FILE]",
      "check the configuration; print every value and where it came from"},
     {"send", cmd_send, "[--stream] [--url URL] TEXT", "send one A2A message and print the answer"},
+    {"inbox", cmd_inbox, "[list|show|retry|drop|verify]",
+     "polled messages: what waits, what needs somebody, once more, never mind"},
     {"drain", cmd_drain, "[--wait]",
      "take no new requests; with --wait return when the old ones are done"},
     {"stop", cmd_stop, "", "stop the running sidecar and its agent, in order"},

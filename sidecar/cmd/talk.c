@@ -48,6 +48,7 @@ int talk_endpoint(const struct endpoint *at, const char *method, const char *pat
         .unix_path = endpoint_unix_path(at),
         .connect_timeout_ms = TALK_TIMEOUT_MS,
         .timeout_ms = timeout_ms,
+        .max_answer_bytes = TALK_ANSWER_MAX_BYTES,
     };
     int r = client_run(&rq, keep_answer, ret, err);
 

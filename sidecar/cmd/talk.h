@@ -11,6 +11,7 @@
 
 enum {
     TALK_TIMEOUT_MS = 5000,
+    TALK_ANSWER_MAX_BYTES = 32 * 1024 * 1024, /* one polled message and its answer, escaped */
     TALK_DRAIN_TIMEOUT_MS =
         24 * 3600 *
         1000, /* drain --wait ends with the drain, which has its own deadline (stop.grace) */

@@ -181,7 +181,7 @@ struct config_secrets {
 };
 
 struct config_inbox {
-    int64_t max_attempts, retry_max, task_timeout, concurrency;
+    int64_t max_attempts, retry_max, task_timeout, concurrency, peer_replies;
     bool peer_markers;
     enum inbox_on_unknown on_unknown;
     enum inbox_first_start first_start;
@@ -298,6 +298,8 @@ void config_forget_dirs(const struct config *c);
  * the layer of a container. Looks at the nearest directory that exists.
  */
 void config_describe_state(const struct config *c, struct str *out, bool *ret_is_lasting);
+/* The name of dir's file system if it is one of the network's, else NULL. */
+const char *config_network_fs(const char *dir);
 
 /*
  * Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag

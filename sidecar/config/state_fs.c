@@ -48,6 +48,23 @@ static int find_fs(const char *path, struct statfs *ret)
     return 0;
 }
 
+static const struct fs_type *find_type(const struct statfs *fs)
+{
+    for (size_t i = 0; i < sizeof(fs_types) / sizeof(fs_types[0]); i++) {
+        if (((unsigned long)fs->f_type & 0xFFFFFFFFUL) == fs_types[i].magic)
+            return &fs_types[i];
+    }
+    return NULL;
+}
+
+const char *config_network_fs(const char *dir)
+{
+    struct statfs fs;
+    const struct fs_type *type = find_fs(dir, &fs) < 0 ? NULL : find_type(&fs);
+
+    return type && type->kind == FS_NETWORK ? type->name : NULL;
+}
+
 void config_describe_state(const struct config *c, struct str *out, bool *ret_is_lasting)
 {
     const struct fs_type *type = NULL;
@@ -58,10 +75,7 @@ void config_describe_state(const struct config *c, struct str *out, bool *ret_is
     if (find_fs(c->state.dir, &fs) < 0) {
         str_addz(out, " is on a file system we cannot ask about");
     } else {
-        for (size_t i = 0; i < sizeof(fs_types) / sizeof(fs_types[0]); i++) {
-            if (((unsigned long)fs.f_type & 0xFFFFFFFFUL) == fs_types[i].magic)
-                type = &fs_types[i];
-        }
+        type = find_type(&fs);
         str_addf(out, " is on %s", type ? type->name : "a file system we do not know");
         switch (type ? type->kind : FS_DISK) {
         case FS_DISK:

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -35,9 +36,10 @@ struct doorway {
     struct server *server;
 };
 
-struct waiter { /* a request that is answered when the drain is done */
+struct waiter { /* a request that is answered when the drain is done, or by the inbox */
     struct list node;
-    struct exchange *x;
+    struct exchange *x; /* NULL: its client went; then the inbox's answer goes nowhere */
+    bool is_inbox;      /* freed when the answer is there, not when the request ends */
 };
 
 struct control {
@@ -168,6 +170,80 @@ static void answer_reload(struct control *c, struct exchange *x, const struct ht
     exchange_answer_json(x, status, str_slice(&json));
 }
 
+/* ---- the inbox ---- */
+
+enum { INBOX_WORD_MAX = 128 }; /* a row id, or a list of states */
+
+static void on_inbox_answer(void *fn_arg, int http_status, struct slice json)
+{
+    struct waiter *w = fn_arg;
+    struct exchange *x = w->x;
+
+    free(w);
+    if (x) {
+        exchange_set_user(x, NULL);
+        exchange_answer_json(x, http_status, json);
+    }
+}
+
+/* "row=1234-..." or "state=parked,dead": the part behind "=", which is letters, digits, - and ,. */
+static bool read_word(struct slice query, char ret[INBOX_WORD_MAX])
+{
+    const char *eq = query.n > 0 ? memchr(query.p, '=', query.n) : NULL;
+    size_t n = eq ? query.n - (size_t)(eq + 1 - query.p) : 0;
+
+    ret[0] = '\0';
+    if (n >= INBOX_WORD_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        char c = eq[1 + i];
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'F') && !(c >= '0' && c <= '9') &&
+            c != '-' && c != ',') {
+            return false;
+        }
+        ret[i] = c;
+    }
+    ret[n] = '\0';
+    return true;
+}
+
+static void answer_inbox(struct control *c, struct exchange *x, const struct http_request *rq,
+                         int value)
+{
+    char word[INBOX_WORD_MAX];
+    struct waiter *w;
+    int r;
+
+    if (!read_word(rq->query, word) ||
+        (word[0] == '\0' && value != CONTROL_INBOX_LIST && value != CONTROL_INBOX_VERIFY)) {
+        exchange_answer_json(x, 400, SLICE("{\"error\":\"?row= names a message\"}\n"));
+        return;
+    }
+    w = calloc(1, sizeof(*w));
+    r = w ? 0 : -ENOMEM;
+    if (w) {
+        *w = (struct waiter){.x = x, .is_inbox = true};
+        list_init(&w->node);
+        exchange_set_user(x, w);
+        r = c->cb.inbox(c->arg, (enum control_inbox)value, word, on_inbox_answer, w);
+    }
+    if (r == 0) {
+        return;
+    }
+    exchange_set_user(x, NULL);
+    free(w);
+    if (r == -ENOTSUP) {
+        exchange_answer_json(
+            x, 409,
+            SLICE("{\"error\":\"no messages are polled here: platform.delivery is not poll, or "
+                  "agent.protocol is none\"}\n"));
+    } else {
+        exchange_answer_json(x, 503, SLICE("{\"error\":\"out of memory\"}\n"));
+    }
+}
+
 static const struct route {
     int doors;
     const char *method; /* GET also stands for HEAD */
@@ -185,6 +261,11 @@ static const struct route {
     {AT_OPERATOR, "POST", "/v1/drain", answer_drain, 0},
     {AT_OPERATOR, "POST", "/v1/stop", answer_stop, 0},
     {AT_OPERATOR, "POST", "/v1/reload", answer_reload, 0},
+    {AT_OPERATOR, "GET", "/v1/inbox", answer_inbox, CONTROL_INBOX_LIST},
+    {AT_OPERATOR, "GET", "/v1/inbox/show", answer_inbox, CONTROL_INBOX_SHOW},
+    {AT_OPERATOR, "POST", "/v1/inbox/retry", answer_inbox, CONTROL_INBOX_RETRY},
+    {AT_OPERATOR, "POST", "/v1/inbox/drop", answer_inbox, CONTROL_INBOX_DROP},
+    {AT_OPERATOR, "POST", "/v1/inbox/verify", answer_inbox, CONTROL_INBOX_VERIFY},
     {AT_AGENT, "GET", "/v1/self", answer_self, 0},
 };
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
@@ -266,7 +347,9 @@ static void on_end(struct exchange *x, bool complete)
     struct waiter *w = exchange_user(x);
 
     (void)complete;
-    if (w) {
+    if (w && w->is_inbox) {
+        w->x = NULL;
+    } else if (w) {
         list_remove(&w->node);
         free(w);
     }

@@ -1,7 +1,7 @@
 /*
  * Our own three doors: the admin port (probes, metrics, preStop drain), the operator's socket
- * (status, drain, stop), and the agent's socket (who am I). Each is a server/ of its own with the
- * handler below; which path opens behind which door is one table in control.c.
+ * (status, drain, stop, inbox), and the agent's socket (who am I). Each is a server/ of its own
+ * with the handler below; which path opens behind which door is one table in control.c.
  *
  * What is asked is passed on to app/ by callbacks; nothing is decided here. Source: design sections
  * 4, 6, 7, 10.
@@ -28,6 +28,21 @@ enum control_drain {
     CONTROL_DRAIN_OFF, /* called off: serving again */
 };
 
+enum control_inbox {
+    CONTROL_INBOX_LIST = 0,
+    CONTROL_INBOX_SHOW,
+    CONTROL_INBOX_RETRY,
+    CONTROL_INBOX_DROP,
+    CONTROL_INBOX_VERIFY,
+};
+typedef void control_reply_fn(void *fn_arg, int http_status, struct slice json);
+/*
+ * word: a row id, or states; may be "". fn runs once, maybe before this returns. 0, or -ENOTSUP (no
+ * messages are polled here), -ENOMEM: then it does not.
+ */
+typedef int control_inbox_fn(void *arg, enum control_inbox what, const char *word,
+                             control_reply_fn *fn, void *fn_arg);
+
 struct control_callbacks { /* all required */
     bool (*probe)(void *arg, enum control_probe which, bool verbose,
                   struct str *json); /* true: 200, false: 503 */
@@ -39,6 +54,7 @@ struct control_callbacks { /* all required */
     void (*stop)(void *arg, const char *who);
     /* Read the configuration again; the HTTP status of the answer. */
     int (*reload)(void *arg, const char *who, struct str *json);
+    control_inbox_fn *inbox;
 };
 
 /* Opens the admin listener and both sockets. Directories must exist (config_prepare_dirs). cfg is

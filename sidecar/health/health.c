@@ -66,6 +66,12 @@ static const char *check_registration(const struct health_facts *f)
     return f->platform_reason[0] ? f->platform_reason : "not registered with the platform yet";
 }
 
+/* Requests pass all the same, and another instance would have the same disk. */
+static const char *check_journal(const struct health_facts *f)
+{
+    return f->journal_problem && f->journal_problem[0] ? f->journal_problem : NULL;
+}
+
 static const struct check {
     const char *name;
     check_fn *fn;
@@ -79,6 +85,7 @@ static const struct check {
     {"agent_answers", check_agent, READY | AGENT, 0},
     {"state", check_state, READY, 0},
     {"registration", check_registration, 0, READY},
+    {"journal", check_journal, 0, 0},
 };
 enum { CHECK_COUNT = sizeof(checks) / sizeof(checks[0]) };
 

@@ -30,6 +30,7 @@ struct health_facts {
     bool is_registered;
     bool registration_is_required; /* platform.required */
     const char *platform_reason;   /* why not registered; "" */
+    const char *journal_problem;   /* why polled messages wait; NULL or "" */
 };
 
 /* Is the answer yes? Appends one JSON object (no newline): {"status":"ok"} or

@@ -34,13 +34,22 @@ struct message {      /* one that is not final, in memory */
     struct conversation *in;
     struct journal_message j; /* what is committed, or on its way there */
     enum message_step step;
+    int64_t due_loop_ms;    /* queue.c's: j.due_ms on the loop's clock; 0 = now */
     struct timer timer;     /* of whoever has it: retry, next look, next try */
     struct port_call *port; /* deliver.c's, follow.c's */
     struct call call;       /* answer.c's */
-    void *scratch;          /* of whoever has it; freed before it is handed on */
+    void *scratch;          /* of whoever has it, malloc'ed; freed before it is handed on */
+    size_t bytes;           /* window.c's: what it counts for */
 };
 
 /* ---- queue.c: which message is next ---- */
+enum {
+    QUEUE_MESSAGES_MAX = 4096,           /* in memory; the rest stays in the journal */
+    QUEUE_BYTES_MAX = 32 * 1024 * 1024,  /* of their texts */
+    QUEUE_PER_CONVERSATION = 128,        /* so that one does not take all of it */
+    QUEUE_CONVERSATIONS_KEPT = 1024,     /* without messages: what the agent knows of them */
+    QUEUE_DUE_MAX_MS = 24 * 3600 * 1000, /* a wall clock that jumps delays nothing for longer */
+};
 /*
  * m is moved. Only unfinished ones (seen, delivered, answering); one that is there already is
  * ignored. delivered and answering ones go on where they were (follow.c, answer.c).
@@ -62,11 +71,42 @@ void queue_release(struct inbox *i); /* timers, calls and memory of every messag
 /* What the agent knows of m's conversation (never NULL; texts may be): read before the first
  * delivery, kept with journal_set(). */
 struct journal_conversation *queue_conversation(struct message *m);
+/*
+ * Sets what the agent knows of m's conversation; it goes into the journal with the next write of m
+ * (queue_save, queue_end). 0 or -ENOMEM.
+ */
+int queue_set_conversation(struct message *m, const char *context_id, const char *task_id);
+/* Writes m (and its conversation when that has changed). done as journal_set's; may be NULL. */
+int queue_save(struct message *m, journal_done_fn *done, void *arg);
 
 /* ---- deliver.c ---- */
+enum {
+    DELIVER_RETRY_MS = 2000, /* after the first failed answer; four times as long after each more */
+    /* Deaths of the agent (or lost connections) with one message in hand. A message that kills it
+     * must end somewhere; one that was only there when something else did must not: with every
+     * second delivery ended by a kill this happens to one in a million. */
+    DELIVER_DEATHS_MAX = 20,
+    DELIVER_LOST_MS = 250, /* before it is tried again; doubled at each death, up to retry_max */
+    DELIVER_UNREACHED_MAX_MS = 2000,          /* pause of all deliveries while nobody listens */
+    DELIVER_NO_TIMEOUT_MS = 24 * 3600 * 1000, /* forward.response_timeout: 0 */
+    DELIVER_MEMORY_MS = 1000,                 /* until the next try when memory is short */
+    DELIVER_FILE_MS = 500,                    /* the same while a file of it is on its way */
+};
 void deliver_pump(struct inbox *i); /* hands over what may be; cheap: call it freely */
+bool deliver_speaks_1_0(const struct inbox *i);
+/* What an answer of the agent means for m, which is with the agent or followed. Takes a's texts. */
+struct agent_answer;
+void deliver_take(struct inbox *i, struct message *m, struct agent_answer *a, int64_t wait_ms);
+/* A failed answer: tried again, at the earliest after wait_ms, or dead after max_attempts. */
+void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t wait_ms);
+void deliver_bury(struct inbox *i, struct message *m, const char *why); /* dead at once */
 
 /* ---- follow.c ---- */
+enum {
+    FOLLOW_FIRST_MS = 1000, /* doubled after each look */
+    FOLLOW_MAX_MS = 30000,
+    FOLLOW_CALL_MS = 30000, /* one look */
+};
 void follow_begin(struct inbox *i, struct message *m); /* m->j.task_id is set, state delivered */
 
 /* ---- answer.c ---- */
@@ -80,19 +120,35 @@ void answer_saw_echo(struct inbox *i, const struct row *r);
 /* The sweep that began after time at_ms has shown all that is to be seen. */
 void answer_feed_is_complete(struct inbox *i, int64_t at_ms);
 bool answer_wants_sweep(const struct inbox *i); /* something waits for the feed's evidence */
+/* How far back such a sweep must reach at least: wall clock, 0 = nothing waits. */
+int64_t answer_evidence_since_ms(const struct inbox *i);
 
 /* ---- feed.c ---- */
 void feed_start(struct inbox *i);
 void feed_stop(struct inbox *i);      /* no new calls; the one under way is dropped */
 void feed_poll_now(struct inbox *i);  /* wakeup.c: something is there */
 void feed_sweep_now(struct inbox *i); /* wakeup.c after a reconnect; answer.c for evidence */
+void feed_configure(struct inbox *i); /* platform.poll_interval may have changed */
 
 /* ---- wakeup.c ---- */
 void wakeup_start(struct inbox *i);
 void wakeup_stop(struct inbox *i);
 
+/* ---- second.c: is there another sidecar of this workspace? ---- */
+/* answer.c: this text is about to be said to a person by /notify, so its echo is ours. Without
+ * these calls no echo is taken for a stranger's. */
+void second_sends(struct inbox *i, struct slice text);
+
 /* ---- uploads.c, peers.c ---- */
-void uploads_saw(struct inbox *i, const struct row *r); /* an announcement, journaled */
+#define UPLOADS_CONVERSATION "upload" /* of announcements in the journal, which are skipped */
+#define UPLOADS_WAITS        "upload: not here yet" /* their `why` until the file is here or given up */
+void uploads_saw(struct inbox *i, const struct journal_message *m); /* an announcement, journaled */
+void uploads_start(struct inbox *i); /* what an earlier run did not finish */
+void uploads_stop(struct inbox *i);
+/* body speaks of a file that is on its way: deliver a little later. False in the end, whatever
+ * became of the file: nothing is held for longer than UPLOADS_HOLD_MS after its announcement. */
+bool uploads_is_awaited(struct inbox *i, const char *body);
+enum { UPLOADS_HOLD_MS = 30 * 1000 };
 /* Known "platform-pending:" URIs of body become local ones. A new string, or NULL = nothing to do.
  */
 char *uploads_rewrite(struct inbox *i, const char *body);
@@ -101,6 +157,7 @@ struct peer_facts { /* "" = not known (yet); clean already (P section 14.2) */
     char card_url[512];
 };
 void peers_find(struct inbox *i, const char *peer_id, struct peer_facts *ret); /* never waits */
+void peers_learn(struct inbox *i, const struct row *r); /* what a row says of its sender ([L]) */
 
 /* ---- inbox.c ---- */
 /* Rows of one answer, oldest first: into the journal, then where they belong; done after that. */
@@ -117,21 +174,26 @@ struct inbox {
     void *arg;
     struct inbox_status status;
     bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
-    struct feed *feed; /* each file's own state; made by <file>_new, freed by <file>_free */
+    bool is_told_idle;       /* on_idle came since inbox_finish() */
+    struct timer finish;     /* its budget */
+    struct deferred settled; /* inbox_work_changed(), at the end of the turn */
+    struct feed *feed;       /* each file's own state; made by <file>_new, freed by <file>_free */
     struct wakeup *wakeup;
     struct queue *queue;
     struct deliver *deliver;
     struct answers *answers;
     struct peers *peers;
     struct uploads *uploads;
+    struct second *second;
 };
 void inbox_work_changed(struct inbox *i);
 
 int feed_new(struct inbox *i), wakeup_new(struct inbox *i), queue_new(struct inbox *i);
 int deliver_new(struct inbox *i), answers_new(struct inbox *i), peers_new(struct inbox *i);
-int uploads_new(struct inbox *i); /* 0 or -ENOMEM; sets the member above */
+int second_new(struct inbox *i),
+    uploads_new(struct inbox *i); /* 0 or -ENOMEM; sets the member above */
 void feed_free(struct inbox *i), wakeup_free(struct inbox *i), queue_free(struct inbox *i);
 void deliver_free(struct inbox *i), answers_free(struct inbox *i), peers_free(struct inbox *i);
-void uploads_free(struct inbox *i); /* NULL members are fine */
+void second_free(struct inbox *i), uploads_free(struct inbox *i); /* NULL members are fine */
 
 #endif

@@ -7,10 +7,19 @@
 #define INBOX_ROW_H
 
 #include "base/slice.h"
+#include "base/str.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+enum {
+    ROW_ID_TEXT_MAX = 512,    /* bytes of a message or context id; a longer one counts as absent */
+    ROW_JSON_DEPTH_MAX = 128, /* levels of a request_body that was sent as a string */
+};
+
+/* Our key in the metadata of a message: how many sidecars answered by themselves before it. */
+#define ROW_HOPS_KEY "hops"
 
 enum row_kind {                  /* P section 10.5 */
                 ROW_MESSAGE = 0, /* work */
@@ -22,7 +31,7 @@ enum row_kind {                  /* P section 10.5 */
                                again */
                 ROW_OTHER_METHOD, /* tasks/get, message/stream, ...: nobody waits for the answer */
                 ROW_OTHER_TYPE,   /* not a2a_receive */
-                ROW_UNREADABLE,   /* no id, no time, or not an object */
+                ROW_UNREADABLE,   /* no id, no time, no sender, or not an object */
 };
 const char *row_kind_name(enum row_kind k); /* for journal "why" and logs, in words */
 
@@ -39,14 +48,31 @@ struct row { /* slices and json point into the parsed page: they die with it */
     bool is_reply;    /* metadata says so (loop guard) */
     int64_t hops;     /* metadata; 0 = absent */
     const char *in_reply_to;
-    struct json_object
-        *request; /* request_body as an object (a string is parsed once more: owned by ret) */
-    const char *echo_text;                        /* ROW_ECHO: response_body.result */
+    /*
+     * request_body as an object; a string is parsed once more. When the row has its text elsewhere
+     * (data.text, or only a summary) that is in it, so that it alone is the message. NULL = none.
+     * Owned by ret.
+     */
+    struct json_object *request;
+    bool is_request_made;  /* it is not, byte for byte, what the row's request_body was */
+    const char *echo_text; /* ROW_ECHO: response_body.result */
     const char *peer_name, *peer_role, *card_url; /* [L] enrichment; "" = absent */
 };
 
 /* own_id: this workspace. Returns false (kind ROW_UNREADABLE) when it cannot even be named. */
 bool row_read(struct json_object *o, const char *own_id, struct row *ret);
 void row_release(struct row *r);
+
+/* RFC 3339 with 0 to 9 digits of a second (beyond 6 they are cut) to microseconds since 1970. */
+bool row_time_us(struct slice text, int64_t *ret);
+
+/* ---- of a request (P section 10.4) ---- */
+/* The object that says messageId, contextId, role and parts; NULL = there is none. */
+struct json_object *row_message(struct json_object *request);
+struct json_object *row_parts(struct json_object *request); /* an array, or NULL */
+/* All texts in order; with neither text nor files what params.message.content, task or summary
+ * say. */
+void row_text(struct json_object *request, struct str *ret);
+bool row_has_files(struct json_object *request);
 
 #endif

@@ -201,7 +201,7 @@ struct registrar {
     unsigned revoked_age;            /* the bearer after whose revocation we were answered once */
     int64_t retry_cap_ms;            /* of the trouble at hand; 0 = the usual */
     int64_t retry_floor_ms;
-    bool poll_warned, card_warned, mode_warned;
+    bool card_warned, mode_warned;
     struct token_waiter waiter;
 };
 void register_start(struct platform *p);

@@ -341,7 +341,7 @@ static void send_last_beat(struct platform *p)
  * somebody else shows in the URL. An instance that has registered with our own URL and not yet
  * beaten cannot be seen.
  */
-static bool is_taken_over(const struct platform *p, const struct reply *r)
+bool platform_is_taken_over(const struct platform *p, const struct reply *r)
 {
     const struct heart *h = &p->heart;
     char url[2048];
@@ -359,7 +359,7 @@ static void on_last_look(void *arg, const struct reply *r)
 {
     struct platform *p = arg;
 
-    if (row_is_removed(r) || (r->class == REPLY_OK && is_taken_over(p, r))) {
+    if (row_is_removed(r) || (r->class == REPLY_OK && platform_is_taken_over(p, r))) {
         log_info("platform", "no last heartbeat: %s",
                  row_is_removed(r) ? "the workspace is removed"
                                    : "another instance of this workspace has taken over");

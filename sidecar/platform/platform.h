@@ -30,6 +30,7 @@
 
 struct platform;
 struct transport; /* platform/transport.h */
+struct reply;     /* platform/reply.h */
 
 enum {
     TOKEN_PREFIX_CHARS = 8,     /* of a token that logs and status may show */
@@ -139,6 +140,8 @@ const struct platform_status *platform_status(const struct platform *p);
 const struct secrets *platform_secrets(const struct platform *p);
 struct slice platform_inbound_secret(const struct platform *p); /* empty = none */
 struct slice platform_token(const struct platform *p);          /* empty = none */
+/* Of an answer to GET /workspaces/:id: has another instance beaten, or registered, since we did? */
+bool platform_is_taken_over(const struct platform *p, const struct reply *r);
 /* For calls of a layer above us. After a 401 of one of them: platform_check_state_now(). */
 struct transport *platform_transport(struct platform *p);
 

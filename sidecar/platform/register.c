@@ -142,12 +142,6 @@ static void check_mode(struct platform *p, const struct reply *r)
         log_warning("platform", "asked for delivery %s, the platform answered %s: an old server?",
                     asked, mode[0] ? mode : "nothing");
     }
-    if (!is_push(p) && p->cfg->platform.delivery == DELIVERY_POLL && !p->reg.poll_warned) {
-        p->reg.poll_warned = true;
-        log_warning("platform",
-                    "registered for polled delivery because platform.reported_url is not set: "
-                    "messages wait on the platform, this version does not fetch them yet");
-    }
 }
 
 static void on_registered(struct platform *p, const struct reply *r)

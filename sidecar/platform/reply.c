@@ -135,8 +135,10 @@ static void explain_status(const struct reply_context *c, struct reply *r)
 
 void reply_read(const struct client_answer *a, const struct reply_context *c, struct reply *ret)
 {
-    *ret = (struct reply){.status = a->outcome == CLIENT_OK ? a->status : 0};
+    *ret = (struct reply){.status = a->outcome == CLIENT_OK ? a->status : 0,
+                          .is_too_big = a->outcome == CLIENT_TOO_BIG};
     if (a->outcome == CLIENT_OK) {
+        ret->body = a->body;
         ret->is_empty = slice_trim(a->body).n == 0;
         if (!ret->is_empty && json_validate(a->body) != JSON_BAD)
             ret->json = a->body;

@@ -124,7 +124,7 @@ static bool call_again_without_origin(struct call *c, const struct reply *r)
         }
         return false;
     }
-    if (!is_refused || !c->has_origin || t->origin_mode != ORIGIN_SENT)
+    if (!is_refused || !c->has_origin || t->origin_mode != ORIGIN_SENT || c->on_data)
         return false;
     c->is_second = true;
     call_transmit(c);
@@ -163,6 +163,13 @@ static void on_local_failure(struct timer *timer)
     call_finish(c, &r);
 }
 
+static bool on_piece(void *arg, struct slice bytes)
+{
+    const struct call *c = arg;
+
+    return c->on_data(c->arg, bytes);
+}
+
 static void call_transmit(struct call *c)
 {
     struct transport *t = c->transport;
@@ -171,8 +178,12 @@ static void call_transmit(struct call *c)
                                 .url = str_z(&c->url),
                                 .body = str_slice(&c->body),
                                 .connect_timeout_ms = TRANSPORT_CONNECT_MS,
+                                .is_once = c->is_once,
                                 .timeout_ms = c->timeout_ms,
+                                .max_answer_bytes = c->max_answer_bytes,
+                                .on_data = c->on_data ? on_piece : NULL,
                                 .tls = &t->tls};
+    struct str accept = {0};
     struct str bearer = {0};
     struct str id = {0};
     struct str org = {0};
@@ -182,7 +193,8 @@ static void call_transmit(struct call *c)
 
     if (rq.connect_timeout_ms > rq.timeout_ms)
         rq.connect_timeout_ms = rq.timeout_ms;
-    rq.headers[n++] = "Accept: application/json";
+    str_addf(&accept, "Accept: %s", c->accept ? c->accept : "application/json");
+    rq.headers[n++] = str_z(&accept);
     str_addf(&id, "X-Workspace-ID: %s", cfg->workspace.id);
     rq.headers[n++] = str_z(&id);
     c->token_age = 0;
@@ -201,10 +213,11 @@ static void call_transmit(struct call *c)
         str_addf(&origin, "Origin: %s", t->origin);
         rq.headers[n++] = str_z(&origin);
     }
-    bool ok = str_ok(&bearer) && str_ok(&id) && str_ok(&org) && str_ok(&origin) &&
-              str_ok(&c->url) && str_ok(&c->body);
+    bool ok = str_ok(&accept) && str_ok(&bearer) && str_ok(&id) && str_ok(&org) &&
+              str_ok(&origin) && str_ok(&c->url) && str_ok(&c->body);
     if (!ok || client_start(t->io, &rq, on_client_done, c, &c->client, &err) < 0)
         timer_start(&c->local_failure, t->loop, loop_now_ms(t->loop), on_local_failure, c);
+    str_release(&accept);
     str_wipe(&bearer);
     str_release(&id);
     str_release(&org);

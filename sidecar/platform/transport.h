@@ -50,6 +50,13 @@ struct call { /* embedded; zeroed = idle; one request at a time */
     const char *method;
     struct str url, body;
     int64_t timeout_ms;
+    /* The caller's, set before call_send. */
+    bool is_once; /* on a connection of its own: curl repeats a request whose kept one was dead */
+    size_t max_answer_bytes; /* 0 = the client's usual */
+    const char *accept;      /* NULL = JSON */
+    /* Each piece of the body, with arg, instead of gathering it; false ends the call. Nothing may
+     * be cancelled from inside. */
+    bool (*on_data)(void *arg, struct slice bytes);
     unsigned token_age;
     bool has_origin;
     bool is_second; /* this is the one without Origin */

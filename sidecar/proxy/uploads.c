@@ -1,6 +1,6 @@
 /*
  * An upload, on the loop: multipart in, jobs for the storage thread out, one at a time. The files
- * themselves are upload_files.c's.
+ * themselves are store/upload_files.c's.
  *
  * While a job runs, what it works with (files, piece) is the thread's. An upload whose client has
  * gone lives on until its job is done and nothing of it is left on the disk.
@@ -9,7 +9,7 @@
 
 #include "log/log.h"
 #include "proxy/multipart.h"
-#include "proxy/upload_files.h"
+#include "store/upload_files.h"
 
 #include <errno.h>
 #include <stdlib.h>

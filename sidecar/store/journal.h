@@ -29,9 +29,12 @@
 #include <stdint.h>
 
 enum {
-    JOURNAL_ID_LEN = 36,                    /* a UUID */
-    JOURNAL_KEEP_MS = 8 * 24 * 3600 * 1000, /* finished ones; longer than the feed has them */
-    JOURNAL_KEEP_COUNT = 100000,            /* finished ones, P section 10.6 */
+    JOURNAL_ID_LEN = 36,                     /* a UUID */
+    JOURNAL_KEEP_MS = 8 * 24 * 3600 * 1000,  /* finished ones; longer than the feed has them */
+    JOURNAL_KEEP_COUNT = 100000,             /* finished ones, P section 10.6 */
+    JOURNAL_KEEP_CONVERSATIONS = 100000,     /* what the agent knows of; the longest unused goes */
+    JOURNAL_KEEP_BYTES = 1024 * 1024 * 1024, /* of the file; beyond it finished ones lose their
+                                                texts, oldest first */
 };
 
 /* The numbers are in the file: never change one. */
@@ -106,6 +109,11 @@ struct journal_options {
     const char *vfs;      /* SQLite VFS, NULL = the default; tests give one that fails */
     int64_t keep_ms;      /* 0 = JOURNAL_KEEP_MS */
     int64_t keep_count;   /* 0 = JOURNAL_KEEP_COUNT */
+    int64_t keep_conversations, keep_bytes; /* 0 = as above */
+    /* For tests: 0 = as it should be. */
+    int64_t backoff_ms;        /* the first wait after a failure */
+    int64_t checkpoint_frames; /* pages of the WAL that are brought into the file at once */
+    int64_t memory_retry_ms;   /* while in memory: how often the disk is tried */
 };
 
 /*
@@ -115,24 +123,35 @@ struct journal_options {
  */
 int journal_open(struct loop *l, struct store *store, const struct journal_options *o,
                  struct journal **ret, struct err *err);
-/* What is queued is written if the disk takes it now, its callbacks run; then closed. NULL is fine.
+/*
+ * What is queued is written if the disk takes it now, else its callbacks get -EBUSY; then closed.
+ * Waits for the disk; what callbacks ask for meanwhile is refused. Not from a callback of the
+ * journal. NULL is fine.
  */
 void journal_close(struct journal *j);
 const struct journal_status *journal_status(const struct journal *j);
 
-/* code 0; -ENOMEM; -ENOENT (no such seq); -EBUSY (closing). Never a disk's: that waits. */
+/*
+ * Functions return 0, or -ENOMEM (also when 64 MiB of texts wait for a disk that refuses), or
+ * -EBUSY while closing. Callbacks get 0; -ENOMEM; -ENOENT (no such seq, or not with this row_id:
+ * a new file was begun); -EBUSY (closing). Never a disk's failure: that waits.
+ */
 typedef void journal_done_fn(void *arg, int code);
 
 /*
  * Add those of v that are not there (by row_id, and by sender + message_id) and move the cursor
  * (NULL: leave it), in one transaction. v is copied. done gets v back in the same order: seq is 0
- * where it was known already.
+ * where it was known already. The same sender and message_id in another row is written down as
+ * skipped, with the first row in `why`, and is known too (seq 0); one that is added as skipped is
+ * not held against later ones, and an empty message_id against nobody.
  */
 typedef void journal_added_fn(void *arg, int code, struct journal_message *v, size_t n);
 int journal_add(struct journal *j, const struct journal_message *v, size_t n,
                 const struct journal_cursor *cursor, journal_added_fn *done, void *arg);
-/* Saves all of m but row_id, sender, created_us, message_id, conversation and request, and with it
- * c (may be NULL). Copied. done may be NULL. 0 or -ENOMEM. */
+/*
+ * Saves all of m but row_id (which must be m's), sender, created_us, message_id, conversation and
+ * request, and with it c (may be NULL). Copied. done may be NULL.
+ */
 int journal_set(struct journal *j, const struct journal_message *m,
                 const struct journal_conversation *c, journal_done_fn *done, void *arg);
 
@@ -146,7 +165,10 @@ struct journal_query {
     bool newest_first;
     unsigned limit; /* 0 = JOURNAL_READ_MAX */
 };
-/* v: the callback may take texts out of it (set them NULL). */
+/*
+ * v: the callback may take texts out of it (set them NULL). May be fewer than the limit although
+ * there are more: a read ends behind 16 MiB of texts. None left is n = 0.
+ */
 typedef void journal_read_fn(void *arg, int code, struct journal_message *v, size_t n);
 int journal_read(struct journal *j, const struct journal_query *q, journal_read_fn *done,
                  void *arg);
@@ -154,7 +176,9 @@ typedef void journal_conversation_fn(void *arg, int code, struct journal_convers
 int journal_read_conversation(struct journal *j, const char *conversation,
                               journal_conversation_fn *done, void *arg);
 
-/* cursor.row_id "" = none. last_ms: wall clock of the last commit before this opening; 0 = never.
+/*
+ * cursor.row_id "" = none. last_ms: wall clock of the last commit before this opening; 0 = never.
+ * While closing: none and 0.
  */
 typedef void journal_start_fn(void *arg, const struct journal_cursor *cursor, int64_t last_ms);
 int journal_read_start(struct journal *j, journal_start_fn *done, void *arg);
@@ -163,5 +187,11 @@ int journal_drop_cursor(struct journal *j);
 /* `inbox verify`: SQLite's own integrity check and ours. sentence: "ok", or what is wrong. */
 typedef void journal_verify_fn(void *arg, bool is_good, const char *sentence);
 int journal_verify(struct journal *j, journal_verify_fn *done, void *arg);
+/*
+ * The same of the file in dir while no sidecar has it. Blocks: for the command. Nothing is set
+ * aside; what a killed run left in the WAL is brought into the file, as the next start would do. 0,
+ * or -errno with a sentence.
+ */
+int journal_verify_file(const char *dir, struct err *err);
 
 #endif

@@ -354,9 +354,32 @@ class Platform(Process):
             return entries if len(entries) >= count else None
         return eventually(found, f"{count} x {method} {path}", timeout)
 
+    def rows(self, rows, workspace=None, **batch):
+        """Rows of one transaction (POST /dev/rows), such as {"text": ..., "source_id": ...}; their ids. batch: age_ms, apart_us, event."""
+        a = post(self.port, "/dev/rows", {"workspace": workspace or self.id, "rows": rows, **batch})
+        assert a.status == 200, a
+        return a.json["ids"]
+
+    def answers(self, since=0):
+        """What agents told people and replied to peers after the n-th of them (GET /dev/answers)."""
+        found = []
+        while page := get(self.port, f"/dev/answers?since={since + len(found)}").json["answers"]:
+            found += page
+        return found
+
     def send(self, text, workspace=None, **headers):
         """A message of the canvas user."""
         return self.call("POST", f"/workspaces/{workspace or self.id}/a2a", a2a(text), **headers)
+
+    def peer(self, name="peer", **more):
+        """(id, token) of a new workspace that polls and may talk to the first one."""
+        a = self.call("POST", "/workspaces", {"name": name, "runtime": "external", "delivery_mode": "poll", **more})
+        assert a.status == 201, a
+        return a.json["id"], a.json["connection"]["auth_token"]
+
+    def send_as(self, peer, text, workspace=None, **message):
+        """A message of a peer: the (id, token) of peer()."""
+        return self.call("POST", f"/workspaces/{workspace or self.id}/a2a", a2a(text, **message), token=peer[1], X_Workspace_ID=peer[0])
 
 
 class Sidecar(Process):
@@ -491,6 +514,17 @@ class Case(unittest.TestCase):
         if workspaces is None:
             workspaces = [str(uuid.uuid4()) + (f":{token}" if token else "")]
         return self.start(Platform(self.dir, workspaces, flags))
+
+    def reopen(self, platform):
+        """SIGKILL for a platform with --data; the one that follows has its port and its file, and is returned."""
+        platform.signal(signal.SIGKILL)
+        platform.wait_exit()
+        again = Platform.__new__(Platform)
+        again.__dict__.update(workspaces=platform.workspaces, id=platform.id, token=platform.token, port=platform.port, url=platform.url)
+        argv = [f"127.0.0.1:{platform.port}" if a == "127.0.0.1:0" else a for a in platform.argv]
+        Process.__init__(again, "platform", argv, clean_environment(self.dir), self.dir)
+        self.start(again).wait_line(r"listening on")
+        return again
 
     def sidecar(self, platform=None, *flags, command=None, env=None, config=None, directory=None, preexec=None, program=None,
                 push=False):

@@ -170,6 +170,8 @@ static void control_plane(void *arg, const struct fake_request *rq, struct fake_
             w->over[k].times--;
         return;
     }
+    if (w->hook && w->hook(w, rq, a))
+        return;
     switch (k) {
     case REGISTER:
         do_register(w, bearer, rq->body, a);

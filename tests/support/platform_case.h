@@ -32,6 +32,8 @@ struct world {
     int64_t beat_uptime;
     char row_url[128];
     struct override over[KIND_COUNT];
+    /* asked first, under the lock; true = it has answered */
+    bool (*hook)(struct world *w, const struct fake_request *rq, struct fake_answer *ret);
     unsigned count[KIND_COUNT]; /* requests seen */
     unsigned with_origin;
     unsigned stopped_beats; /* heartbeats that said "stopped" */

@@ -138,3 +138,24 @@ Test(options, ids_become_lower_case_and_tokens_stay)
     cr_assert_str_eq(o.workspaces[0].id, "6f1c3a52-0d1e-4b7e-9a35-0c8f1f5a2b10");
     cr_assert_str_eq(o.workspaces[0].token, "To:Ken");
 }
+
+Test(faults, a_share_of_the_calls_is_the_same_for_a_seed)
+{
+    struct faults f;
+    bool first[64];
+    int hits = 0;
+
+    faults_init(&f);
+    faults_seed(&f, 7);
+    for (size_t i = 0; i < 64; i++)
+        hits += first[i] = faults_chance(&f, 50);
+    cr_assert(hits > 16 && hits < 48, "%d of 64", hits);
+    faults_seed(&f, 7);
+    for (size_t i = 0; i < 64; i++)
+        cr_assert_eq(faults_chance(&f, 50), first[i]);
+    for (size_t i = 0; i < 64; i++) {
+        cr_assert(faults_chance(&f, 100));
+        cr_assert_not(faults_chance(&f, 0));
+    }
+    faults_release(&f);
+}

@@ -101,19 +101,24 @@ Test(world, purging_takes_the_rows_along)
     struct workspace *a = world_add(&w, A, "a");
 
     world_add(&w, B, "b");
-    row_add(&w, A, "a2a_receive");
-    row_add(&w, B, "a2a_receive");
+    world_show_row(&w, row_new(&w.rows, A, "a2a_receive"));
+    world_show_row(&w, row_new(&w.rows, B, "a2a_receive"));
     world_purge(&w, a);
     cr_assert_null(world_find(&w, SLICE(A)));
-    cr_assert_eq(w.row_count, 1);
+    cr_assert_eq(w.rows.count, 1);
 }
 
 Test(world, the_oldest_rows_go)
 {
-    for (size_t i = 0; i < WORLD_ROWS_MAX + 10; i++)
-        cr_assert_not_null(row_add(&w, A, "agent_log"));
-    cr_assert_eq(w.row_count, WORLD_ROWS_MAX);
-    cr_assert_eq(w.rows_total, WORLD_ROWS_MAX + 10);
+    const struct workspace *a = world_add(&w, A, "a");
+
+    w.rows.max = 100;
+    for (size_t i = 0; i < 110; i++)
+        cr_assert(world_show_row(&w, row_new(&w.rows, A, "agent_log")));
+    cr_assert_eq(w.rows.count, 100);
+    cr_assert_eq(w.rows.last_seq, 110);
+    cr_assert_eq(row_feed_at(&a->feed, 0)->seq, 11);
+    cr_assert_not(world_show_row(&w, row_new(&w.rows, B, "agent_log")), "nobody's");
 }
 
 Test(world, times_are_rfc_3339_with_trailing_zeros_trimmed)

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/json_scan.h"
-#include "proxy/upload_files.h"
+#include "store/upload_files.h"
 #include "support/proxy_fixture.h"
 #include "support/scratch.h"
 

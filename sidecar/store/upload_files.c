@@ -1,7 +1,7 @@
 /*
  * Files of an upload, on the storage thread. What they are and who may send them is uploads.c's.
  */
-#include "proxy/upload_files.h"
+#include "store/upload_files.h"
 
 #include "base/clock.h"
 #include "base/fd.h"

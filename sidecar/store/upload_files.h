@@ -4,8 +4,8 @@
  *
  *   upload_files_add -> upload_files_write ... -> upload_files_commit, or upload_files_discard
  */
-#ifndef PROXY_UPLOAD_FILES_H
-#define PROXY_UPLOAD_FILES_H
+#ifndef STORE_UPLOAD_FILES_H
+#define STORE_UPLOAD_FILES_H
 
 #include "base/err.h"
 #include "base/slice.h"

@@ -1,0 +1,248 @@
+/*
+ * Did it arrive? A call to /notify whose end we did not see leaves a trace in our own feed if it
+ * was carried out: an echo row with the text (P section 10.5 rule 1). It is looked for in a sweep
+ * that begins when the call can no longer be carried out.
+ *
+ * An echo proves something only if no other answer can have made it. Equal texts are sent one after
+ * the other (answer.c), so at most one of them is doubtful, and it is the last one of that text:
+ * all others are in the journal as answered, each made one echo. What cannot be told apart by
+ * number or by time is left to inbox.on_unknown.
+ */
+#include "inbox/outbox.h"
+
+#include "base/cleanup.h"
+#include "log/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+static void look(struct answers *as);
+
+static void on_settle(struct timer *t)
+{
+    look(t->arg);
+}
+
+static int64_t settled_ms(const struct answer *a)
+{
+    return a->evidence.unknown_ms + a->answers->times.settle;
+}
+
+/* Asks for a sweep as soon as one can decide something, and again until one did. */
+static void look(struct answers *as)
+{
+    struct loop *l = as->inbox->loop;
+    int64_t now = loop_now_ms(l), next = 0;
+
+    LIST_FOREACH(it, &as->doubtful)
+    {
+        int64_t at = settled_ms(container_of(it, struct answer, node));
+
+        if (next == 0 || at < next)
+            next = at;
+    }
+    if (next == 0) {
+        timer_stop(&as->settle);
+        return;
+    }
+    if (next > now) {
+        timer_start(&as->settle, l, next, on_settle, as);
+        return;
+    }
+    timer_start(&as->settle, l, now + as->times.ask_again, on_settle, as);
+    feed_sweep_now(as->inbox);
+}
+
+void answer_doubt_stop(struct answers *as)
+{
+    timer_stop(&as->settle);
+}
+
+bool answer_wants_sweep(const struct inbox *i)
+{
+    LIST_FOREACH(it, &i->answers->doubtful)
+    {
+        if (settled_ms(container_of(it, struct answer, node)) <= loop_now_ms(i->loop))
+            return true;
+    }
+    return false;
+}
+
+int64_t answer_evidence_since_ms(const struct inbox *i)
+{
+    int64_t since = 0;
+
+    LIST_FOREACH(it, &i->answers->doubtful)
+    {
+        int64_t at =
+            container_of(it, struct answer, node)->evidence.intent_ms - ANSWER_NEAR_MS / 10;
+
+        if (since == 0 || at < since)
+            since = at;
+    }
+    return since;
+}
+
+/* ---- the verdict ---- */
+
+static void say(const struct answer *a, const char *found)
+{
+    log_debug("inbox", "row %s: the answer whose fate was unknown %s", a->m->j.row_id, found);
+}
+
+static void it_arrived(struct answer *a)
+{
+    say(a, "has arrived");
+    a->judged = (struct judged){.what = JUDGED_ARRIVED};
+    answer_arrived(a);
+}
+
+static void it_did_not(struct answer *a)
+{
+    char why[sizeof(a->judged.why) + 64];
+
+    say(a, "has not arrived");
+    (void)snprintf(why, sizeof(why), "it did not arrive, as the feed shows%s%s",
+                   a->judged.why[0] ? ": " : "", a->judged.why);
+    answer_again(a, 0, why);
+}
+
+enum verdict { VERDICT_ARRIVED = 0, VERDICT_NOT, VERDICT_NONE };
+
+/* All echoes there are have been seen. */
+static enum verdict verdict_of(const struct answer_evidence *e)
+{
+    bool is_late = e->echo_last_us / 1000 >= e->intent_ms - ANSWER_SKEW_MS;
+    bool is_apart = e->intent_ms - e->equal_last_ms > (int64_t)2 * ANSWER_SKEW_MS;
+
+    if (e->echo_count == 0)
+        return VERDICT_NOT;
+    if (e->is_cut)
+        return VERDICT_NONE;
+    if (e->echo_count > e->equal_count)
+        return VERDICT_ARRIVED;
+    if (is_apart)
+        return is_late ? VERDICT_ARRIVED : VERDICT_NOT;
+    return e->echo_count == e->equal_newer ? VERDICT_NOT : VERDICT_NONE;
+}
+
+static void decide(struct answer *a)
+{
+    switch (verdict_of(&a->evidence)) {
+    case VERDICT_ARRIVED:
+        it_arrived(a);
+        break;
+    case VERDICT_NOT:
+        it_did_not(a);
+        break;
+    case VERDICT_NONE:
+        say(a, "cannot be told from others of the same text");
+        answer_unsure(a);
+        break;
+    }
+}
+
+/* ---- the evidence ---- */
+
+/* Answers of the same text that arrived: their echoes are not this one's. */
+static void on_equals(void *arg, int code, struct journal_message *v, size_t n)
+{
+    struct answer *a = arg;
+    struct answer_evidence *e = &a->evidence;
+    const char *answer = a->m->j.answer ? a->m->j.answer : "";
+    int64_t near_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS;
+    size_t bytes = 0;
+
+    e->is_reading = false;
+    for (size_t k = 0; k < n; k++)
+        bytes +=
+            (v[k].request ? strlen(v[k].request) : 0) + (v[k].answer ? strlen(v[k].answer) : 0);
+    e->is_cut = code < 0 || (n > 0 && (n == JOURNAL_READ_MAX || bytes > ANSWER_READ_BYTES) &&
+                             v[n - 1].changed_ms > near_ms);
+    for (size_t k = 0; k < n; k++) {
+        if (v[k].sender[0] || !v[k].answer || strcmp(v[k].answer, answer) != 0 ||
+            v[k].changed_ms < near_ms)
+            continue;
+        e->equal_count++;
+        e->equal_newer += v[k].created_us > a->m->j.created_us;
+        if (v[k].changed_ms > e->equal_last_ms)
+            e->equal_last_ms = v[k].changed_ms;
+    }
+    if (!e->is_cut && e->echo_count > e->equal_count)
+        it_arrived(a);
+}
+
+void answer_doubt(struct answer *a, int64_t intent_ms)
+{
+    struct answers *as = a->answers;
+    struct inbox *i = as->inbox;
+    const struct journal_query q = {.states = 1U << JOURNAL_ANSWERED, .newest_first = true};
+
+    answer_move(a, ANSWER_DOUBTFUL);
+    a->evidence =
+        (struct answer_evidence){.unknown_ms = loop_now_ms(i->loop), .intent_ms = intent_ms};
+    a->evidence.is_reading = journal_read(i->journal, &q, on_equals, a) == 0;
+    a->evidence.is_cut = !a->evidence.is_reading;
+    log_info("inbox",
+             "row %s: it is not known whether the answer arrived; the feed will tell, within %lld "
+             "s%s%s",
+             a->m->j.row_id, (long long)(as->times.settle / 1000), a->judged.why[0] ? ": " : "",
+             a->judged.why);
+    look(as);
+}
+
+static void take_echo(struct answer *a, const struct row *r)
+{
+    struct answer_evidence *e = &a->evidence;
+
+    for (unsigned k = 0; k < e->echo_count; k++) {
+        if (strcmp(e->echoes[k], r->id) == 0)
+            return;
+    }
+    if (e->echo_count == ANSWER_ECHOES_MAX) {
+        e->is_cut = true;
+        return;
+    }
+    (void)snprintf(e->echoes[e->echo_count++], JOURNAL_ID_LEN + 1, "%s", r->id);
+    if (r->created_us > e->echo_last_us)
+        e->echo_last_us = r->created_us;
+    if (!e->is_reading && !e->is_cut && e->echo_count > e->equal_count)
+        it_arrived(a);
+}
+
+void answer_saw_echo(struct inbox *i, const struct row *r)
+{
+    if (!r->echo_text)
+        return;
+    LIST_FOREACH(it, &i->answers->doubtful)
+    {
+        struct answer *a = container_of(it, struct answer, node);
+
+        if (r->created_us > a->m->j.created_us && strcmp(r->echo_text, str_z(&a->words)) == 0) {
+            take_echo(a, r);
+            return; /* equal texts are not doubtful at the same time */
+        }
+    }
+}
+
+void answer_feed_is_complete(struct inbox *i, int64_t at_ms)
+{
+    bool found = true;
+
+    while (found) { /* from the top: each verdict may end others */
+        found = false;
+        LIST_FOREACH(it, &i->answers->doubtful)
+        {
+            struct answer *a = container_of(it, struct answer, node);
+
+            if (at_ms >= settled_ms(a) && !a->evidence.is_reading) {
+                decide(a);
+                found = true;
+                break;
+            }
+        }
+    }
+    look(i->answers);
+}

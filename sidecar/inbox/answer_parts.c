@@ -1,0 +1,226 @@
+/*
+ * Collects texts (P section 13.1, A section 6.1) and folds event streams. All functions take
+ * whatever json-c gives, NULL included.
+ */
+#include "inbox/answer_parts.h"
+
+#include "inbox/agent_answer.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+struct json_object *part_member(struct json_object *o, const char *name)
+{
+    struct json_object *v = NULL;
+
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
+               ? v
+               : NULL;
+}
+
+static struct slice text_of(struct json_object *o)
+{
+    if (!json_object_is_type(o, json_type_string))
+        return (struct slice){NULL, 0};
+    return (struct slice){json_object_get_string(o), (size_t)json_object_get_string_len(o)};
+}
+
+static struct slice first_text(struct json_object *o, const char *a, const char *b)
+{
+    struct slice s = text_of(part_member(o, a));
+
+    return s.n > 0 ? s : text_of(part_member(o, b));
+}
+
+bool parts_parse(struct slice text, struct json_object **ret)
+{
+    struct json_tokener *tok = json_tokener_new_ex(AGENT_ANSWER_DEPTH_MAX);
+
+    *ret = NULL;
+    if (!tok)
+        return false;
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+    if (text.n > 0 && text.n < INT32_MAX)
+        *ret = json_tokener_parse_ex(tok, text.p, (int)text.n);
+    enum json_tokener_error how = json_tokener_get_error(tok);
+    if (how == json_tokener_continue && text.n > 0) /* a number: the end must be told */
+        *ret = json_tokener_parse_ex(tok, "", 1);
+    how = json_tokener_get_error(tok);
+    bool is_whole =
+        how == json_tokener_success && text.n > 0 && json_tokener_get_parse_end(tok) <= text.n;
+    if (is_whole && json_tokener_get_parse_end(tok) < text.n &&
+        json_tokener_get_parse_end(tok) > 0) /* something behind it */
+        is_whole = false;
+    json_tokener_free(tok);
+    if (!is_whole) {
+        json_object_put(*ret);
+        *ret = NULL;
+    }
+    return is_whole;
+}
+
+/* ---- texts ---- */
+
+static void add_separated(struct str *out, struct slice s)
+{
+    if (s.n > 0 && out->len > 0)
+        str_addz(out, "\n\n");
+    str_add(out, s);
+}
+
+static void add_json(struct json_object *o, struct str *out)
+{
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+    str_addz(out, text ? text : "");
+}
+
+/* A file cannot be sent on; its name and place can be said. */
+static void add_file(struct json_object *part, struct str *out)
+{
+    struct json_object *file = part_member(part, "file");
+    struct json_object *at = file ? file : part;
+    struct slice name = first_text(at, "name", "filename");
+    struct slice uri = first_text(at, "uri", "url");
+    bool has_bytes = first_text(at, "bytes", "raw").n > 0;
+
+    if (uri.n == 0 && !has_bytes)
+        return;
+    if (out->len > 0)
+        str_addz(out, "\n");
+    str_addz(out, "[file: ");
+    str_add(out, name.n > 0 ? name : SLICE("without a name"));
+    if (uri.n > 0) {
+        str_addz(out, ", ");
+        str_add(out, uri);
+    }
+    str_addz(out, "]");
+}
+
+static void parts_texts(struct json_object *parts, struct str *out)
+{
+    bool has_text = false;
+
+    if (json_object_is_type(parts, json_type_string))
+        str_add(out, text_of(parts));
+    if (!json_object_is_type(parts, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(parts); i++) {
+        struct json_object *part = json_object_array_get_idx(parts, i);
+        struct slice text = text_of(part_member(part, "text"));
+
+        str_add(out, text.n > 0 ? text : text_of(part));
+        has_text = has_text || text.n > 0;
+        if (text.n == 0)
+            add_file(part, out);
+    }
+    for (size_t i = 0; !has_text && i < json_object_array_length(parts); i++) {
+        struct json_object *data = part_member(json_object_array_get_idx(parts, i), "data");
+
+        if (data)
+            add_json(data, out);
+    }
+}
+
+bool parts_has_some(struct json_object *o)
+{
+    return part_member(o, "parts") || part_member(o, "content");
+}
+
+void parts_of_message(struct json_object *message, struct str *out)
+{
+    struct json_object *parts = part_member(message, "parts");
+
+    parts_texts(parts ? parts : part_member(message, "content"), out);
+}
+
+static bool is_agents(struct json_object *message)
+{
+    struct slice role = text_of(part_member(message, "role"));
+
+    return slice_eq(role, SLICE("agent")) || slice_eq(role, SLICE("ROLE_AGENT"));
+}
+
+static void last_words(struct json_object *history, struct str *out)
+{
+    size_t n =
+        json_object_is_type(history, json_type_array) ? json_object_array_length(history) : 0;
+
+    if (n > 0 && is_agents(json_object_array_get_idx(history, n - 1)))
+        parts_of_message(json_object_array_get_idx(history, n - 1), out);
+}
+
+void parts_of_task(struct json_object *task, struct str *out)
+{
+    struct json_object *artifacts = part_member(task, "artifacts");
+    struct str said = {0};
+    size_t n =
+        json_object_is_type(artifacts, json_type_array) ? json_object_array_length(artifacts) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct str one = {0};
+
+        parts_texts(part_member(json_object_array_get_idx(artifacts, i), "parts"), &one);
+        add_separated(out, str_slice(&one));
+        out->failed = out->failed || one.failed;
+        str_release(&one);
+    }
+    parts_of_message(part_member(part_member(task, "status"), "message"), &said);
+    if (said.len > 0 && (out->len == 0 || !memmem(out->p, out->len, said.p, said.len)))
+        add_separated(out, str_slice(&said));
+    out->failed = out->failed || said.failed;
+    str_release(&said);
+    if (out->len == 0)
+        parts_texts(part_member(task, "parts"), out);
+    if (out->len == 0)
+        last_words(part_member(task, "history"), out);
+}
+
+void parts_of_any(struct json_object *o, struct str *out)
+{
+    static const char *const names[] = {"text",   "content", "answer", "response",
+                                        "output", "message", "result"};
+    struct slice known = {NULL, 0};
+
+    if (!o)
+        return;
+    if (json_object_is_type(o, json_type_string)) {
+        str_add(out, text_of(o));
+        return;
+    }
+    for (size_t i = 0; known.n == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+        known = text_of(part_member(o, names[i]));
+    if (known.n > 0)
+        str_add(out, known);
+    else if (!json_object_is_type(o, json_type_object) || json_object_object_length(o) > 0)
+        add_json(o, out);
+}
+
+struct slice parts_clean(struct str *s)
+{
+    struct str clean = {0};
+    struct slice rest = str_slice(s);
+    size_t n;
+
+    for (; rest.n > 0; rest = (struct slice){rest.p + n, rest.n - n}) {
+        size_t valid = slice_utf8_next(rest);
+
+        n = valid > 0 ? valid : 1;
+        if (valid == 0)
+            str_addz(&clean, "\xef\xbf\xbd");
+        else if (rest.p[0] != '\0')
+            str_add(&clean, (struct slice){rest.p, n});
+    }
+    clean.failed = clean.failed || s->failed;
+    str_release(s);
+    *s = clean;
+    rest = str_slice(s);
+    while (rest.n > 0 && strchr(" \t\r\n", rest.p[0]))
+        rest = (struct slice){rest.p + 1, rest.n - 1};
+    while (rest.n > 0 && strchr(" \t\r\n", rest.p[rest.n - 1]))
+        rest.n--;
+    return rest;
+}

@@ -1,0 +1,470 @@
+/*
+ * Writes the agent's request. Finding the parts is P section 10.4, the shapes are A section 6.1,
+ * markers are markers.c's.
+ */
+#include "inbox/envelope.h"
+
+#include "base/json_write.h"
+#include "inbox/markers.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+enum { REQUEST_DEPTH_MAX = 64 };
+
+struct builder {
+    const struct envelope *e;
+    bool is_out_of_memory;
+    size_t parts;
+};
+
+/* ---- reading ---- */
+
+static struct json_object *member(struct json_object *o, const char *name)
+{
+    struct json_object *v = NULL;
+
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
+               ? v
+               : NULL;
+}
+
+/* A member that is a string, or NULL. */
+static struct json_object *text_member(struct json_object *o, const char *name)
+{
+    struct json_object *v = member(o, name);
+
+    return json_object_is_type(v, json_type_string) ? v : NULL;
+}
+
+static bool is_text(struct json_object *o, const char *text)
+{
+    return json_object_is_type(o, json_type_string) && strcmp(json_object_get_string(o), text) == 0;
+}
+
+static struct slice text_of(struct json_object *o)
+{
+    if (!json_object_is_type(o, json_type_string))
+        return (struct slice){NULL, 0};
+    return (struct slice){json_object_get_string(o), (size_t)json_object_get_string_len(o)};
+}
+
+static struct json_object *first_of(struct json_object *o, const char *const names[])
+{
+    struct json_object *v = NULL;
+
+    for (; !v && *names; names++)
+        v = text_member(o, *names);
+    return v;
+}
+
+static int parse(const char *text, struct json_object **ret, struct err *err)
+{
+    struct json_tokener *tok = json_tokener_new_ex(REQUEST_DEPTH_MAX);
+    struct json_object *o = NULL;
+
+    *ret = NULL;
+    if (!tok)
+        return err_set(err, -ENOMEM, "out of memory");
+    size_t n = strlen(text);
+    o = n < INT32_MAX ? json_tokener_parse_ex(tok, text, (int)n + 1) : NULL;
+    json_tokener_free(tok);
+    if (json_object_is_type(o, json_type_string)) { /* P section 10.4: once more */
+        struct json_object *inner = NULL;
+        int rc = 0;
+
+        tok = json_tokener_new_ex(REQUEST_DEPTH_MAX);
+        if (tok)
+            inner = json_tokener_parse_ex(tok, json_object_get_string(o),
+                                          json_object_get_string_len(o) + 1);
+        else
+            rc = -ENOMEM;
+        json_tokener_free(tok);
+        json_object_put(o);
+        if (rc < 0)
+            return err_set(err, rc, "out of memory");
+        o = inner;
+    }
+    if (!json_object_is_type(o, json_type_object)) {
+        json_object_put(o);
+        return err_set(err, -EBADMSG, "its request is no JSON object");
+    }
+    *ret = o;
+    return 0;
+}
+
+static struct json_object *array_of(struct json_object *o, const char *name)
+{
+    struct json_object *v = member(o, name);
+
+    return json_object_is_type(v, json_type_array) && json_object_array_length(v) > 0 ? v : NULL;
+}
+
+static struct json_object *find_parts(struct json_object *request)
+{
+    struct json_object *params = member(request, "params");
+    struct json_object *message = member(params, "message");
+    struct json_object *parts = array_of(message, "parts");
+
+    parts = parts ? parts : array_of(params, "parts");
+    parts = parts ? parts : array_of(request, "parts");
+    parts = parts ? parts : array_of(message, "content"); /* v0.2 */
+    return parts ? parts : array_of(member(request, "message"), "parts");
+}
+
+/* Where a text may be when there are no parts. */
+static struct json_object *find_text(struct json_object *request)
+{
+    struct json_object *params = member(request, "params");
+    struct json_object *data = member(request, "data");
+    struct json_object *places[] = {
+        text_member(member(params, "message"), "content"),
+        text_member(member(params, "message"), "text"),
+        text_member(params, "message"),
+        text_member(params, "task"),
+        text_member(params, "text"),
+        text_member(request, "task"),
+        text_member(request, "message"), /* the body that the SDK documents, P section 17.4 */
+        text_member(request, "text"),
+        text_member(data, "text"),
+        text_member(data, "message"),
+        text_member(params, "summary"),
+        text_member(request, "summary"),
+    };
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        if (places[i] && json_object_get_string_len(places[i]) > 0)
+            return places[i];
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+static void put(struct builder *b, struct json_object *into, const char *name,
+                struct json_object *value)
+{
+    if (!value || json_object_object_add(into, name, value) != 0) {
+        json_object_put(value);
+        b->is_out_of_memory = true;
+    }
+}
+
+static void put_text(struct builder *b, struct json_object *into, const char *name,
+                     const char *text)
+{
+    if (text && text[0])
+        put(b, into, name, json_object_new_string(text));
+}
+
+/* The sender's value: without markers in it when he is a peer. */
+static void put_theirs(struct builder *b, struct json_object *into, const char *name,
+                       struct json_object *value)
+{
+    struct json_object *copy = NULL;
+
+    if (!value)
+        return;
+    if (!b->e->is_peer || !b->e->has_markers)
+        put(b, into, name, json_object_get(value));
+    else if (markers_clean_json(value, &copy))
+        put(b, into, name, copy);
+    else
+        b->is_out_of_memory = true;
+}
+
+static struct json_object *marked(struct builder *b, struct slice text)
+{
+    struct json_object *o = NULL;
+    struct str s = {0};
+
+    if (b->e->is_peer && b->e->has_markers)
+        markers_wrap(text, &s);
+    else
+        str_add(&s, text);
+    if (str_ok(&s) && s.len < INT32_MAX)
+        o = json_object_new_string_len(s.p ? s.p : "", (int)s.len);
+    str_release(&s);
+    return o;
+}
+
+static struct json_object *new_part(struct builder *b, const char *kind)
+{
+    struct json_object *part = json_object_new_object();
+
+    if (!part)
+        b->is_out_of_memory = true;
+    else if (!b->e->is_1_0)
+        put(b, part, "kind", json_object_new_string(kind));
+    return part;
+}
+
+static struct json_object *text_part(struct builder *b, struct slice text)
+{
+    struct json_object *part = new_part(b, "text");
+
+    if (part)
+        put(b, part, "text", marked(b, text));
+    return part;
+}
+
+static const char *const name_keys[] = {"name", "filename", "fileName", NULL};
+static const char *const type_keys[] = {"mimeType", "mediaType", "mime_type", "media_type", NULL};
+static const char *const uri_keys[] = {"uri", "url", "fileWithUri", NULL};
+static const char *const bytes_keys[] = {"bytes", "raw", "fileWithBytes", NULL};
+
+static struct json_object *file_part(struct builder *b, struct json_object *file)
+{
+    struct json_object *uri = first_of(file, uri_keys);
+    struct json_object *bytes = uri ? NULL : first_of(file, bytes_keys);
+    struct json_object *size = member(file, "size");
+    struct json_object *part = new_part(b, "file");
+    struct json_object *into = part;
+
+    if (!part)
+        return NULL;
+    if (!b->e->is_1_0) {
+        into = json_object_new_object();
+        put(b, part, "file", into);
+        if (b->is_out_of_memory)
+            return part;
+    }
+    put_theirs(b, into, b->e->is_1_0 ? "filename" : "name", first_of(file, name_keys));
+    put_theirs(b, into, b->e->is_1_0 ? "mediaType" : "mimeType", first_of(file, type_keys));
+    put_theirs(b, into, b->e->is_1_0 ? "url" : "uri", uri);
+    if (bytes) /* base64 holds no marker, and may be long */
+        put(b, into, b->e->is_1_0 ? "raw" : "bytes", json_object_get(bytes));
+    if (!b->e->is_1_0 && json_object_is_type(size, json_type_int))
+        put(b, into, "size", json_object_get(size));
+    return part;
+}
+
+/* 0.3 knows objects only; the note is what both SDKs write (A section 6.2). */
+static struct json_object *data_part(struct builder *b, struct json_object *from,
+                                     struct json_object *data)
+{
+    struct json_object *part = new_part(b, "data");
+    struct json_object *note = member(member(from, "metadata"), "data_part_compat");
+    struct json_object *inner = member(data, "value");
+
+    if (!part)
+        return NULL;
+    if (b->e->is_1_0) {
+        put_theirs(b, part, "data", json_object_get_boolean(note) && inner ? inner : data);
+    } else if (json_object_is_type(data, json_type_object)) {
+        put_theirs(b, part, "data", data);
+    } else {
+        struct json_object *holder = json_object_new_object();
+        struct json_object *said = json_object_new_object();
+
+        put(b, part, "data", holder);
+        put(b, part, "metadata", said);
+        if (!b->is_out_of_memory) {
+            put_theirs(b, holder, "value", data);
+            put(b, said, "data_part_compat", json_object_new_boolean(true));
+        }
+    }
+    return part;
+}
+
+/* A part of either version; NULL: nothing in it that we know. */
+static struct json_object *any_part(struct builder *b, struct json_object *from)
+{
+    struct json_object *kind = member(from, "kind");
+    struct json_object *file = member(from, "file");
+    struct json_object *part = NULL;
+
+    kind = kind ? kind : member(from, "type");
+    if (json_object_is_type(from, json_type_string)) /* v0.2 content */
+        return text_of(from).n > 0 ? text_part(b, text_of(from)) : NULL;
+    if (text_member(from, "text") && (!kind || is_text(kind, "text"))) {
+        struct slice text = text_of(text_member(from, "text"));
+
+        part = text.n > 0 ? text_part(b, text) : NULL;
+    } else if (json_object_is_type(file, json_type_object) &&
+               (first_of(file, uri_keys) || first_of(file, bytes_keys))) {
+        part = file_part(b, file);
+    } else if (first_of(from, uri_keys) || first_of(from, bytes_keys)) {
+        part = file_part(b, from);
+    } else if (member(from, "data")) {
+        part = data_part(b, from, member(from, "data"));
+    }
+    bool is_note = member(member(from, "metadata"), "data_part_compat") != NULL;
+    if (part && !member(part, "metadata") && !(b->e->is_1_0 && is_note))
+        put_theirs(b, part, "metadata", member(from, "metadata"));
+    return part;
+}
+
+static struct json_object *make_parts(struct builder *b, struct json_object *request)
+{
+    struct json_object *from = find_parts(request);
+    struct json_object *text = NULL;
+    struct json_object *parts = json_object_new_array();
+
+    for (size_t i = 0; parts && from && i < json_object_array_length(from); i++) {
+        struct json_object *part = any_part(b, json_object_array_get_idx(from, i));
+
+        if (part && json_object_array_add(parts, part) != 0)
+            json_object_put(part);
+    }
+    if (parts && json_object_array_length(parts) == 0 && (text = find_text(request))) {
+        struct json_object *part = text_part(b, text_of(text));
+
+        if (part && json_object_array_add(parts, part) != 0)
+            json_object_put(part);
+    }
+    b->is_out_of_memory = b->is_out_of_memory || !parts;
+    b->parts = parts ? json_object_array_length(parts) : 0;
+    return parts;
+}
+
+static struct json_object *make_sender(struct builder *b)
+{
+    const struct envelope *e = b->e;
+    struct json_object *o = json_object_new_object();
+
+    if (!o)
+        return NULL;
+    put_text(b, o, "kind", e->is_peer ? "peer_agent" : "canvas_user");
+    put_text(b, o, "id", e->sender_id);
+    put_text(b, o, "peer_name", e->peer_name);
+    put_text(b, o, "peer_role", e->peer_role);
+    put_text(b, o, "agent_card_url", e->card_url);
+    return o;
+}
+
+/* Members of theirs into `all`, less what would speak for us, and `dropped`. */
+static void put_members(struct builder *b, struct json_object *all, struct json_object *theirs,
+                        const char *dropped)
+{
+    struct json_object *copy = NULL;
+
+    if (!json_object_is_type(theirs, json_type_object))
+        return;
+    if (!b->e->is_peer || !b->e->has_markers)
+        copy = json_object_get(theirs);
+    else if (!markers_clean_json(theirs, &copy))
+        b->is_out_of_memory = true;
+    if (!copy)
+        return;
+    json_object_object_foreach(copy, name, value)
+    {
+        if (strcmp(name, ENVELOPE_SENDER_KEY) != 0 && strcmp(name, dropped) != 0 && value)
+            put(b, all, name, json_object_get(value));
+    }
+    json_object_put(copy);
+}
+
+static void put_metadata(struct builder *b, struct json_object *message, struct json_object *theirs)
+{
+    struct json_object *all = json_object_new_object();
+
+    put(b, message, "metadata", all);
+    if (b->is_out_of_memory)
+        return;
+    put_members(b, all, theirs, "");
+    put(b, all, ENVELOPE_SENDER_KEY, make_sender(b));
+}
+
+static struct json_object *make_message(struct builder *b, struct json_object *request)
+{
+    const struct envelope *e = b->e;
+    struct json_object *theirs = member(member(request, "params"), "message");
+    struct json_object *m = json_object_new_object();
+
+    if (!m)
+        return NULL;
+    if (!e->is_1_0)
+        put_text(b, m, "kind", "message");
+    put_text(b, m, "role", e->is_1_0 ? "ROLE_USER" : "user");
+    put_text(b, m, "messageId", e->message_id && e->message_id[0] ? e->message_id : e->row_id);
+    put_text(b, m, "contextId", e->context_id);
+    put_text(b, m, "taskId", e->task_id);
+    put(b, m, "parts", make_parts(b, request));
+    put_metadata(b, m, member(theirs, "metadata"));
+    return m;
+}
+
+/*
+ * params.metadata: the history of a person's chat is in it. A peer's history would be text without
+ * markers that looks like what was said here: dropped.
+ */
+static void put_params_metadata(struct builder *b, struct json_object *params,
+                                struct json_object *theirs)
+{
+    struct json_object *all = json_object_new_object();
+
+    put(b, params, "metadata", all);
+    if (b->is_out_of_memory)
+        return;
+    put_members(b, all, theirs, b->e->is_peer ? "history" : "");
+    if (json_object_object_length(all) == 0)
+        json_object_object_del(params, "metadata");
+}
+
+static struct json_object *make_request(struct builder *b, struct json_object *request)
+{
+    const struct envelope *e = b->e;
+    struct json_object *o = json_object_new_object();
+    struct json_object *params = json_object_new_object();
+    struct json_object *how = json_object_new_object();
+
+    if (!o || !params || !how) {
+        json_object_put(params);
+        json_object_put(how);
+        b->is_out_of_memory = true;
+        return o;
+    }
+    put_text(b, o, "jsonrpc", "2.0");
+    put_text(b, o, "id", e->row_id);
+    put_text(b, o, "method", e->is_1_0 ? "SendMessage" : "message/send");
+    put(b, params, "message", make_message(b, request));
+    put(b, how, e->is_1_0 ? "returnImmediately" : "blocking", json_object_new_boolean(!e->is_1_0));
+    put(b, params, "configuration", how);
+    put_params_metadata(b, params, member(member(request, "params"), "metadata"));
+    put(b, o, "params", params);
+    return o;
+}
+
+int envelope_write(const struct envelope *e, struct str *out, struct err *err)
+{
+    struct builder b = {.e = e};
+    struct json_object *request = NULL;
+    struct json_object *o = NULL;
+    size_t n = 0;
+    int rc = parse(e->request ? e->request : "", &request, err);
+
+    if (rc < 0)
+        return rc;
+    o = make_request(&b, request);
+    if (b.is_out_of_memory || !o) {
+        rc = err_set(err, -ENOMEM, "out of memory");
+    } else if (b.parts == 0) {
+        rc = err_set(err, -ENODATA, "there is no text, file or data in it");
+    } else {
+        const char *text = json_object_to_json_string_length(
+            o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+
+        str_add(out, (struct slice){text, text ? n : 0});
+        rc = str_ok(out) && text ? 0 : err_set(err, -ENOMEM, "out of memory");
+    }
+    json_object_put(o);
+    json_object_put(request);
+    return rc;
+}
+
+void envelope_write_task(const char *row_id, const char *task_id, bool is_1_0, struct str *out)
+{
+    struct json_writer w = {.out = out};
+
+    json_open(&w, NULL, '{');
+    json_add_text(&w, "jsonrpc", "2.0");
+    json_add_text(&w, "id", row_id);
+    json_add_text(&w, "method", is_1_0 ? "GetTask" : "tasks/get");
+    json_open(&w, "params", '{');
+    json_add_text(&w, "id", task_id);
+    json_close(&w, '}');
+    json_close(&w, '}');
+}

@@ -1,0 +1,114 @@
+/*
+ * The inside of the outbox, for answer.c and answer_evidence.c (and their tests).
+ *
+ *   QUEUED -> INTENT (its commit) -> CALLING -> next part: QUEUED ... -> queue_end(ANSWERED)
+ *                                       |-> WAITING (class N: back to delivered) -> QUEUED
+ *                                       |-> ASKING (403, 404: is it an outage?) -> parked or
+ * WAITING
+ *                                       |-> DOUBTFUL (class U, to a person) -> the feed decides
+ *                                       '-> parked
+ */
+#ifndef INBOX_OUTBOX_H
+#define INBOX_OUTBOX_H
+
+#include "inbox/answer_body.h"
+#include "inbox/answer_judge.h"
+#include "inbox/parts.h"
+#include "inbox/split.h"
+
+enum {
+    ANSWER_CALLS_MAX = 64,                /* under way at once; the rest waits its turn */
+    ANSWER_NOTIFY_TIMEOUT_MS = 15 * 1000, /* P section 4.1 */
+    ANSWER_PEER_TIMEOUT_MS = 300 * 1000,
+    ANSWER_BACKOFF_BASE_MS = 1000, /* P section 4.4 */
+    ANSWER_BACKOFF_CAP_MS = 30 * 1000,
+    ANSWER_AUTH_CAP_MS = 60 * 1000,
+    ANSWER_RESENDS_MAX = 5, /* inbox.on_unknown: resend */
+    ANSWER_TEXT_BUCKETS = 1024,
+    ANSWER_RATE_PEERS = 256, /* peers whose answers are counted; the oldest count goes first */
+    ANSWER_RATE_WINDOW_MS = 60 * 1000,
+    ANSWER_ECHOES_MAX = 64,              /* echoes of one text that are told apart */
+    ANSWER_SKEW_MS = 2 * 1000,           /* by which our clock and the platform's may differ */
+    ANSWER_READ_BYTES = 4 * 1024 * 1024, /* a read with more texts may have ended early */
+    ANSWER_NEAR_MS = 10 * 60 * 1000,     /* equal answers older than this explain no echo */
+};
+
+/* Tests shorten them. */
+struct answer_times {
+    int64_t backoff_base, backoff_cap;
+    int64_t settle;    /* after this nothing of a call whose end we did not see comes any more */
+    int64_t ask_again; /* for a sweep that has not been complete */
+    int64_t peer_try;  /* a peer's own trouble is waited out so long */
+};
+
+enum answer_phase {
+    ANSWER_QUEUED = 0,
+    ANSWER_INTENT,
+    ANSWER_CALLING,
+    ANSWER_ASKING,
+    ANSWER_WAITING,
+    ANSWER_DOUBTFUL,
+};
+
+struct answer_evidence {     /* while DOUBTFUL */
+    int64_t unknown_ms;      /* loop time: since when */
+    int64_t intent_ms;       /* wall clock: it was not sent before */
+    bool is_reading, is_cut; /* of equal answers in the journal */
+    unsigned equal_count;    /* answers with the same text that arrived and may have an echo */
+    unsigned equal_newer;    /* those of them that certainly have one we count */
+    int64_t equal_last_ms;   /* wall clock: when the last of them had arrived */
+    char echoes[ANSWER_ECHOES_MAX][JOURNAL_ID_LEN + 1];
+    unsigned echo_count;
+    int64_t echo_last_us; /* the platform's clock */
+};
+
+struct answer { /* of one message in STEP_ANSWERING */
+    struct list node;
+    struct list text_node; /* in answers->texts while is_holding */
+    bool is_holding;       /* its text is under way to a person: equal ones wait */
+    uint64_t text_hash;
+    struct answers *answers;
+    struct message *m;
+    enum answer_phase phase;
+    struct asked asked;
+    struct split split;
+    struct str words; /* of the part under way */
+    bool is_to_peer, is_counted;
+    unsigned tries;      /* class N in a row */
+    unsigned resends;    /* after class U */
+    int64_t troubled_ms; /* since when a peer's trouble lasts; 0 = none */
+    int64_t begun_ms;
+    struct judged judged; /* of the last reply */
+    struct answer_evidence evidence;
+};
+
+struct peer_rate {
+    char peer[JOURNAL_ID_LEN + 1];
+    int64_t window_ms; /* loop time of its first answer */
+    int64_t count;
+};
+
+struct answers {
+    struct inbox *inbox;
+    struct list queued, busy, waiting, doubtful; /* of struct answer, by phase */
+    struct list texts;                           /* those that are holding theirs */
+    unsigned text_buckets[ANSWER_TEXT_BUCKETS];  /* how many, by hash: mostly none, and no search */
+    unsigned calls;                              /* INTENT, CALLING, ASKING */
+    bool is_pumping;
+    struct answer_times times;
+    struct timer turn;   /* the next peer may be answered again */
+    struct timer settle; /* the next doubtful one is to be looked for */
+    struct peer_rate rates[ANSWER_RATE_PEERS];
+};
+
+/* answer.c */
+void answer_move(struct answer *a, enum answer_phase phase);
+void answer_queue(struct answer *a); /* its part is to be sent */
+void answer_arrived(struct answer *a);
+void answer_unsure(struct answer *a); /* nothing decides: parked, or sent again */
+void answer_again(struct answer *a, int64_t wait_ms, const char *why);
+/* answer_evidence.c */
+void answer_doubt(struct answer *a, int64_t intent_ms);
+void answer_doubt_stop(struct answers *as);
+
+#endif

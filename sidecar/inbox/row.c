@@ -1,0 +1,486 @@
+/*
+ * Reading one row: which kind it is is decided in the order of P section 10.5, the first rule that
+ * holds wins. Every member may be absent, null or of another type (P section 1).
+ */
+#include "inbox/row.h"
+
+#include "base/parse.h"
+
+#include <stdlib.h>
+
+#include "base/banned.h"
+
+const char *row_kind_name(enum row_kind k)
+{
+    switch (k) {
+    case ROW_MESSAGE:
+        return "a message";
+    case ROW_ECHO:
+        return "our own words to a person";
+    case ROW_UPLOAD:
+        return "an announced file";
+    case ROW_DELEGATION:
+        return "the outcome of a delegation";
+    case ROW_OWN:
+        return "from this workspace itself";
+    case ROW_PUSHED:
+        return "a push attempt, which its caller answers for";
+    case ROW_OTHER_METHOD:
+        return "a method nobody waits for the answer of";
+    case ROW_OTHER_TYPE:
+        return "not a message";
+    case ROW_UNREADABLE:
+        return "unreadable";
+    }
+    return "unreadable";
+}
+
+/* ---- members that may be anything --------------------------------------------------------------
+ */
+
+static struct json_object *member(struct json_object *o, const char *name)
+{
+    struct json_object *v = NULL;
+
+    if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, name, &v))
+        return NULL;
+    return v;
+}
+
+static struct json_object *object_in(struct json_object *o, const char *name)
+{
+    struct json_object *v = member(o, name);
+
+    return json_object_is_type(v, json_type_object) ? v : NULL;
+}
+
+static const char *text_in(struct json_object *o, const char *name)
+{
+    struct json_object *v = member(o, name);
+
+    return json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
+}
+
+static const char *first_text(const char *a, const char *b)
+{
+    return a[0] ? a : b;
+}
+
+/* An id that others chose: one that is too long for an index is none. */
+static const char *id_in(struct json_object *o, const char *name)
+{
+    const char *text = text_in(o, name);
+
+    return strnlen(text, ROW_ID_TEXT_MAX + 1) > ROW_ID_TEXT_MAX ? "" : text;
+}
+
+static bool is_blank(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
+/* ---- time --------------------------------------------------------------------------------------
+ */
+
+static bool digits(struct slice *s, size_t n, int64_t *ret)
+{
+    if (s->n < n || parse_int64((struct slice){s->p, n}, 0, 9999, ret) < 0)
+        return false;
+    s->p += n;
+    s->n -= n;
+    return true;
+}
+
+static bool mark(struct slice *s, const char *any_of)
+{
+    if (s->n == 0 || s->p[0] == '\0' || !strchr(any_of, s->p[0]))
+        return false;
+    s->p++;
+    s->n--;
+    return true;
+}
+
+static int64_t days_since_1970(int64_t y, int64_t m, int64_t d)
+{
+    y -= m <= 2; /* years begin in March: the leap day is their last */
+    int64_t era = y / 400, of_era = y % 400;
+    int64_t of_year = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+static int64_t fraction_us(struct slice *s)
+{
+    int64_t us = 0, unit = 100000;
+
+    while (s->n > 0 && s->p[0] >= '0' && s->p[0] <= '9') {
+        us += (s->p[0] - '0') * unit;
+        unit /= 10;
+        s->p++;
+        s->n--;
+    }
+    return us;
+}
+
+static bool offset_minutes(struct slice *s, int64_t *ret)
+{
+    int64_t h = 0, m = 0;
+
+    *ret = 0;
+    if (mark(s, "Zz"))
+        return s->n == 0;
+    bool is_west = s->n > 0 && s->p[0] == '-';
+    if (!mark(s, "+-") || !digits(s, 2, &h) || !mark(s, ":") || !digits(s, 2, &m) || h > 23 ||
+        m > 59)
+        return false;
+    *ret = is_west ? -(h * 60 + m) : h * 60 + m;
+    return s->n == 0;
+}
+
+bool row_time_us(struct slice s, int64_t *ret)
+{
+    int64_t y, mo, d, h, mi, sec, us = 0, offset;
+
+    if (!digits(&s, 4, &y) || !mark(&s, "-") || !digits(&s, 2, &mo) || !mark(&s, "-") ||
+        !digits(&s, 2, &d) || !mark(&s, "Tt ") || !digits(&s, 2, &h) || !mark(&s, ":") ||
+        !digits(&s, 2, &mi) || !mark(&s, ":") || !digits(&s, 2, &sec))
+        return false;
+    if (y < 1 || mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || sec > 60)
+        return false;
+    if (mark(&s, ".")) {
+        size_t before = s.n;
+
+        us = fraction_us(&s);
+        if (before == s.n || before - s.n > 9)
+            return false;
+    }
+    if (!offset_minutes(&s, &offset))
+        return false;
+    *ret = (((days_since_1970(y, mo, d) * 24 + h) * 60 + mi - offset) * 60 + sec) * 1000000 + us;
+    return true;
+}
+
+/* ---- what a request says -----------------------------------------------------------------------
+ */
+
+static struct json_object *array_in(struct json_object *o, const char *name)
+{
+    struct json_object *v = member(o, name);
+
+    return json_object_is_type(v, json_type_array) ? v : NULL;
+}
+
+struct json_object *row_message(struct json_object *request)
+{
+    struct json_object *params = object_in(request, "params");
+    struct json_object *message = object_in(params, "message");
+
+    if (message)
+        return message;
+    return array_in(params, "parts") ? params : request;
+}
+
+struct json_object *row_parts(struct json_object *request)
+{
+    struct json_object *params = object_in(request, "params");
+    struct json_object *parts = array_in(object_in(params, "message"), "parts");
+
+    if (!parts)
+        parts = array_in(params, "parts");
+    return parts ? parts : array_in(request, "parts");
+}
+
+static bool is_text_part(struct json_object *part)
+{
+    const char *kind = first_text(text_in(part, "kind"), text_in(part, "type"));
+
+    if (strcmp(kind, "text") == 0 || strcmp(text_in(part, "type"), "text") == 0)
+        return true;
+    return kind[0] == '\0' && json_object_is_type(member(part, "text"), json_type_string); /* 1.0 */
+}
+
+static bool is_file_part(struct json_object *part)
+{
+    const char *kind = first_text(text_in(part, "kind"), text_in(part, "type"));
+
+    return strcmp(kind, "file") == 0 || member(part, "file") ||
+           (!is_text_part(part) && (text_in(part, "url")[0] || text_in(part, "raw")[0]));
+}
+
+bool row_has_files(struct json_object *request)
+{
+    struct json_object *parts = row_parts(request);
+    size_t n = parts ? json_object_array_length(parts) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (is_file_part(json_object_array_get_idx(parts, i)))
+            return true;
+    }
+    return false;
+}
+
+static void add_part_texts(struct json_object *parts, struct str *ret)
+{
+    size_t n = parts ? json_object_array_length(parts) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *part = json_object_array_get_idx(parts, i);
+        struct json_object *text = member(part, "text");
+
+        if (is_text_part(part) && json_object_is_type(text, json_type_string))
+            str_add(ret, (struct slice){json_object_get_string(text),
+                                        (size_t)json_object_get_string_len(text)});
+    }
+}
+
+void row_text(struct json_object *request, struct str *ret)
+{
+    struct json_object *message = object_in(object_in(request, "params"), "message");
+    size_t before = ret->len;
+
+    add_part_texts(row_parts(request), ret);
+    if (!is_blank(str_z(ret) + before) || row_has_files(request))
+        return;
+    if (text_in(message, "content")[0])
+        str_addz(ret, text_in(message, "content"));
+    else
+        str_addz(ret, first_text(text_in(request, "task"), text_in(request, "summary")));
+}
+
+static bool says_something(struct json_object *request)
+{
+    struct str text = {0};
+
+    row_text(request, &text);
+    bool is_said = !is_blank(str_z(&text)) || row_has_files(request);
+    str_release(&text);
+    return is_said;
+}
+
+/* ---- the request -------------------------------------------------------------------------------
+ */
+
+static struct json_object *parse_once_more(struct json_object *string)
+{
+    struct json_tokener *t = json_tokener_new_ex(ROW_JSON_DEPTH_MAX);
+    struct json_object *o = NULL;
+    int n = json_object_get_string_len(string);
+
+    if (!t)
+        return NULL;
+    o = json_tokener_parse_ex(t, json_object_get_string(string), n);
+    if (json_tokener_get_error(t) != json_tokener_success ||
+        !json_object_is_type(o, json_type_object)) {
+        json_object_put(o);
+        o = NULL;
+    }
+    json_tokener_free(t);
+    return o;
+}
+
+/* {"params":{"message":{"role":"user","parts":[{"kind":"text","text":...}]}}} */
+static struct json_object *request_of_text(const char *text)
+{
+    struct json_object *request = json_object_new_object();
+    struct json_object *params = json_object_new_object();
+    struct json_object *message = json_object_new_object();
+    struct json_object *parts = json_object_new_array();
+    struct json_object *part = json_object_new_object();
+
+    if (!request || !params || !message || !parts || !part) {
+        json_object_put(request);
+        json_object_put(params);
+        json_object_put(message);
+        json_object_put(parts);
+        json_object_put(part);
+        return NULL;
+    }
+    json_object_object_add(part, "kind", json_object_new_string("text"));
+    json_object_object_add(part, "text", json_object_new_string(text));
+    json_object_array_add(parts, part);
+    json_object_object_add(message, "role", json_object_new_string("user"));
+    json_object_object_add(message, "parts", parts);
+    json_object_object_add(params, "message", message);
+    json_object_object_add(request, "params", params);
+    return request;
+}
+
+static void read_request(struct json_object *o, struct row *ret)
+{
+    struct json_object *body = member(o, "request_body");
+    struct json_object *data = object_in(o, "data");
+    const char *said = first_text(text_in(data, "text"), text_in(data, "message"));
+
+    if (!body)
+        body = member(data, "request_body");
+    if (json_object_is_type(body, json_type_object)) {
+        ret->request = json_object_get(body);
+    } else if (json_object_is_type(body, json_type_string)) {
+        ret->is_request_made = true;
+        ret->request = parse_once_more(body);
+        if (!ret->request && !is_blank(json_object_get_string(body)))
+            ret->request = request_of_text(json_object_get_string(body));
+    }
+    if (said[0] && (!ret->request || !says_something(ret->request))) {
+        json_object_put(ret->request);
+        ret->request = request_of_text(said);
+        ret->is_request_made = true;
+    }
+}
+
+/* The last resort of P section 10.4 stands in the row, beside the request: put it in. */
+static void add_summary(struct json_object *o, struct row *ret)
+{
+    const char *summary = text_in(o, "summary");
+
+    if (is_blank(summary) || (ret->request && says_something(ret->request)))
+        return;
+    if (!ret->request)
+        ret->request = request_of_text(summary);
+    else /* this page's own copy: nobody else looks at it again */
+        json_object_object_add(ret->request, "summary", json_object_new_string(summary));
+    ret->is_request_made = true;
+}
+
+static const char *role_of(struct json_object *message)
+{
+    const char *role = text_in(message, "role");
+
+    if (strcmp(role, "agent") == 0 || strcmp(role, "ROLE_AGENT") == 0)
+        return "agent";
+    return strcmp(role, "user") == 0 || strcmp(role, "ROLE_USER") == 0 ? "user" : "";
+}
+
+static void read_message(struct row *ret)
+{
+    struct json_object *message = row_message(ret->request);
+    struct json_object *about[2] = {object_in(message, "metadata"),
+                                    object_in(object_in(ret->request, "params"), "metadata")};
+
+    ret->message_id = id_in(message, "messageId");
+    ret->context_id = id_in(message, "contextId");
+    ret->role = role_of(message);
+    for (size_t i = 0; i < 2; i++) {
+        struct json_object *hops = member(about[i], ROW_HOPS_KEY);
+
+        ret->is_reply |= json_object_is_type(member(about[i], "reply"), json_type_boolean) &&
+                         json_object_get_boolean(member(about[i], "reply"));
+        ret->in_reply_to = first_text(ret->in_reply_to, id_in(about[i], "in_reply_to"));
+        if (ret->hops == 0 && json_object_is_type(hops, json_type_int) &&
+            json_object_get_int64(hops) > 0)
+            ret->hops = json_object_get_int64(hops);
+    }
+}
+
+/* ---- who and what ------------------------------------------------------------------------------
+ */
+
+static bool copy_uuid(const char *text, char ret[37])
+{
+    if (!is_uuid(slice_of(text)))
+        return false;
+    memcpy(ret, text, 37);
+    uuid_lower(ret);
+    return true;
+}
+
+/* P section 10.3: null, "" and "user" are a person; false when nobody could be answered. */
+static bool read_source(struct json_object *o, struct row *ret)
+{
+    struct json_object *data = object_in(o, "data");
+    const char *source = text_in(o, "source_id");
+    const char *word = first_text(text_in(data, "source"), text_in(o, "source"));
+
+    if (!source[0])
+        source = first_text(text_in(data, "source_id"), text_in(data, "peer_id"));
+    if (source[0] && strcmp(source, "user") != 0 && strcmp(word, "canvas_user") != 0)
+        return copy_uuid(source, ret->source_id);
+    return strcmp(word, "peer_agent") != 0;
+}
+
+static void read_enrichment(struct json_object *o, struct row *ret)
+{
+    struct json_object *data = object_in(o, "data");
+
+    ret->peer_name = first_text(text_in(o, "peer_name"), text_in(data, "peer_name"));
+    ret->peer_role = first_text(text_in(o, "peer_role"), text_in(data, "peer_role"));
+    ret->card_url = first_text(text_in(o, "agent_card_url"), text_in(data, "agent_card_url"));
+}
+
+static bool is_work_method(const char *method)
+{
+    return method[0] == '\0' || strcmp(method, "message/send") == 0 ||
+           strcmp(method, "SendMessage") == 0;
+}
+
+static enum row_kind kind_of(struct json_object *o, const char *own_id, const struct row *r)
+{
+    const char *type = first_text(text_in(o, "activity_type"), text_in(o, "type"));
+    struct json_object *duration = member(o, "duration_ms");
+
+    if (type[0] && strcmp(type, "a2a_receive") != 0)
+        return ROW_OTHER_TYPE;
+    if (strcmp(r->method, "chat_upload_receive") == 0)
+        return ROW_UPLOAD;
+    if (strcmp(r->method, "delegate_result") == 0)
+        return ROW_DELEGATION;
+    if (strcmp(r->method, "notify") == 0)
+        return r->source_id[0] ? ROW_OTHER_METHOD : ROW_ECHO;
+    if (slice_eq_nocase(slice_of(r->source_id), slice_of(own_id)))
+        return ROW_OWN;
+    if (!is_work_method(r->method))
+        return ROW_OTHER_METHOD;
+    if (duration || json_object_object_get_ex(o, "response_body", NULL))
+        return ROW_PUSHED;
+    return ROW_MESSAGE;
+}
+
+static const char *echo_of(struct json_object *o)
+{
+    return text_in(object_in(o, "response_body"), "result");
+}
+
+bool row_read(struct json_object *o, const char *own_id, struct row *ret)
+{
+    struct json_object *seq;
+    const char *time = first_text(text_in(o, "created_at"), text_in(o, "ts"));
+
+    *ret = (struct row){.kind = ROW_UNREADABLE,
+                        .seq = -1,
+                        .method = text_in(o, "method"),
+                        .message_id = "",
+                        .context_id = "",
+                        .role = "",
+                        .in_reply_to = "",
+                        .echo_text = "",
+                        .peer_name = "",
+                        .peer_role = "",
+                        .card_url = ""};
+    if (!copy_uuid(text_in(o, "id"), ret->id) || !row_time_us(slice_of(time), &ret->created_us))
+        return false;
+    seq = member(o, "seq");
+    if (json_object_is_type(seq, json_type_int) && json_object_get_int64(seq) >= 0)
+        ret->seq = json_object_get_int64(seq);
+    if (!read_source(o, ret))
+        return true;
+    ret->kind = kind_of(o, own_id, ret);
+    read_enrichment(o, ret);
+    if (ret->kind == ROW_ECHO)
+        ret->echo_text = echo_of(o);
+    if (ret->kind == ROW_MESSAGE || ret->kind == ROW_UPLOAD)
+        read_request(o, ret);
+    if (ret->kind == ROW_MESSAGE) {
+        add_summary(o, ret);
+        if (ret->request)
+            read_message(ret);
+        else
+            ret->kind = ROW_UNREADABLE; /* nothing in it that an agent could be told */
+    }
+    return true;
+}
+
+void row_release(struct row *r)
+{
+    json_object_put(r->request);
+    r->request = NULL;
+}

@@ -1,0 +1,186 @@
+#include "support/feed_case.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#define FILE_ID "cccccccc-0000-4000-8000-000000000001"
+#define URI     "platform-pending:" CASE_ID "/" FILE_ID
+#define ANNOUNCED(name)                                                                            \
+    ",\"method\":\"chat_upload_receive\",\"source_id\":null,\"request_body\":{\"file_id\":"        \
+    "\"" FILE_ID "\",\"name\":\"" name "\",\"mimeType\":\"text/plain\",\"size\":5,\"uri\":\"" URI  \
+    "\"}"
+
+static char dir[128];
+
+static void open_it(void)
+{
+    feed_open();
+    (void)snprintf(dir, sizeof(dir), "%s/up", pc->dir);
+    pc->cfg.forward.uploads_dir = dir;
+}
+
+TestSuite(uploads, .init = open_it, .fini = feed_close, .timeout = 60);
+
+static void announce(const char *rest)
+{
+    add_feed_row(1, 3600LL * 1000000 - 5000000, rest);
+    uploads_start(&box);
+    feed_start(&box);
+}
+
+static const char *why(void)
+{
+    const struct journal_message *m = journal_of(row_id_of(1));
+
+    return m && m->why ? m->why : "";
+}
+
+static bool is_done(void)
+{
+    return strncmp(why(), "upload: stored at ", 18) == 0;
+}
+
+static bool is_given_up(void)
+{
+    return strncmp(why(), "upload: given up", 16) == 0;
+}
+
+static char *rewritten(void)
+{
+    return uploads_rewrite(&box, "{\"a\":\"" URI "\",\"b\":\"platform-pending:" CASE_ID
+                                 "\\/" FILE_ID "\",\"c\":\"platform-pending:" CASE_ID "/other\"}");
+}
+
+Test(uploads, are_fetched_stored_and_acknowledged)
+{
+    fw.content = "bytes";
+    announce(ANNOUNCED("../../a b?.txt"));
+    UNTIL(is_done);
+    const char *path = why() + 18;
+    cr_assert(strncmp(path, dir, strlen(dir)) == 0, "%s", path);
+    cr_assert(strstr(path, "-a_b_.txt"), "%s", path);
+    char *content = case_read(path);
+    cr_assert_not_null(content);
+    cr_assert_str_eq(content, "bytes");
+    free(content);
+    cr_assert_eq(fw.file_acks, 1);
+    char *body = rewritten();
+    char expected[1024];
+    (void)snprintf(
+        expected, sizeof(expected),
+        "{\"a\":\"workspace:%s\",\"b\":\"workspace:%s\",\"c\":\"platform-pending:" CASE_ID
+        "/other\"}",
+        path, path);
+    cr_assert_str_eq(body, expected);
+    free(body);
+    cr_assert_null(uploads_rewrite(&box, "{\"nothing\":1}"));
+    cr_assert_eq(got.n, 0, "it is no work of the agent's");
+}
+
+Test(uploads, a_failed_download_is_tried_again_and_blocks_nothing)
+{
+    fw.content = "bytes";
+    fw.content_status = 500;
+    fw.content_times = 1;
+    add_feed_row(2, 3600LL * 1000000 - 4000000, NULL);
+    announce(ANNOUNCED("a"));
+    UNTIL(is_swept);
+    cr_assert_eq(got.n, 1, "the feed goes on");
+    UNTIL(is_done);
+    cr_assert_eq(fw.content_calls, 2);
+}
+
+Test(uploads, what_is_gone_is_given_up)
+{
+    announce(ANNOUNCED("a")); /* 404 */
+    UNTIL(is_given_up);
+    cr_assert_eq(fw.file_acks, 0);
+    cr_assert_null(rewritten(), "unknown ones stay as they are");
+    cr_assert_not(uploads_is_awaited(&box, "{\"a\":\"" URI "\"}"));
+}
+
+static bool was_asked(void)
+{
+    return fw.content_calls > 0;
+}
+
+Test(uploads, a_message_waits_for_its_file_but_not_for_ever)
+{
+    fw.content = "bytes";
+    fw.content_status = 500;
+    fw.content_times = 1000;
+    announce(ANNOUNCED("a"));
+    UNTIL(was_asked);
+    cr_assert(uploads_is_awaited(&box, "{\"a\":\"" URI "\"}"));
+    cr_assert_not(uploads_is_awaited(&box, "{\"a\":\"platform-pending:" CASE_ID "/x\"}"));
+    cr_assert_not(uploads_is_awaited(&box, "{}"));
+}
+
+Test(uploads, a_restart_goes_on_where_it_was)
+{
+    fw.content = "bytes";
+    fw.content_status = 500;
+    fw.content_times = 1000;
+    announce(ANNOUNCED("a"));
+    UNTIL(was_asked);
+    feed_again();
+    cr_assert_str_eq(why(), UPLOADS_WAITS);
+    fake_lock(pc->fake);
+    fw.content_times = 0;
+    fake_unlock(pc->fake);
+    uploads_start(&box);
+    cr_assert(uploads_is_awaited(&box, "{\"a\":\"" URI "\"}"), "before the journal was read");
+    UNTIL(is_done);
+    feed_again();
+    fw.content_calls = fw.file_acks = 0;
+    uploads_start(&box);
+    case_run_ms(50);
+    cr_assert_eq(fw.content_calls, 0);
+    char *body = rewritten();
+    cr_assert(body && strstr(body, "workspace:"), "known from the journal");
+    free(body);
+}
+
+static bool is_stored(void)
+{
+    return strstr(why(), "acknowledged later") != NULL;
+}
+
+Test(uploads, an_acknowledgement_that_failed_is_made_up_for)
+{
+    fw.content = "bytes";
+    fw.ack_status = 500;
+    announce(ANNOUNCED("a"));
+    UNTIL(is_stored);
+    feed_again();
+    fake_lock(pc->fake);
+    fw.ack_status = 404; /* gone already: fine */
+    fw.content_calls = 0;
+    fake_unlock(pc->fake);
+    uploads_start(&box);
+    UNTIL(is_done);
+    cr_assert_eq(fw.content_calls, 0, "it is not fetched again");
+}
+
+Test(uploads, without_a_directory_nothing_is_touched)
+{
+    pc->cfg.forward.uploads_dir[0] = '\0';
+    fw.content = "bytes";
+    announce(ANNOUNCED("a"));
+    UNTIL(is_swept);
+    case_run_ms(40);
+    cr_assert_eq(fw.content_calls, 0);
+    cr_assert_null(rewritten());
+    cr_assert_not(uploads_is_awaited(&box, "{\"a\":\"" URI "\"}"));
+    (void)snprintf(dir, sizeof(dir), "x");
+}
+
+Test(uploads, ids_that_are_no_ids)
+{
+    fw.content = "bytes";
+    announce(",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"../../state\","
+             "\"name\":\"x\"}");
+    UNTIL(is_swept);
+    case_run_ms(40);
+    cr_assert_eq(fw.content_calls, 0);
+}
