@@ -54,9 +54,7 @@ static const char *const statements[STATEMENT_COUNT] = {
         "INSERT INTO workspaces VALUES (?1,?2) ON CONFLICT (id) DO UPDATE SET doc = ?2",
     [PUT_ROW] = "INSERT OR REPLACE INTO feed VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [PUT_FILE] = "INSERT INTO files VALUES (?,?,?,?,?,?)",
-    [PUT_ITEM] = "INSERT INTO queue VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
-                 " status = excluded.status, error = excluded.error, attempts = excluded.attempts,"
-                 " dispatched_us = excluded.dispatched_us, completed_us = excluded.completed_us",
+    [PUT_ITEM] = "INSERT OR REPLACE INTO queue VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
     [PUT_ANSWER] = "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?)",
     [PUT_NUMBER] = "INSERT OR REPLACE INTO numbers VALUES (?,?)",
     [DROP_WORKSPACE] = "DELETE FROM workspaces WHERE id = ?",
@@ -436,7 +434,7 @@ static int load(struct data *d)
         {"SELECT * FROM workspaces ORDER BY rowid", load_workspace},
         {"SELECT * FROM feed ORDER BY seq", load_row},
         {"SELECT * FROM files ORDER BY rowid", load_file},
-        {"SELECT * FROM queue ORDER BY rowid", load_item},
+        {"SELECT * FROM queue ORDER BY enqueued_us, rowid", load_item},
         {"SELECT * FROM answers ORDER BY n", load_answer},
         {"SELECT * FROM numbers WHERE name = 'last_seq'", load_number},
     };

@@ -186,8 +186,7 @@ static const char *status_text(const struct app *a, char ret[STATUS_TEXT_MAX])
     char agent[OUTAGE_TEXT_MAX];
 
     (void)snprintf(ret, STATUS_TEXT_MAX, "%s; agent %s; platform %s%s%s%s%s",
-                   life_state_name(a->life),
-                   outage_words(a, agent, sizeof(agent)),
+                   life_state_name(a->life), outage_words(a, agent, sizeof(agent)),
                    a->platform ? (platform_status(a->platform)->is_registered ? "registered"
                                                                               : "not registered")
                                : "off",

@@ -80,7 +80,8 @@ static bool has_work(void *arg)
 
     const struct proxy_stats *s = proxy_stats(a->proxy);
 
-    return !nothing_to_serve(arg) && (s->in_flight + s->on_way + s->held > 0 || inbox_side_work(a) > 0);
+    return !nothing_to_serve(arg) &&
+           (s->in_flight + s->on_way + s->held > 0 || inbox_side_work(a) > 0);
 }
 
 /* Not for a drain that may be called off: a service manager takes STOPPING=1 for the end. */

@@ -7,8 +7,8 @@
 #define APP_INBOX_SIDE_H
 
 #include "base/err.h"
-#include "base/slice.h"
 #include "base/json_write.h"
+#include "base/slice.h"
 #include "base/str.h"
 #include "control/control.h"
 

@@ -31,8 +31,8 @@ void observe_task_word(const struct app *a, char *ret, size_t cap)
     } else if (a->life == LIFE_DRAINING) {
         (void)snprintf(ret, cap, "draining");
     } else if (n > 0 && messages > 0) {
-        (void)snprintf(ret, cap, "%lld request%s, %lld message%s", (long long)n,
-                       n == 1 ? "" : "s", (long long)messages, messages == 1 ? "" : "s");
+        (void)snprintf(ret, cap, "%lld request%s, %lld message%s", (long long)n, n == 1 ? "" : "s",
+                       (long long)messages, messages == 1 ? "" : "s");
     } else if (n + messages > 0) {
         (void)snprintf(ret, cap, "%lld %s%s", (long long)(n + messages),
                        n > 0 ? "request" : "message", n + messages == 1 ? "" : "s");

@@ -92,11 +92,11 @@ struct app {
     bool was_spawned;   /* the child, at least once */
     bool agent_answers; /* as the probe says; true without a probe once spawned */
     bool agent_ever_answered;
-    bool child_is_lost; /* ended for good, not by us */
+    bool child_is_lost;    /* ended for good, not by us */
     bool agent_speaks_1_0; /* as its card says */
-    bool is_on_hold;    /* paused or removed, and the configuration says hold */
-    bool was_ready;     /* READY=1 was sent */
-    bool is_activated;  /* the A2A port's socket came from a .socket unit */
+    bool is_on_hold;       /* paused or removed, and the configuration says hold */
+    bool was_ready;        /* READY=1 was sent */
+    bool is_activated;     /* the A2A port's socket came from a .socket unit */
     bool start_timed_out;
     bool said_cpu_limit, said_file_limit; /* XCPU, XFSZ: in the log already */
     bool has_terminal;                    /* a controlling one, at start: SIGHUP is a stop then */
@@ -163,8 +163,8 @@ void ending_force_status(struct app *a, int status);  /* only by whoever was the
 void ending_on_term(struct app *a, const char *what); /* TERM, INT, stop */
 enum control_drain ending_on_drain(struct app *a, const char *who); /* how it stands */
 void ending_on_inbox_finished(struct app *a); /* the last phase goes on to the platform */
-int ending_status(const struct app *a);                             /* the exit status */
-struct exit_codes ending_success_codes(const struct config *cfg);   /* stop.success_codes */
+int ending_status(const struct app *a);       /* the exit status */
+struct exit_codes ending_success_codes(const struct config *cfg); /* stop.success_codes */
 void ending_say(struct app *a, int status); /* the last log line and the termination message */
 
 /* signal_side.c */

@@ -282,9 +282,10 @@ int cmd_inbox(int argc, char **argv)
     }
     if (args.word_count > (v->takes_row ? 2 : 1) || (v->takes_row && !row) ||
         (states && strcmp(v->name, "list") != 0)) {
-        return cmd_fail(EXIT_USAGE, v->takes_row ? "inbox %s takes the row id of one message, as "
-                                                   "`inbox list` shows it"
-                                                 : "inbox %s takes nothing more",
+        return cmd_fail(EXIT_USAGE,
+                        v->takes_row ? "inbox %s takes the row id of one message, as "
+                                       "`inbox list` shows it"
+                                     : "inbox %s takes nothing more",
                         v->name);
     }
     if ((row && !is_plain(row)) || (states && !is_plain(states))) {

@@ -202,8 +202,7 @@ static void print_inbox(FILE *to, json_object *o)
                       ago(number(o, "inbox", "oldest_waiting_ms"), age));
     }
     if (number(o, "inbox", "parked") + number(o, "inbox", "dead") > 0) {
-        (void)fprintf(to,
-                      "           %lld parked, %lld dead: molecule-sidecar inbox list\n",
+        (void)fprintf(to, "           %lld parked, %lld dead: molecule-sidecar inbox list\n",
                       (long long)number(o, "inbox", "parked"),
                       (long long)number(o, "inbox", "dead"));
     }

@@ -216,8 +216,8 @@ static void answer_inbox(struct control *c, struct exchange *x, const struct htt
     struct waiter *w;
     int r;
 
-    if (!read_word(rq->query, word) || (word[0] == '\0' && value != CONTROL_INBOX_LIST &&
-                                        value != CONTROL_INBOX_VERIFY)) {
+    if (!read_word(rq->query, word) ||
+        (word[0] == '\0' && value != CONTROL_INBOX_LIST && value != CONTROL_INBOX_VERIFY)) {
         exchange_answer_json(x, 400, SLICE("{\"error\":\"?row= names a message\"}\n"));
         return;
     }

@@ -1,7 +1,7 @@
 /*
  * Our own three doors: the admin port (probes, metrics, preStop drain), the operator's socket
- * (status, drain, stop, inbox), and the agent's socket (who am I). Each is a server/ of its own with the
- * handler below; which path opens behind which door is one table in control.c.
+ * (status, drain, stop, inbox), and the agent's socket (who am I). Each is a server/ of its own
+ * with the handler below; which path opens behind which door is one table in control.c.
  *
  * What is asked is passed on to app/ by callbacks; nothing is decided here. Source: design sections
  * 4, 6, 7, 10.

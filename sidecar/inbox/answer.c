@@ -33,12 +33,12 @@ static void set_why(struct message *m, const char *why)
 void answer_move(struct answer *a, enum answer_phase phase)
 {
     struct answers *as = a->answers;
-    bool was_call = a->phase == ANSWER_INTENT || a->phase == ANSWER_CALLING ||
-                    a->phase == ANSWER_ASKING;
+    bool was_call =
+        a->phase == ANSWER_INTENT || a->phase == ANSWER_CALLING || a->phase == ANSWER_ASKING;
     bool is_call = phase == ANSWER_INTENT || phase == ANSWER_CALLING || phase == ANSWER_ASKING;
     struct list *const to[] = {
-        [ANSWER_QUEUED] = &as->queued, [ANSWER_INTENT] = &as->busy,
-        [ANSWER_CALLING] = &as->busy,  [ANSWER_ASKING] = &as->busy,
+        [ANSWER_QUEUED] = &as->queued,   [ANSWER_INTENT] = &as->busy,
+        [ANSWER_CALLING] = &as->busy,    [ANSWER_ASKING] = &as->busy,
         [ANSWER_WAITING] = &as->waiting, [ANSWER_DOUBTFUL] = &as->doubtful,
     };
 
@@ -435,8 +435,8 @@ static struct answer *answer_new(struct inbox *i, struct message *m)
         if (a)
             split_release(&a->split);
         free(a);
-        timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + ANSWER_BACKOFF_BASE_MS,
-                    on_try_begin, m);
+        timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + ANSWER_BACKOFF_BASE_MS, on_try_begin,
+                    m);
         return NULL;
     }
     a->answers = i->answers;
@@ -475,8 +475,8 @@ void answer_begin(struct inbox *i, struct message *m)
         return;
     if (m->j.due_ms > 0 && wait_ms > 0) { /* an earlier run was told to wait */
         answer_move(a, ANSWER_WAITING);
-        timer_start(&m->timer, i->loop,
-                    loop_now_ms(i->loop) + ms_min(wait_ms, ANSWER_AUTH_CAP_MS), on_wait_over, a);
+        timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + ms_min(wait_ms, ANSWER_AUTH_CAP_MS),
+                    on_wait_over, a);
         return;
     }
     pump(i->answers);

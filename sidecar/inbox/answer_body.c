@@ -39,8 +39,7 @@ static void read_metadata(json_object *metadata, struct asked *ret)
          json_object_get_boolean(reply)) ||
         text(metadata, "in_reply_to")[0])
         ret->is_reply = true;
-    if (hops && json_object_is_type(hops, json_type_int) &&
-        json_object_get_int64(hops) > ret->hops)
+    if (hops && json_object_is_type(hops, json_type_int) && json_object_get_int64(hops) > ret->hops)
         ret->hops = json_object_get_int64(hops);
 }
 

@@ -18,7 +18,7 @@ enum {
     ANSWER_UUID_MAX = 36 + 1,
 };
 
-struct asked { /* of the message that is answered */
+struct asked {          /* of the message that is answered */
     bool is_from_agent; /* role */
     bool is_reply;      /* metadata.reply, or metadata.in_reply_to is there */
     int64_t hops;       /* metadata.hops; 0 = absent */

@@ -4,9 +4,9 @@
  * that begins when the call can no longer be carried out.
  *
  * An echo proves something only if no other answer can have made it. Equal texts are sent one after
- * the other (answer.c), so at most one of them is doubtful, and it is the last one of that text: all
- * others are in the journal as answered, each made one echo. What cannot be told apart by number or
- * by time is left to inbox.on_unknown.
+ * the other (answer.c), so at most one of them is doubtful, and it is the last one of that text:
+ * all others are in the journal as answered, each made one echo. What cannot be told apart by
+ * number or by time is left to inbox.on_unknown.
  */
 #include "inbox/outbox.h"
 
@@ -76,7 +76,8 @@ int64_t answer_evidence_since_ms(const struct inbox *i)
 
     LIST_FOREACH(it, &i->answers->doubtful)
     {
-        int64_t at = container_of(it, struct answer, node)->evidence.intent_ms - ANSWER_NEAR_MS / 10;
+        int64_t at =
+            container_of(it, struct answer, node)->evidence.intent_ms - ANSWER_NEAR_MS / 10;
 
         if (since == 0 || at < since)
             since = at;

@@ -30,11 +30,11 @@ enum { JUDGEMENT_COUNT = JUDGED_DENIED + 1 };
 
 struct judged {
     enum judgement what;
-    int64_t wait_ms;      /* floor of the pause before the next try; 0 = none */
-    unsigned tries_max;   /* JUDGED_AGAIN: then refused; 0 = as long as it takes */
-    bool is_peers;        /* JUDGED_AGAIN: the peer's trouble, not the platform's: has an end */
-    bool asks_state;      /* the workspace's state should be looked at (P section 5.2) */
-    char why[512];        /* a sentence; "" = all is well */
+    int64_t wait_ms;    /* floor of the pause before the next try; 0 = none */
+    unsigned tries_max; /* JUDGED_AGAIN: then refused; 0 = as long as it takes */
+    bool is_peers;      /* JUDGED_AGAIN: the peer's trouble, not the platform's: has an end */
+    bool asks_state;    /* the workspace's state should be looked at (P section 5.2) */
+    char why[512];      /* a sentence; "" = all is well */
 };
 
 void answer_judge(const struct reply *r, bool is_to_peer, struct judged *ret);

@@ -151,8 +151,8 @@ const struct inbox_status *inbox_status(struct inbox *i)
 
 static int open_parts(struct inbox *i)
 {
-    int (*const make[])(struct inbox * i) = {queue_new, deliver_new, answers_new, peers_new,
-                                             uploads_new, second_new, feed_new, wakeup_new};
+    int (*const make[])(struct inbox * i) = {queue_new,   deliver_new, answers_new, peers_new,
+                                             uploads_new, second_new,  feed_new,    wakeup_new};
     int r = 0;
 
     for (size_t k = 0; k < sizeof(make) / sizeof(make[0]) && r == 0; k++)
@@ -166,8 +166,7 @@ int inbox_new(struct loop *l, struct curl_io *io, struct store *store, const str
 {
     struct inbox *i = calloc(1, sizeof(*i));
     const struct journal_options o = {.dir = cfg->state.dir,
-                                      .memory_on_error =
-                                          cfg->inbox.on_disk_error == INBOX_MEMORY};
+                                      .memory_on_error = cfg->inbox.on_disk_error == INBOX_MEMORY};
     int r;
 
     if (!i)

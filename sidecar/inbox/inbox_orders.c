@@ -318,8 +318,9 @@ static bool dropped_in_memory(struct order *o, const char *row_id)
     if (!m)
         return false;
     if (!o->is_drop || m->step != STEP_WAITING || !drop(&m->j)) {
-        refuse(o, 409, "it is in work: only parked and dead ones are sent again, and only those "
-                       "and waiting ones are dropped");
+        refuse(o, 409,
+               "it is in work: only parked and dead ones are sent again, and only those "
+               "and waiting ones are dropped");
         return true;
     }
     o->i->status.skipped++;

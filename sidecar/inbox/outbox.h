@@ -3,7 +3,8 @@
  *
  *   QUEUED -> INTENT (its commit) -> CALLING -> next part: QUEUED ... -> queue_end(ANSWERED)
  *                                       |-> WAITING (class N: back to delivered) -> QUEUED
- *                                       |-> ASKING (403, 404: is it an outage?) -> parked or WAITING
+ *                                       |-> ASKING (403, 404: is it an outage?) -> parked or
+ * WAITING
  *                                       |-> DOUBTFUL (class U, to a person) -> the feed decides
  *                                       '-> parked
  */
@@ -16,17 +17,17 @@
 #include "inbox/split.h"
 
 enum {
-    ANSWER_CALLS_MAX = 64, /* under way at once; the rest waits its turn */
+    ANSWER_CALLS_MAX = 64,                /* under way at once; the rest waits its turn */
     ANSWER_NOTIFY_TIMEOUT_MS = 15 * 1000, /* P section 4.1 */
     ANSWER_PEER_TIMEOUT_MS = 300 * 1000,
     ANSWER_BACKOFF_BASE_MS = 1000, /* P section 4.4 */
     ANSWER_BACKOFF_CAP_MS = 30 * 1000,
     ANSWER_AUTH_CAP_MS = 60 * 1000,
-    ANSWER_RESENDS_MAX = 5, /* inbox.on_unknown: resend */
+    ANSWER_RESENDS_MAX = 5,  /* inbox.on_unknown: resend */
     ANSWER_RATE_PEERS = 256, /* peers whose answers are counted; the oldest count goes first */
     ANSWER_RATE_WINDOW_MS = 60 * 1000,
-    ANSWER_ECHOES_MAX = 64,    /* echoes of one text that are told apart */
-    ANSWER_SKEW_MS = 2 * 1000, /* by which our clock and the platform's may differ */
+    ANSWER_ECHOES_MAX = 64,          /* echoes of one text that are told apart */
+    ANSWER_SKEW_MS = 2 * 1000,       /* by which our clock and the platform's may differ */
     ANSWER_NEAR_MS = 10 * 60 * 1000, /* equal answers older than this explain no echo */
 };
 
@@ -47,9 +48,9 @@ enum answer_phase {
     ANSWER_DOUBTFUL,
 };
 
-struct answer_evidence { /* while DOUBTFUL */
-    int64_t unknown_ms;  /* loop time: since when */
-    int64_t intent_ms;   /* wall clock: it was not sent before */
+struct answer_evidence {     /* while DOUBTFUL */
+    int64_t unknown_ms;      /* loop time: since when */
+    int64_t intent_ms;       /* wall clock: it was not sent before */
     bool is_reading, is_cut; /* of equal answers in the journal */
     unsigned equal_count;    /* answers with the same text that arrived and may have an echo */
     unsigned equal_newer;    /* those of them that certainly have one we count */
@@ -68,9 +69,9 @@ struct answer { /* of one message in STEP_ANSWERING */
     struct split split;
     struct str words; /* of the part under way */
     bool is_to_peer, is_counted;
-    unsigned tries;        /* class N in a row */
-    unsigned resends;      /* after class U */
-    int64_t troubled_ms;   /* since when a peer's trouble lasts; 0 = none */
+    unsigned tries;      /* class N in a row */
+    unsigned resends;    /* after class U */
+    int64_t troubled_ms; /* since when a peer's trouble lasts; 0 = none */
     int64_t begun_ms;
     struct judged judged; /* of the last reply */
     struct answer_evidence evidence;

@@ -2,12 +2,12 @@
 """Polled messages, end to end: a message in, an answer out, each once, whoever is killed meanwhile."""
 import json
 import os
-import pathlib
+import resource
 import signal
 import unittest
 import uuid
 
-from harness import PATIENCE, Case, a2a, eventually, example_agent, python, test_agent
+from harness import PATIENCE, Case, a2a, eventually, example_agent, free_port, python
 
 FAST = ("--platform-poll-interval", "100ms", "--log-level", "debug")
 SETTLE = 15 * PATIENCE / 5  # an unknown fate is decided ten seconds after the call at the earliest
@@ -61,23 +61,16 @@ class Polling(Case):
         self.p = self.platform(workspaces=[f"{self.me}:me-token-0123456789abcdefghijklmnopqrstuvwxyz",
                                            f"{self.peer}:peer-token-0123456789abcdefghijklmnopqrstuvwxyz"])
         self.p.id, self.p.token = self.me, "me-token-0123456789abcdefghijklmnopqrstuvwxyz"
+        a = self.p.call("POST", "/registry/register", {"id": self.peer, "agent_card": {"name": "peer"}, "delivery_mode": "poll"},
+                        token="peer-token-0123456789abcdefghijklmnopqrstuvwxyz")
+        self.assertEqual(a.status, 200, a)
         self.home = self.sub_dir()
+        self.agent_port = free_port()
 
-    def run_sidecar(self, *flags, **kw):
-        side = self.sidecar(self.p, *FAST, *flags, command=python(AGENT), directory=self.home, env={"PORT": self.agent_port, **kw.pop("env", {})},
-                            **kw)
-        side.wait_ready()
-        return side
-
-    @property
-    def agent_port(self):
-        if not hasattr(self, "_agent_port"):
-            from harness import free_port
-            self._agent_port = free_port()
-        return self._agent_port
-
-    def run_fast(self, *flags, **kw):
-        return self.run_sidecar("--agent-address", f"127.0.0.1:{self.agent_port}", *flags, **kw)
+    def run_fast(self, *flags):
+        side = self.sidecar(self.p, *FAST, "--agent-address", f"127.0.0.1:{self.agent_port}", *flags, command=python(AGENT),
+                            directory=self.home, env={"PORT": self.agent_port})
+        return side.wait_ready()
 
     def heard(self):
         path = self.home / "heard"
@@ -332,6 +325,26 @@ class Unknown(Polling):
         self.assertEqual(self.inbox(side, "list")["messages"], [])
         self.assertEqual(side.command("inbox", "retry", row)[0], 1)
         self.assertIn("only parked and dead", side.command("inbox", "retry", row)[2])
+
+
+class Disk(Polling):
+    def test_what_the_disk_refuses_waits_and_is_told(self):
+        side = self.run_fast()
+        self.person("one")
+        self.wait_answers(["re: one"])
+        resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+        self.person("two")
+        eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 0, "the metric says so")
+        status = json.loads(side.command("status", "--json")[1])["inbox"]
+        self.assertIn("inbox.db", status["problem"])
+        self.assertIn(status["problem"].split(":")[0], side.command("status")[1])
+        ready, checks = side.probe("readyz", "?verbose")
+        self.assertEqual(ready, 200, "requests pass all the same")
+        self.assertEqual([(c["ok"], c["counts"]) for c in checks["checks"] if c["name"] == "journal"], [(False, False)])
+        self.assertEqual(self.heard(), ["one"], "a message that is not written down is not handed over")
+        resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.wait_answers(["re: one", "re: two"], timeout=PATIENCE * 3)
+        eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 1, "and that it works again")
 
 
 class Command(Polling):

@@ -67,7 +67,8 @@ class Uploads(harness.Case):
         self.assertEqual(self.upload(platform, body, workspace=fresh).status, 503)
         polls = str(uuid.uuid4())
         platform.call("POST", "/registry/register", {"id": polls, "agent_card": CARD, "delivery_mode": "poll"})
-        self.assertEqual(self.upload(platform, body, workspace=polls).status, 422)
+        kept = self.upload(platform, body, workspace=polls)
+        self.assertEqual((kept.status, kept.json["files"][0]["uri"].startswith(f"platform-pending:{polls}/")), (200, True))
 
 
 if __name__ == "__main__":

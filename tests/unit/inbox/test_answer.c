@@ -491,9 +491,8 @@ Test(inbox_answer, after_a_crash_the_same_evidence_decides)
 
 static void equal(unsigned k, int64_t created_ms, int64_t answered_ms)
 {
-    t.equals[k] = (struct journal_message){.created_us = created_ms * 1000,
-                                           .changed_ms = answered_ms,
-                                           .answer = (char *)"hello"};
+    t.equals[k] = (struct journal_message){
+        .created_us = created_ms * 1000, .changed_ms = answered_ms, .answer = (char *)"hello"};
     if (t.equal_count <= k)
         t.equal_count = k + 1;
 }

@@ -8,9 +8,8 @@
 #include <json-c/json.h>
 #include <string.h>
 
-static const struct reply_context context = {.host = "platform.example",
-                                             .org_id = "",
-                                             .origin = "http://platform.example"};
+static const struct reply_context context = {
+    .host = "platform.example", .org_id = "", .origin = "http://platform.example"};
 
 static struct judged judge(int status, const char *body, bool is_to_peer)
 {
@@ -136,16 +135,14 @@ Test(inbox_answer_judge, without_an_answer_it_depends_on_whether_it_was_sent)
         enum client_outcome outcome;
         enum judgement what;
     } rows[] = {
-        {CLIENT_NOT_SENT, JUDGED_AGAIN}, {CLIENT_FAILED, JUDGED_AGAIN},
+        {CLIENT_NOT_SENT, JUDGED_AGAIN},  {CLIENT_FAILED, JUDGED_AGAIN},
         {CLIENT_TIMEOUT, JUDGED_UNKNOWN}, {CLIENT_LOST, JUDGED_UNKNOWN},
         {CLIENT_TOO_BIG, JUDGED_UNKNOWN},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct client_answer a = {.outcome = rows[i].outcome,
-                                  .content_type = "",
-                                  .retry_after = "",
-                                  .error = "words"};
+        struct client_answer a = {
+            .outcome = rows[i].outcome, .content_type = "", .retry_after = "", .error = "words"};
         struct reply r;
         struct judged v;
 

@@ -100,8 +100,8 @@ Test(inbox_split, without_paragraphs_at_lines_without_lines_at_words)
 
 Test(inbox_split, characters_stay_whole_and_each_call_is_within_its_limit)
 {
-    static const char *const units[] = {"a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\"",
-                                        "\x01"};
+    static const char *const units[] = {"a",  "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+                                        "\"", "\x01"};
 
     for (size_t u = 0; u < sizeof(units) / sizeof(units[0]); u++) {
         for (int shift = 0; shift < 4; shift++) {
@@ -162,7 +162,12 @@ Test(inbox_split, invalid_bytes_and_zeros_never_reach_the_platform)
 {
     struct split s;
 
-    cr_assert_eq(split_text((struct slice){"a\0b\xff" "c\xc3", 6}, false, &s), 0);
-    cr_assert_str_eq(words(&s, 0), "ab\xef\xbf\xbd" "c\xef\xbf\xbd");
+    cr_assert_eq(split_text((struct slice){"a\0b\xff"
+                                           "c\xc3",
+                                           6},
+                            false, &s),
+                 0);
+    cr_assert_str_eq(words(&s, 0), "ab\xef\xbf\xbd"
+                                   "c\xef\xbf\xbd");
     split_release(&s);
 }

@@ -1,4 +1,5 @@
 /* The journal on a good disk: what is written is read, in order, also by the next process. */
+#include "store/journal_parts.h"
 #include "support/journal_case.h"
 
 #include <criterion/criterion.h>
@@ -367,7 +368,8 @@ Test(journal, counts_without_looking)
     cr_expect_eq(s->oldest_waiting_us, 1003);
     assert_whole();
     reopen();
-    (void)find(1);
+    m = find(1);
+    journal_message_release(&m);
     s = journal_status(c.journal);
     cr_expect_eq(s->count[JOURNAL_SEEN], 3);
     cr_expect_eq(s->oldest_waiting_us, 1003);
@@ -433,4 +435,16 @@ Test(journal, the_file_is_ours_alone)
     cr_expect_eq(st.st_mode & 0777, 0600);
     (void)snprintf(path, sizeof(path), "%s-shm", journal_status(c.journal)->path);
     cr_expect_neq(stat(path, &st), 0, "the WAL's index is in memory");
+}
+
+Test(journal, its_page_shows_the_schema)
+{
+    static char page[64 * 1024];
+    FILE *f = fopen(SOURCE_DIR "/docs/journal.md", "r");
+
+    cr_assert_not_null(f);
+    cr_assert_gt(fread(page, 1, sizeof(page) - 1, f), 0U);
+    (void)fclose(f);
+    for (int i = 0; i < journal_schema.version; i++)
+        cr_expect_not_null(strstr(page, journal_schema.step[i]), "step %d", i + 1);
 }
