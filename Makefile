@@ -8,6 +8,9 @@ WERROR  ?= OFF
 PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 60
 LOAD_SECONDS ?= 60
+CHAOS_MESSAGES ?= 10000
+CHAOS_KILLS ?= 1000
+CHAOS_SEED ?= 1
 MAKEFLAGS += --no-print-directory
 sources = $(shell find sidecar devplatform tests bench -name '*.[ch]' | sort)
 
@@ -22,7 +25,7 @@ define ctest
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
 
-.PHONY: all static demo test test-static asan e2e tidy fmt fmt-check fuzz load bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static asan e2e tidy fmt fmt-check fuzz load chaos bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -98,6 +101,14 @@ load: ## the sanitizer build under load, LOAD_SECONDS (60) each: posts, streams,
 		SOURCE_DIR="$(CURDIR)" PYTHONPATH=../support LOAD_SECONDS=$(LOAD_SECONDS) \
 		ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 LSAN_OPTIONS="suppressions=$(CURDIR)/tests/support/lsan.supp:print_suppressions=0" \
 		python3 ../tools/sanitized.py python3 -B -m unittest -v test_load
+
+chaos: ## polled messages while sidecar, agent and platform are killed CHAOS_KILLS (1000) times; CHAOS_SEED=N is another run
+	@.ci/setup build test
+	@$(call configure,release)
+	@$(call build,release) --target binaries
+	@cd tests/e2e && SIDECAR_BIN="$(CURDIR)/build/release/molecule-sidecar" DEVPLATFORM_BIN="$(CURDIR)/build/release/molecule-devplatform" \
+		SOURCE_DIR="$(CURDIR)" PYTHONPATH=../support CHAOS_MESSAGES=$(CHAOS_MESSAGES) CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_SEED=$(CHAOS_SEED) \
+		python3 -B -m unittest -v test_chaos
 
 bench: ## the forward path beside HAProxy and nginx, in one run (BENCH="--repeats 15" for more)
 	@.ci/setup build bench

@@ -39,9 +39,11 @@ static int poller;
 
 static const char answer_body[] =
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"message\",\"messageId\":\"7d3f\","
-    "\"role\":\"agent\",\"parts\":[{\"kind\":\"text\",\"text\":\"the answer of the benchmark\"}]}}";
+    "\"role\":\"agent\",\"parts\":[{\"kind\":\"text\",\"text\":\"the answer of the benchmark, "
+    "00000000\"}]}}";
 static char answer[1024];
 static size_t answer_len;
+static char *answer_number; /* eight digits in it: no two answers are equal, and all are as long */
 
 static void fail(const char *what)
 {
@@ -61,6 +63,13 @@ static void say(struct conn *c, const char *bytes, size_t n)
     /* A full socket would mean that the forwarder does not read: it loses the connection. */
     if (send(c->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n)
         shutdown(c->fd, SHUT_RDWR);
+}
+
+static void give_answer(struct conn *c)
+{
+    for (char *digit = answer_number + 7; digit >= answer_number && ++*digit > '9'; digit--)
+        *digit = '0';
+    say(c, answer, answer_len);
 }
 
 static void begin_stream(struct conn *c)
@@ -126,7 +135,7 @@ static void on_readable(struct conn *c)
         if (strncmp(c->in, "GET /stream", 11) == 0)
             begin_stream(c);
         else
-            say(c, answer, answer_len);
+            give_answer(c);
         c->len -= whole;
         memmove(c->in, c->in + whole, c->len + 1);
     }
@@ -193,6 +202,7 @@ int main(int argc, char **argv)
                                   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                                   "Content-Length: %zu\r\n\r\n%s",
                                   sizeof(answer_body) - 1, answer_body);
+    answer_number = strstr(answer, "00000000");
     poller = epoll_create1(EPOLL_CLOEXEC);
     listener = listen_at(argv[1]);
     clock = tick_each_second();
