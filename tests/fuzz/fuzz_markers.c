@@ -16,17 +16,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                               \
     } while (0)
 
-/* NULs are dropped, as blanks are: the oracle's text ends at the first. */
+/* A NUL becomes another control: the oracle's text would end at it. */
 static char *copy_of(struct slice s)
 {
     char *copy = malloc(s.n + 1);
-    size_t n = 0;
 
     MUST(copy);
     for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] != '\0')
-            copy[n++] = s.p[i];
-    copy[n] = '\0';
+        copy[i] = s.p[i] == '\0' ? '\1' : s.p[i];
+    copy[s.n] = '\0';
     return copy;
 }
 
