@@ -233,7 +233,6 @@ static int64_t newest_of(const struct conversation *c)
 static void cut(struct queue *q, struct conversation *c)
 {
     c->is_cut = true;
-    c->stopped_in = q->refill;
     q->is_low = q->is_low || c->count <= QUEUE_PER_CONVERSATION / 4;
 }
 
@@ -295,10 +294,12 @@ void queue_put(struct inbox *i, struct journal_message *m)
             c = c ? c : conversation_new(q, key_of(m));
             rc = c ? admit(q, c, m) : -ENOMEM;
         }
-        if (rc == -ENOMEM && c)
+        if (rc == -ENOMEM && c) {
+            c->dropped_in = q->refill;
             cut(q, c);
-        else if (rc == -ENOMEM)
+        } else if (rc == -ENOMEM) {
             fall_behind(q);
+        }
         loop_defer(i->loop, &q->wake, window_on_wake);
     }
     journal_message_release(m);
@@ -316,12 +317,14 @@ static void refill_ends(struct queue *q, bool has_seen_all)
     q->refilled_ms = loop_now_ms(q->inbox->loop);
     if (has_seen_all && !q->has_dropped)
         q->is_behind = false;
-    for (size_t b = 0; has_seen_all && b < WINDOW_BUCKETS; b++) {
+    for (size_t b = 0; b < WINDOW_BUCKETS; b++) {
         LIST_FOREACH(node, &q->buckets[b])
         {
             struct conversation *c = container_of(node, struct conversation, bucket);
 
-            c->is_cut = c->is_cut && c->stopped_in == q->refill;
+            /* what was not read may hold more of any of them */
+            c->is_cut = !has_seen_all ||
+                        (c->is_cut && (c->stopped_in == q->refill || c->dropped_in == q->refill));
         }
     }
     loop_defer(q->inbox->loop, &q->wake, window_on_wake);
@@ -357,6 +360,7 @@ static bool take_row(struct queue *q, struct journal_message *m)
     if (c && c->stopped_in == q->refill)
         return true; /* there are older ones that are not here */
     if (c && c->count >= QUEUE_PER_CONVERSATION && m->seq > newest_of(c)) {
+        c->stopped_in = q->refill;
         cut(q, c);
         return true;
     }
@@ -366,6 +370,7 @@ static bool take_row(struct queue *q, struct journal_message *m)
         c = conversation_new(q, key_of(m));
         if (!c)
             return false;
+        c->is_cut = true; /* until all pages were read: news must not overtake what they show */
         count_shown(q, c);
     }
     return admit(q, c, m) != -ENOMEM;
@@ -379,8 +384,10 @@ static void stop_full_ones(struct queue *q)
         {
             struct conversation *c = container_of(node, struct conversation, bucket);
 
-            if (c->page == q->page && c->shown >= QUEUE_PER_CONVERSATION)
+            if (c->page == q->page && c->shown >= QUEUE_PER_CONVERSATION) {
+                c->stopped_in = q->refill;
                 cut(q, c);
+            }
         }
     }
 }
@@ -432,7 +439,10 @@ void window_refill_if_low(struct queue *q)
     bool has_much_room = q->messages <= QUEUE_MESSAGES_MAX / 2 && q->bytes <= QUEUE_BYTES_MAX / 2;
     int64_t at_ms = q->refilled_ms + WINDOW_REFILL_PAUSE_MS;
 
-    if (q->is_refilling || q->refill_timer.armed || !((q->is_behind && has_much_room) || q->is_low))
+    bool has_some_room = q->messages <= QUEUE_MESSAGES_MAX / 4 * 3;
+    bool is_wanted =
+        (q->is_behind && has_much_room) || (q->is_low && (!q->is_behind || has_some_room));
+    if (q->is_refilling || q->refill_timer.armed || !is_wanted)
         return;
     if (at_ms <= loop_now_ms(q->inbox->loop))
         queue_refill(q->inbox);

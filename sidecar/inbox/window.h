@@ -23,7 +23,8 @@ struct conversation {
     bool is_known;                     /* the journal has said what is known */
     bool is_changed;                   /* known is to be written */
     bool is_cut;                       /* the journal may have newer ones that are not here */
-    unsigned stopped_in;               /* the refill in which it got such a gap */
+    unsigned stopped_in;               /* the refill that has left some of it out */
+    unsigned dropped_in;               /* the refill during which news of it were left out */
     unsigned page;                     /* the last one that showed it, */
     unsigned shown;                    /* and how many of it */
 };

@@ -280,7 +280,7 @@ static inline void case_put(struct delivery_case *d, const char *conversation, c
 static inline void case_run(struct delivery_case *d, bool (*until)(struct delivery_case *d))
 {
     d->until = until;
-    if (!until(d))
+    while (!until(d)) /* a stop that was asked for twice may end the next run */
         loop_run(d->loop);
     d->until = NULL;
 }

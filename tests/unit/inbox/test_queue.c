@@ -168,6 +168,65 @@ Test(queue, what_comes_while_the_window_is_read_again_overtakes_nothing)
     case_end(&d);
 }
 
+static unsigned enough;
+
+static bool has_enough_answers(struct delivery_case *c)
+{
+    return c->answer_count >= enough;
+}
+
+Test(queue, news_do_not_overtake_what_the_window_has_left_out)
+{
+    begin();
+    for (unsigned n = 0; n < 300; n++)
+        case_put(&d, "00", "x");
+    enough = 50; /* there is room again, and nothing was read again yet */
+    case_run(&d, has_enough_answers);
+    cr_assert(d.in.queue->messages < QUEUE_PER_CONVERSATION);
+    case_put(&d, "00", "news");
+    case_run_all(&d);
+    cr_assert_eq(d.answer_count, 301);
+    check_order();
+    case_end(&d);
+}
+
+Test(queue, news_do_not_overtake_what_a_full_window_has_not_read)
+{
+    case_begin(&d);
+    for (unsigned n = 0; n < 4500; n++)
+        (void)fake_journal_add(d.in.journal, name_of(n % 50), "x");
+    d.cfg.inbox.concurrency = 16;
+    queue_refill(&d.in);
+    enough = 500;
+    case_run(&d, has_enough_answers);
+    cr_assert(d.in.queue->is_behind);
+    for (unsigned n = 0; n < 60; n++) /* ten of them are not here yet */
+        case_put(&d, name_of(n), "news");
+    case_run_all(&d);
+    cr_assert_eq(d.answer_count, 4560, "%u rows %zu", d.answer_count, d.in.journal->count);
+    check_order();
+    case_end(&d);
+}
+
+Test(queue, news_do_not_overtake_what_is_being_read)
+{
+    case_begin(&d);
+    (void)fake_journal_add(d.in.journal, "00", "first");
+    for (unsigned n = 0; n < 3000; n++)
+        (void)fake_journal_add(d.in.journal, name_of(1 + n % 40), "x");
+    (void)fake_journal_add(d.in.journal, "00", "second");
+    queue_refill(&d.in);
+    enough = 1;
+    case_run(&d, has_enough_answers);
+    cr_assert(d.in.queue->is_refilling, "the pages are not all here yet");
+    case_put(&d, "00", "third");
+    case_put(&d, "70", "another");
+    case_run_all(&d);
+    cr_assert_eq(d.answer_count, 3004, "%u rows %zu", d.answer_count, d.in.journal->count);
+    check_order();
+    case_end(&d);
+}
+
 Test(queue, the_window_is_bounded_in_bytes)
 {
     struct journal_message *m;
