@@ -23,7 +23,8 @@ void inbox_side_start(struct app *a);                   /* a token is held */
 void inbox_side_gate(struct app *a);                    /* the agent, the hold or a stop changed */
 void inbox_side_card(struct app *a, struct slice card); /* the agent's */
 int64_t inbox_side_work(const struct app *a);           /* messages a drain waits for */
-/* Then done(a), at the latest after budget_ms. false: there is no inbox, done is not called. */
+/* Calls under way get so long, then ending_on_inbox_finished(). false: there is no inbox, it does
+ * not come. */
 bool inbox_side_finish(struct app *a, int64_t budget_ms);
 /* What is wrong with the journal, for STATUS and the probes; "". */
 const char *inbox_side_problem(const struct app *a);

@@ -358,8 +358,8 @@ const struct config_row config_rows[] = {
      .help = "Messages with the agent at the same time; within a conversation always one"},
     {LIVE(inbox, peer_markers), .type = TYPE_BOOL, .fallback = "true",
      .help = "Put trust markers around text that other agents sent"},
-    {LIVE(inbox, peer_replies), .type = TYPE_INT, .flags = ROW_ZERO_OFF, .fallback = "60",
-     .min = 1, .max = 1000000, .unit = "answers a minute",
+    {LIVE(inbox, peer_replies), .type = TYPE_INT, .flags = ROW_ZERO_OFF, .fallback = "60", .min = 1,
+     .max = 1000000, .unit = "answers a minute",
      .help = "Automatic answers to one peer, more wait: two agents that answer each other; 0 = no "
              "limit"},
     {LIVE(inbox, on_unknown), .type = TYPE_ENUM, WORDS("park", "resend"), .fallback = "park",

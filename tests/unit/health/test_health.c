@@ -92,6 +92,19 @@ Test(health, registration_counts_only_when_it_is_required)
     expect(&f, true, false, true, true);
 }
 
+Test(health, a_disk_that_refuses_the_journal_is_told_and_keeps_nobody_away)
+{
+    struct health_facts f = healthy();
+    CLEANUP(str_release) struct str json = {0};
+
+    f.journal_problem = "the disk is full";
+    expect(&f, true, true, true, true);
+    (void)health_answer(&f, HEALTH_READY, true, &json);
+    cr_assert_not_null(strstr(str_z(&json), "{\"name\":\"journal\",\"ok\":false,\"counts\":false,"
+                                            "\"reason\":\"the disk is full\"}"),
+                       "%s", str_z(&json));
+}
+
 Test(health, reasons_are_json_and_verbose_lists_every_check)
 {
     CLEANUP(str_release) struct str json = {0};
