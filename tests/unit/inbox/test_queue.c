@@ -172,7 +172,7 @@ static unsigned enough;
 
 static bool has_enough_answers(struct delivery_case *c)
 {
-    return c->answer_count >= enough;
+    return c->answer_count >= enough && (enough < 500 || !c->in.queue->is_refilling);
 }
 
 Test(queue, news_do_not_overtake_what_the_window_has_left_out)
@@ -194,7 +194,7 @@ Test(queue, news_do_not_overtake_what_a_full_window_has_not_read)
 {
     case_begin(&d);
     for (unsigned n = 0; n < 4500; n++)
-        (void)fake_journal_add(d.in.journal, name_of(n % 50), "x");
+        (void)fake_journal_add(d.in.journal, n < 3 || n >= 4497 ? "00" : name_of(1 + n % 49), "x");
     d.cfg.inbox.concurrency = 16;
     queue_refill(&d.in);
     enough = 500;
