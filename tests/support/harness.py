@@ -54,6 +54,21 @@ def eventually(condition, what, timeout=PATIENCE, every=0.02):
         time.sleep(every)
 
 
+claims = []  # sockets whose abstract names say which ports are ours, until this process ends
+
+
+def is_claimed(port):
+    """Claims it, unless another test process on this machine has: between finding a port free and listening there lies some time."""
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.bind(f"\0molecule-test-port-{port}")
+    except OSError:
+        s.close()
+        return True
+    claims.append(s)
+    return False
+
+
 def free_port():
     """A port that was free a moment ago. Taken from below the ephemeral range, so that no outgoing connection takes it meanwhile."""
     low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
@@ -63,7 +78,8 @@ def free_port():
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 s.bind(("127.0.0.1", port))
-                return port
+                if not is_claimed(port):
+                    return port
     raise AssertionError("no free port")
 
 
