@@ -25,7 +25,7 @@ define ctest
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
 
-.PHONY: all static demo test test-static asan e2e tidy fmt fmt-check fuzz load chaos bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static asan asan-all e2e tidy fmt fmt-check fuzz load chaos bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -58,7 +58,13 @@ test-static: ## what `make static` builds: alone in an empty root, and all end-t
 	$(call build,static)
 	$(call ctest,static)
 
-asan: ## the same tests under the address and undefined-behaviour sanitizers
+asan: ## the same tests under the address and undefined-behaviour sanitizers, but those that say they are long
+	@.ci/setup build test demo
+	@$(call configure,asan)
+	$(call build,asan)
+	$(call ctest,asan,-LE long)
+
+asan-all: ## all of them
 	@.ci/setup build test demo
 	@$(call configure,asan)
 	$(call build,asan)

@@ -1,6 +1,6 @@
 """At the end nobody below us survives: daemons, stopped ones, grandchildren with groups of their own, storms of forks. As child
 subreaper, as PID 1 of a PID namespace, and with a control group of the agent's own; and orphans while all is well."""
-# ctest: plain
+# ctest: long
 # ctest: timeout=600
 # ctest: serial
 import os

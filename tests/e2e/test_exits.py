@@ -1,4 +1,5 @@
 """Exit statuses, from every way an agent can end to ours; the sentence that goes with them, and where Kubernetes finds it."""
+# ctest: long
 # ctest: timeout=600
 import concurrent.futures
 import os

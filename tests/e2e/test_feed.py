@@ -1,4 +1,5 @@
 """Fetching messages: each rule of the feed's cursor, its sweeps, its event stream and its files, provoked by the development platform."""
+# ctest: long
 # ctest: timeout=300
 import collections
 import json

@@ -1,4 +1,5 @@
 """A name server that takes questions and never answers: nothing of ours waits for it. Needs a network namespace (an unprivileged one will do)."""
+# ctest: long
 import json
 import os
 import pathlib

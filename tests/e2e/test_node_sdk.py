@@ -1,6 +1,6 @@
 """The real JavaScript SDK as agent and as client: what each call of its client gets through the sidecar equals what it gets from the
 agent itself, in both protocol versions and both bindings."""
-# ctest: plain
+# ctest: long
 # ctest: timeout=600
 import json
 import pathlib

@@ -1,4 +1,5 @@
 """Much data, many connections, slow and rude clients: memory stays bounded, others are served."""
+# ctest: long
 import contextlib
 import http.client
 import json

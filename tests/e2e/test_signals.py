@@ -1,4 +1,5 @@
 """Every signal, one by one and in storms: what docs/supervision.md says is what happens, as PID 1 and elsewhere."""
+# ctest: long
 # ctest: timeout=240
 import collections
 import ctypes

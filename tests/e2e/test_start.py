@@ -1,4 +1,5 @@
 """How the agent is started and how it says that it is ready: user, umask, limits, environment, descriptors, READY=1, a newline."""
+# ctest: long
 # ctest: timeout=300
 import json
 import os

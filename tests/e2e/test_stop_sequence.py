@@ -1,4 +1,5 @@
 """stop.signal as a list, and what each phase of a stop does with the time it has."""
+# ctest: long
 import re
 import signal
 import unittest

@@ -3,7 +3,7 @@
 Where no systemd can be started these tests are skipped by name; test_notify.py and test_reload.py look at the same with a socket of
 their own in the manager's place.
 """
-# ctest: plain
+# ctest: long
 # ctest: timeout=300
 import configparser
 import os

@@ -1,4 +1,5 @@
 """An agent on a terminal: foreground, Ctrl-C, Ctrl-Z, the window's size; as `docker run -it` starts us, and in a job-control shell."""
+# ctest: long
 # ctest: timeout=240
 import fcntl
 import os

@@ -1,4 +1,5 @@
 """TLS on the A2A listener, with clients that are not ours: Python's ssl module and curl."""
+# ctest: long
 # ctest: timeout=300
 import contextlib
 import http.client
