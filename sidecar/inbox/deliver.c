@@ -152,6 +152,10 @@ void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t w
 
 static void lose(struct inbox *i, struct message *m, const char *why)
 {
+    if (i->is_draining || i->is_finishing) { /* it ends because we do */
+        put_back(i, m, 0);
+        return;
+    }
     m->j.deaths++;
     if (m->j.deaths >= DELIVER_DEATHS_MAX) {
         char text[ERR_MSG_MAX];

@@ -139,7 +139,7 @@ static void add_counts(struct order *o)
 static void on_list(void *arg, int code, struct journal_message *v, size_t n)
 {
     struct order *o = arg;
-    const struct journal_query rest = {.states = IN_HAND, .limit = LIST_MAX + 1};
+    const struct journal_query rest = {.states = IN_HAND, .limit = LIST_MAX + 1, .is_brief = true};
     bool is_more = n > LIST_MAX;
 
     if (code < 0) {
@@ -189,6 +189,7 @@ int inbox_list(struct inbox *i, const char *states, inbox_answer_fn *fn, void *a
     bool is_all = !states || !states[0];
     const struct journal_query q = {.states = is_all ? NEEDS_SOMEBODY : states_of(states),
                                     .newest_first = !is_all,
+                                    .is_brief = true,
                                     .limit = LIST_MAX + 1};
     struct order *o = order_new(i, fn, arg);
 
@@ -258,6 +259,18 @@ static void say_changed(struct order *o, const char *row_id, enum journal_state 
     answer(o, 200);
 }
 
+static bool drop(struct journal_message *m)
+{
+    static const char words[] = "dropped by the operator";
+
+    if (m->state != JOURNAL_PARKED && m->state != JOURNAL_DEAD && m->state != JOURNAL_SEEN)
+        return false;
+    m->state = JOURNAL_SKIPPED;
+    free(m->why);
+    m->why = slice_dup(SLICE(words));
+    return true;
+}
+
 static void on_changed(void *arg, int code)
 {
     struct order *o = arg;
@@ -269,6 +282,10 @@ static void on_changed(void *arg, int code)
         return;
     }
     if (o->is_drop) {
+        struct message *read_meanwhile = queue_find(i, m.row_id);
+
+        if (read_meanwhile && read_meanwhile->step == STEP_WAITING && drop(&read_meanwhile->j))
+            queue_end(i, read_meanwhile);
         i->status.skipped++;
         say_changed(o, m.row_id, m.state);
         return;
@@ -295,18 +312,6 @@ static bool once_more(struct journal_message *m)
     m->due_ms = 0;
     free(m->why);
     m->why = NULL;
-    return true;
-}
-
-static bool drop(struct journal_message *m)
-{
-    static const char words[] = "dropped by the operator";
-
-    if (m->state != JOURNAL_PARKED && m->state != JOURNAL_DEAD && m->state != JOURNAL_SEEN)
-        return false;
-    m->state = JOURNAL_SKIPPED;
-    free(m->why);
-    m->why = slice_dup(SLICE(words));
     return true;
 }
 

@@ -407,7 +407,8 @@ static void on_page(void *arg, int code, struct journal_message *v, size_t n)
         return;
     }
     stop_full_ones(q);
-    if (n >= JOURNAL_READ_MAX)
+    if (n > 0 &&
+        is_good) /* a page may end early, behind many texts: only an empty one is the end */
         read_page(q, last);
     else
         refill_ends(q, is_good);

@@ -163,6 +163,7 @@ struct journal_query {
     const char *row_id;        /* NULL = any; copied */
     unsigned per_conversation; /* at most so many of each, oldest first; 0 = no limit */
     bool newest_first;
+    bool is_brief;  /* without request and answer: such a read is as long as its limit says */
     unsigned limit; /* 0 = JOURNAL_READ_MAX */
 };
 /*

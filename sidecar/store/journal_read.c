@@ -20,11 +20,13 @@ enum {
     BITS_HELD = 1U << JOURNAL_PARKED | 1U << JOURNAL_DEAD,
 };
 
-static void add_columns(struct str *sql)
+static void add_columns(struct str *sql, bool is_brief)
 {
-    str_addz(sql, "SELECT m.seq, m.state, m.row_id, m.sender, m.created_us, m.changed_ms, m.due_ms,"
-                  " m.attempts, m.deaths, m.parts_sent, m.message_id, m.conversation, m.context_id,"
-                  " m.task_id, b.request, b.answer, m.why FROM message AS m ");
+    str_addf(sql,
+             "SELECT m.seq, m.state, m.row_id, m.sender, m.created_us, m.changed_ms, m.due_ms,"
+             " m.attempts, m.deaths, m.parts_sent, m.message_id, m.conversation, m.context_id,"
+             " m.task_id, %s, m.why FROM message AS m ",
+             is_brief ? "NULL, NULL" : "b.request, b.answer");
 }
 
 static const char *index_of(const struct journal_query *q, bool is_open, bool is_held)
@@ -44,9 +46,11 @@ static void add_query(struct str *sql, const struct journal_query *q)
     bool is_open = q->states != 0 && (q->states & ~(unsigned)BITS_OPEN) == 0;
     bool is_held = q->states != 0 && (q->states & ~(unsigned)BITS_HELD) == 0;
 
-    add_columns(sql);
+    add_columns(sql, q->is_brief);
     str_addz(sql, index_of(q, is_open, is_held));
-    str_addz(sql, "LEFT JOIN body AS b ON b.seq = m.seq WHERE m.seq > ?1");
+    if (!q->is_brief)
+        str_addz(sql, "LEFT JOIN body AS b ON b.seq = m.seq ");
+    str_addz(sql, "WHERE m.seq > ?1");
     if (is_open)
         str_addz(sql, " AND m.state IN (1, 2, 3)");
     if (is_held)

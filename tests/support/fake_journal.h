@@ -38,6 +38,8 @@ struct journal {
     struct journal_conversation talks[FAKE_TALKS_MAX];
     size_t talk_count;
     unsigned reads, writes;
+    unsigned page_max; /* a read ends early behind so many, as the real one does behind many bytes;
+                          0 = no */
 };
 
 const char *journal_state_name(enum journal_state s)
@@ -135,7 +137,8 @@ static inline void fake_set(struct journal *j, struct fake_op *op)
 static inline void fake_read(struct journal *j, struct fake_op *op)
 {
     const struct journal_query *q = &op->q;
-    size_t limit = q->limit ? q->limit : JOURNAL_READ_MAX;
+    size_t most = q->limit ? q->limit : JOURNAL_READ_MAX;
+    size_t limit = j->page_max && j->page_max < most ? j->page_max : most;
     struct journal_message *v = calloc(limit, sizeof(*v));
     size_t n = 0;
 

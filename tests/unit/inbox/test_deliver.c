@@ -251,6 +251,11 @@ static enum port_outcome loses(struct delivery_case *c, struct port_call *call, 
     return strcmp(case_text(call), "poison") == 0 ? PORT_LOST : PORT_ANSWERED;
 }
 
+static bool has_one_call(struct delivery_case *c)
+{
+    return c->at_once == 1;
+}
+
 Test(deliver, deaths_are_counted_apart_and_end_somewhere)
 {
     begin();
@@ -263,6 +268,20 @@ Test(deliver, deaths_are_counted_apart_and_end_somewhere)
     cr_assert_eq(case_row(&d, 1)->attempts, 0);
     cr_assert_eq(case_row(&d, 2)->state, JOURNAL_ANSWERED);
     cr_assert_eq(d.answered_seq[0], 2, "b did not wait for the end of a");
+    case_end(&d);
+}
+
+Test(deliver, what_our_own_stop_cuts_off_is_no_death)
+{
+    begin();
+    d.is_manual = true;
+    case_put(&d, "a", "hi");
+    case_run_until(&d, has_one_call);
+    d.in.is_draining = true;
+    case_reply(&d, container_of(list_first(&d.calls), struct port_call, node), PORT_LOST, 0, "");
+    cr_assert_eq(case_row(&d, 1)->deaths, 0);
+    cr_assert_eq(case_row(&d, 1)->state, JOURNAL_SEEN);
+    cr_assert_eq(d.in.status.retried, 0);
     case_end(&d);
 }
 

@@ -137,6 +137,22 @@ Test(queue, a_conversation_longer_than_the_window_is_read_again_and_again)
     case_end(&d);
 }
 
+/* As behind 16 MiB of texts: nothing may be taken for the end but an empty page. */
+Test(queue, a_page_that_ends_early_is_not_the_last)
+{
+    begin();
+    d.in.journal->page_max = 7;
+    d.is_manual = true; /* what is put waits in the journal: the window is read anew below */
+    for (unsigned n = 0; n < 60; n++)
+        (void)fake_journal_add(d.in.journal, name_of(n % 3), "x");
+    d.is_manual = false;
+    queue_refill(&d.in);
+    case_run_all(&d);
+    cr_assert_eq(d.answer_count, 60);
+    check_order();
+    case_end(&d);
+}
+
 static unsigned fed;
 
 static void feed_more(struct timer *t)
