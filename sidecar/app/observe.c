@@ -34,7 +34,7 @@ void observe_task_word(const struct app *a, char *ret, size_t cap)
         (void)snprintf(ret, cap, "%lld request%s, %lld message%s", (long long)n, n == 1 ? "" : "s",
                        (long long)messages, messages == 1 ? "" : "s");
     } else if (n + messages > 0) {
-        (void)snprintf(ret, cap, "%lld %s%s", (long long)(n + messages),
+        (void)snprintf(ret, cap, "%lld %s%s", (long long)n + messages,
                        n > 0 ? "request" : "message", n + messages == 1 ? "" : "s");
     } else {
         (void)snprintf(ret, cap, "%s",
