@@ -148,6 +148,8 @@ int read_messages(struct disk *k, struct op *op, struct err *err);
 int read_conversation(struct disk *k, struct op *op, struct err *err);
 int read_start(struct disk *k, struct op *op, struct err *err);
 int verify(struct disk *k, struct op *op, struct err *err);
+/* What must be true of the tables. ret_broken: a sentence about the first that is not, or "". */
+int verify_rules(struct database *d, char *ret_broken, size_t size, struct err *err);
 int tidy(struct disk *k, struct err *err); /* one small step of retention */
 
 /* ---- journal_turn.c ---- */

@@ -84,6 +84,24 @@ Test(journal_offline, a_good_one_is_ok)
     cr_expect_eq(journal_case_add(&c, 4), 4);
 }
 
+static void sql_finds(const char *sql, const char *words)
+{
+    make();
+    run_sql(sql);
+    finds(-EBADMSG, words);
+    cr_expect(is_there("inbox.db"), "nothing is set aside");
+    journal_case_clean(&c);
+}
+
+Test(journal_offline, each_rule_is_looked_at)
+{
+    sql_finds("UPDATE message SET state = 9 WHERE seq = 2", "1 messages have no known state");
+    sql_finds("DELETE FROM body WHERE seq > 1", "2 unfinished messages have lost their texts");
+    sql_finds("UPDATE message SET row_id = '' WHERE seq = 2", "1 messages have no number or row");
+    sql_finds("DELETE FROM place", "1 cursors are missing");
+    sql_finds("CREATE TABLE theirs (x)", "not as this program made it");
+}
+
 Test(journal_offline, an_empty_or_missing_one_is_not_ok_and_not_begun)
 {
     int fd;
