@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -166,6 +168,45 @@ static void harden(sqlite3 *db)
     (void)sqlite3_extended_result_codes(db, 1);
 }
 
+/*
+ * We never write a rollback journal (avoid_journal()), so one is a stranger's, and SQLite would
+ * believe it: its pages, and that the file which it names as its super-journal is to be deleted. An
+ * empty database has nothing to roll back: there the journal goes, which is what SQLite does too.
+ */
+static int refuse_journal(const char *path, bool may_remove, struct err *err)
+{
+    char journal[DATABASE_PATH_MAX + 16];
+    struct stat st;
+
+    (void)snprintf(journal, sizeof(journal), "%s-journal", path);
+    if (lstat(journal, &st) < 0)
+        return errno == ENOENT ? 0 : err_set(err, -errno, "cannot look at %s: %m", journal);
+    if (may_remove && lstat(path, &st) == 0 && st.st_size == 0 && unlink(journal) == 0)
+        return 0;
+    return err_set(err, -EBADMSG, "%s has a rollback journal beside it, which we never write",
+                   path);
+}
+
+/* SQLite refuses links in all of the path; those that lead to the directory are the user's. */
+static int open_handle(struct database *d, const char *vfs, struct err *err)
+{
+    char dir[DATABASE_PATH_MAX], real[PATH_MAX], path[PATH_MAX + DATABASE_PATH_MAX];
+    const char *slash = strrchr(d->path, '/');
+    int rc;
+
+    (void)snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - d->path) + 1 : 1,
+                   slash ? d->path : ".");
+    if (!realpath(dir, real))
+        return err_set(err, -errno, "cannot find %s: %m", dir);
+    (void)snprintf(path, sizeof(path), "%s/%s", real, slash ? slash + 1 : d->path);
+    rc = sqlite3_open_v2(path, &d->db,
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, vfs);
+    if (rc != SQLITE_OK)
+        return database_error(d, rc, err);
+    harden(d->db);
+    return 0;
+}
+
 static int on_wal(void *arg, sqlite3 *db, const char *name, int frames)
 {
     struct database *d = arg;
@@ -220,10 +261,11 @@ static int set_pragmas(struct database *d, struct err *err)
     return database_exec(d, sql, err);
 }
 
-static int set_wal(struct database *d, struct err *err)
+/* "wal", "delete", ... as the pragma answers. */
+static int ask_mode(struct database *d, const char *sql, bool *ret_is_wal, struct err *err)
 {
     CLEANUP(stmt_cleanup) sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(d->db, "PRAGMA journal_mode=WAL", -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(d->db, sql, -1, &stmt, NULL);
     const char *mode;
 
     if (rc == SQLITE_OK)
@@ -231,10 +273,28 @@ static int set_wal(struct database *d, struct err *err)
     if (rc != SQLITE_ROW)
         return database_error(d, rc == SQLITE_DONE ? SQLITE_ERROR : rc, err);
     mode = (const char *)sqlite3_column_text(stmt, 0);
-    if (!mode || strcmp(mode, "wal") != 0)
-        return err_set(err, -EIO, "%s cannot have a write-ahead log here: its journal_mode is %s",
-                       d->path, mode ? mode : "unknown");
+    *ret_is_wal = mode && strcmp(mode, "wal") == 0;
     return 0;
+}
+
+/* What is written before the file has its WAL is a page or two of an empty database: the way back
+ * is kept in memory, so that a -journal beside the file is never ours. */
+static int avoid_journal(struct database *d, struct err *err)
+{
+    bool is_wal = false;
+    int rc = ask_mode(d, "PRAGMA journal_mode", &is_wal, err);
+
+    return rc < 0 || is_wal ? rc : database_exec(d, "PRAGMA journal_mode=MEMORY", err);
+}
+
+static int set_wal(struct database *d, struct err *err)
+{
+    bool is_wal = false;
+    int rc = ask_mode(d, "PRAGMA journal_mode=WAL", &is_wal, err);
+
+    if (rc == 0 && !is_wal)
+        rc = err_set(err, -EIO, "%s cannot have a write-ahead log here", d->path);
+    return rc;
 }
 
 static int open_steps(struct database *d, enum database_check check, struct err *err)
@@ -242,6 +302,8 @@ static int open_steps(struct database *d, enum database_check check, struct err 
     int64_t version = 0;
     int rc = set_pragmas(d, err);
 
+    if (rc == 0)
+        rc = avoid_journal(d, err);
     if (rc == 0)
         rc = identify(d, &version, err);
     /* The file could be opened for writing: it is its header that forbids it. */
@@ -277,22 +339,85 @@ int database_open(struct database *d, const char *path, const char *vfs,
     d->was_new = false;
     (void)snprintf(d->path, sizeof(d->path), "%s", path);
     rc = touch(path, err);
+    if (rc == 0)
+        rc = refuse_journal(path, true, err);
     if (rc < 0)
         return rc;
-    rc = sqlite3_open_v2(path, &d->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs);
-    if (rc != SQLITE_OK) {
-        rc = database_error(d, rc, err);
-    } else {
-        harden(d->db);
+    rc = open_handle(d, vfs, err);
+    if (rc == 0)
         rc = open_steps(d, check, err);
-        if (rc == -EINVAL) { /* SQL as plain as ours fails only on a file that is not ours */
-            rc = -EBADMSG;
-            if (err)
-                err->code = rc;
-        }
+    if (rc == -EINVAL) { /* SQL as plain as ours fails only on a file that is not ours */
+        rc = -EBADMSG;
+        if (err)
+            err->code = rc;
     }
     if (rc < 0)
         (void)database_abandon(d, NULL); /* what it cannot cut, the next opening finds */
+    return rc;
+}
+
+/* As open_steps(), but that nothing is made, brought up to date or believed unseen. */
+static int look_steps(struct database *d, struct err *err)
+{
+    int64_t version = 0;
+    int rc = set_pragmas(d, err);
+
+    if (rc == 0)
+        rc = avoid_journal(d, err);
+    if (rc == 0)
+        rc = identify(d, &version, err);
+    if (rc == 0 && d->was_new)
+        rc = err_set(err, -EBADMSG, "%s has no tables: a first start was cut short", d->path);
+    if (rc == 0 && version < d->schema->version)
+        rc = err_set(err, -ENOTSUP,
+                     "%s was written by an older version of this program (its schema is %lld, ours "
+                     "%d): the next start brings it up to date",
+                     d->path, (long long)version, d->schema->version);
+    if (rc == 0)
+        rc = database_check(d, DATABASE_CHECK_FULL, err);
+    return rc == 0 ? compare_schema(d, err) : rc;
+}
+
+/* Whose files these are, before SQLite does with them what they say. */
+static int is_ours(const char *path, struct err *err)
+{
+    char dir[DATABASE_PATH_MAX];
+    struct stat st, of_dir;
+
+    (void)snprintf(dir, sizeof(dir), "%s", path);
+    if (strrchr(dir, '/'))
+        *(strrchr(dir, '/') + 1) = '\0';
+    if (lstat(path, &st) < 0 || stat(strrchr(path, '/') ? dir : ".", &of_dir) < 0)
+        return err_set(err, -errno, "no journal to look at: %s: %m", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, -EBADMSG, "%s is not a regular file", path);
+    if (st.st_uid != geteuid() || of_dir.st_uid != geteuid())
+        return err_set(err, -EPERM,
+                       "%s belongs to user %lu and its directory to user %lu, we are user %lu: run "
+                       "this as the user that the sidecar runs as",
+                       path, (unsigned long)st.st_uid, (unsigned long)of_dir.st_uid,
+                       (unsigned long)geteuid());
+    if (st.st_size == 0)
+        return err_set(err, -EBADMSG, "%s is empty: it holds no journal", path);
+    return 0;
+}
+
+int database_look(struct database *d, const char *path, const struct database_schema *schema,
+                  struct err *err)
+{
+    int rc = is_ours(path, err);
+
+    d->schema = schema;
+    d->was_new = false;
+    (void)snprintf(d->path, sizeof(d->path), "%s", path);
+    if (rc == 0)
+        rc = refuse_journal(path, false, err);
+    if (rc == 0)
+        rc = open_handle(d, NULL, err);
+    if (rc == 0)
+        rc = look_steps(d, err);
+    if (rc < 0)
+        (void)database_abandon(d, NULL);
     return rc;
 }
 

@@ -48,12 +48,20 @@ enum database_check { DATABASE_CHECK_NONE = 0, DATABASE_CHECK_QUICK, DATABASE_CH
 
 /*
  * Opens path (made with mode 0600 when missing). vfs NULL = the default. The first opening also
- * brings an earlier run's WAL into the file. 0, or as database_error(), with nothing open:
+ * brings an earlier run's WAL into the file. A rollback journal beside the file is never ours, and
+ * SQLite is not given it. 0, or as database_error(), with nothing open:
  * -EBADMSG  damaged, or not ours: may be set aside
  * -ENOTSUP  written by a newer version of this program
  */
 int database_open(struct database *d, const char *path, const char *vfs,
                   const struct database_schema *schema, enum database_check check, struct err *err);
+/*
+ * Opens what is at path to look at it, for a command: nothing is made, migrated or set aside. Only
+ * our user's file in our user's directory. 0 after a full check, -ENOENT, -EPERM (not ours), or as
+ * database_open().
+ */
+int database_look(struct database *d, const char *path, const struct database_schema *schema,
+                  struct err *err);
 /* A database that is gone with us, with the schema. */
 int database_open_memory(struct database *d, const struct database_schema *schema, struct err *err);
 /* Ends it in order: the WAL is brought into the file. Statements must be finalised. */

@@ -189,9 +189,9 @@ int journal_drop_cursor(struct journal *j);
 typedef void journal_verify_fn(void *arg, bool is_good, const char *sentence);
 int journal_verify(struct journal *j, journal_verify_fn *done, void *arg);
 /*
- * The same of the file in dir while no sidecar has it. Blocks: for the command. Nothing is set
- * aside; what a killed run left in the WAL is brought into the file, as the next start would do. 0,
- * or -errno with a sentence.
+ * The same of the file in dir while no sidecar has it. Blocks: for the command. Nothing is made,
+ * migrated or set aside, and only our own user's files are opened (-EPERM); what a killed run left
+ * in the WAL is brought into the file, as the next start would do. 0, or -errno with a sentence.
  */
 int journal_verify_file(const char *dir, struct err *err);
 

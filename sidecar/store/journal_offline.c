@@ -1,27 +1,27 @@
 /*
- * `inbox verify` without a sidecar: the file alone, opened for us as the next start would.
+ * `inbox verify` without a sidecar: the file alone, checked as the running one would.
  */
 #include "store/journal_parts.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/banned.h"
 
 int journal_verify_file(const char *dir, struct err *err)
 {
     struct database d = {0};
-    char path[DATABASE_PATH_MAX];
+    char path[DATABASE_PATH_MAX], broken[ERR_MSG_MAX];
     int n = snprintf(path, sizeof(path), "%s/" JOURNAL_FILE, dir);
-    int r;
+    int rc;
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return err_set(err, -ENAMETOOLONG, "the path of state.dir %s is too long", dir);
-    if (access(path, F_OK) < 0)
-        return err_set(err, -errno, "no journal to look at: %s: %m", path);
-    r = database_open(&d, path, NULL, &journal_schema, DATABASE_CHECK_FULL, err);
-    if (r == 0)
-        database_close(&d);
-    return r;
+    rc = database_look(&d, path, &journal_schema, err);
+    if (rc == 0)
+        rc = verify_rules(&d, broken, sizeof(broken), err);
+    if (rc == 0 && broken[0])
+        rc = err_set(err, -EBADMSG, "%s", broken);
+    database_close(&d);
+    return rc;
 }

@@ -26,6 +26,7 @@ enum {
     JOURNAL_READ_BYTES = 16 * 1024 * 1024,        /* texts of one read: it ends behind them */
     JOURNAL_CHECKPOINT_FRAMES = 1000,             /* pages of the WAL, about 4 MiB */
     JOURNAL_TIDY_STEP = 64,                       /* rows or pages a transaction tidies away */
+    JOURNAL_TIDY_LOOK = 512,                      /* finished ones it looks at for their texts */
     JOURNAL_MEMORY_MAX_BYTES = 256 * 1024 * 1024, /* a larger file is not copied into memory */
     JOURNAL_MEMORY_RETRY_MS = 60 * 1000,          /* how often the disk is tried again then */
     JOURNAL_BACKOFF_MS = 100,
@@ -96,7 +97,7 @@ enum statement {
     STMT_OLD_ONES,
     STMT_DELETE,
     STMT_DELETE_BODY,
-    STMT_DELETE_TEXTS,
+    STMT_WITH_TEXTS,
     STMT_DELETE_CONVERSATIONS,
     STMT_FREE_PAGES,
     STMT_PAGES,
@@ -107,8 +108,9 @@ enum { STMT_COUNT = STMT_PAGES + 1 };
 struct tally {
     int64_t count[JOURNAL_SKIPPED + 1];
     int64_t conversations;
-    int64_t oldest_seq, oldest_us; /* the oldest seen one; 0 = none */
-    bool is_oldest_stale;          /* to be looked up from oldest_seq on */
+    int64_t oldest_seq, oldest_us;     /* the oldest seen one; 0 = none */
+    bool is_oldest_stale;              /* to be looked up from oldest_seq on */
+    int64_t textless_ms, textless_seq; /* finished ones up to here have lost their texts */
 };
 
 struct disk { /* the thread's, but while no turn runs */
@@ -146,6 +148,8 @@ int read_messages(struct disk *k, struct op *op, struct err *err);
 int read_conversation(struct disk *k, struct op *op, struct err *err);
 int read_start(struct disk *k, struct op *op, struct err *err);
 int verify(struct disk *k, struct op *op, struct err *err);
+/* What must be true of the tables. ret_broken: a sentence about the first that is not, or "". */
+int verify_rules(struct database *d, char *ret_broken, size_t size, struct err *err);
 int tidy(struct disk *k, struct err *err); /* one small step of retention */
 
 /* ---- journal_turn.c ---- */

@@ -103,9 +103,9 @@ static const char *const sql[STMT_COUNT] = {
         " WHERE state IN (4, 7) AND changed_ms < ?1 ORDER BY changed_ms, seq LIMIT ?2",
     [STMT_DELETE] = "DELETE FROM message WHERE seq = ?1",
     [STMT_DELETE_BODY] = "DELETE FROM body WHERE seq = ?1",
-    [STMT_DELETE_TEXTS] = "DELETE FROM body WHERE seq IN (SELECT b.seq FROM body AS b"
-                          " CROSS JOIN message AS m ON m.seq = b.seq"
-                          " WHERE m.state IN (4, 7) ORDER BY b.seq LIMIT ?1)",
+    [STMT_WITH_TEXTS] =
+        "SELECT changed_ms, seq FROM message INDEXED BY message_final WHERE state IN (4, 7)"
+        " AND (changed_ms, seq) > (?1, ?2) AND changed_ms < ?3 ORDER BY changed_ms, seq LIMIT ?4",
     [STMT_DELETE_CONVERSATIONS] =
         "DELETE FROM conversation WHERE name IN"
         " (SELECT name FROM conversation ORDER BY changed_ms, name LIMIT ?1)",

@@ -100,13 +100,43 @@ static int number_of(struct disk *k, enum statement which, int64_t *ret, struct 
     return rc < 0 ? rc : 0;
 }
 
-/* That a message is known stays; what it said goes. */
+static int delete_body(struct disk *k, int64_t seq, int64_t *room, struct err *err)
+{
+    sqlite3_stmt *s = disk_stmt(k, STMT_DELETE_BODY);
+    int rc;
+
+    (void)sqlite3_bind_int64(s, 1, seq);
+    rc = disk_run(k, s, err);
+    if (rc == 0)
+        *room -= sqlite3_changes64(k->d.db);
+    return rc;
+}
+
+/*
+ * That a message is known stays; what it said goes. In the order in which they were finished, from
+ * where the last transaction ended: with nothing but unfinished ones left, nothing is looked at.
+ * Those of this millisecond may still get company before them.
+ */
 static int delete_texts(struct disk *k, struct err *err)
 {
-    sqlite3_stmt *s = disk_stmt(k, STMT_DELETE_TEXTS);
+    struct tally *t = &k->tally;
+    sqlite3_stmt *s = disk_stmt(k, STMT_WITH_TEXTS);
+    int64_t room = JOURNAL_TIDY_STEP + (int64_t)k->changes;
+    int rc = 0, more = 0;
 
-    (void)sqlite3_bind_int64(s, 1, JOURNAL_TIDY_STEP + (int64_t)k->changes);
-    return disk_run(k, s, err);
+    if (t->textless_ms >= k->now_ms) /* the clock went back: newer ones may be before it */
+        t->textless_ms = t->textless_seq = 0;
+    (void)sqlite3_bind_int64(s, 1, t->textless_ms);
+    (void)sqlite3_bind_int64(s, 2, t->textless_seq);
+    (void)sqlite3_bind_int64(s, 3, k->now_ms);
+    (void)sqlite3_bind_int64(s, 4, JOURNAL_TIDY_LOOK + (int64_t)k->changes);
+    while (rc == 0 && room > 0 && (more = disk_step(k, s, err)) == 1) {
+        t->textless_ms = sqlite3_column_int64(s, 0);
+        t->textless_seq = sqlite3_column_int64(s, 1);
+        rc = delete_body(k, t->textless_seq, &room, err);
+    }
+    (void)sqlite3_reset(s);
+    return more < 0 ? more : rc;
 }
 
 static int bound_file(struct disk *k, struct err *err)

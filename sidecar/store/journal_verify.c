@@ -48,6 +48,23 @@ static int verify_tally(struct disk *k, struct op *op, struct err *err)
     return rc;
 }
 
+int verify_rules(struct database *d, char *ret_broken, size_t size, struct err *err)
+{
+    ret_broken[0] = '\0';
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        int64_t n = 0;
+        int rc = database_number(d, rules[i].sql, &n, err);
+
+        if (rc < 0)
+            return rc;
+        if (n != 0) {
+            (void)snprintf(ret_broken, size, "%s: %lld %s", d->path, (long long)n, rules[i].words);
+            return 0;
+        }
+    }
+    return 0;
+}
+
 int verify(struct disk *k, struct op *op, struct err *err)
 {
     struct err found = {0};
@@ -59,17 +76,11 @@ int verify(struct disk *k, struct op *op, struct err *err)
         return 0; /* said; what to do is the operator's */
     if (rc < 0)
         return err_set(err, rc, "%s", found.msg);
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && op->is_good; i++) {
-        int64_t n = 0;
-
-        rc = database_number(&k->d, rules[i].sql, &n, err);
-        if (rc < 0)
-            return rc;
-        if (n != 0) {
-            op->is_good = false;
-            (void)snprintf(op->sentence, sizeof(op->sentence), "%s: %lld %s", k->d.path,
-                           (long long)n, rules[i].words);
-        }
-    }
+    rc = verify_rules(&k->d, op->sentence, sizeof(op->sentence), err);
+    if (rc < 0)
+        return rc;
+    op->is_good = op->sentence[0] == '\0';
+    if (op->is_good)
+        (void)snprintf(op->sentence, sizeof(op->sentence), "ok");
     return verify_tally(k, op, err);
 }

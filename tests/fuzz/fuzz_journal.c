@@ -3,11 +3,13 @@
  * bounds, with a journal that works: this one, or a new one with the file set aside.
  *
  * The first byte says what the rest is: bytes put over a good database (0) or over a good WAL (1),
- * five each (place, value), or the database file itself (2).
+ * five each (place, value), or the database file itself (2), or bytes put over a rollback journal
+ * that has SQLite delete a file (3).
  */
 #include "store/journal_parts.h"
 
 #include "base/cleanup.h"
+#include "support/hot_journal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +36,7 @@ struct bytes {
 };
 
 static char dir[64];
-static struct bytes good, good_wal, now;
+static struct bytes good, good_wal, hot, now;
 
 static const char *path_of(const char *tail)
 {
@@ -169,6 +171,33 @@ static void make_good(void)
     turn_close(&t);
 }
 
+/* Nothing that SQLite is made to believe may reach this one. */
+static const char *victim(void)
+{
+    static char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/victim", dir);
+    return path;
+}
+
+static void make_hot(void)
+{
+    empty_dir();
+    save("", &good);
+    hot_journal_make(path_of(""), victim());
+    load("-journal", &hot);
+}
+
+static void save_hot(const struct bytes *journal)
+{
+    int fd = open(victim(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    MUST(fd >= 0 && write(fd, "precious", 8) == 8);
+    (void)close(fd);
+    save("", &good);
+    save("-journal", journal);
+}
+
 static void use(void)
 {
     struct turn_state t;
@@ -211,23 +240,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(mkdtemp(dir));
         (void)atexit(clean);
         make_good();
+        make_hot();
     }
     if (size < 1 || size > GOOD_MAX / 2)
         return 0;
     empty_dir();
-    now = data[0] % 3 == 1 ? good_wal : good;
-    if (data[0] % 3 == 2) {
+    now = data[0] % 4 == 1 ? good_wal : data[0] % 4 == 3 ? hot : good;
+    if (data[0] % 4 == 2) {
         memcpy(now.p, data + 1, size - 1);
         now.n = size - 1;
     } else {
         patch(&now, data + 1, size - 1);
     }
-    if (data[0] % 3 == 1) {
+    if (data[0] % 4 == 3) {
+        save_hot(&now);
+    } else if (data[0] % 4 == 1) {
         save("", &good);
         save("-wal", &now);
     } else {
         save("", &now);
     }
     use();
+    MUST(data[0] % 4 != 3 || access(victim(), F_OK) == 0);
     return 0;
 }

@@ -1,4 +1,5 @@
 /* What the journal lets go, and what it never does. */
+#include "store/journal_parts.h"
 #include "support/journal_case.h"
 
 #include <criterion/criterion.h>
@@ -203,4 +204,87 @@ Test(journal_retention, conversations_are_bounded)
         journal_conversation_release(&k);
     }
     assert_whole();
+}
+
+/* ---- what a transaction costs ---- */
+
+static void begin_turns(struct turn_state *t)
+{
+    *t = (struct turn_state){.checkpoint_frames = 1000};
+    t->disk.keep_ms = JOURNAL_KEEP_MS;
+    t->disk.keep_count = t->disk.keep_conversations = 100000;
+    t->disk.keep_bytes = 64 * 1024;
+    (void)snprintf(t->dir, sizeof(t->dir), "%s", c.dir);
+    (void)snprintf(t->status.path, sizeof(t->status.path), "%s/inbox.db", c.dir);
+}
+
+static void turn_add(struct turn_state *t, unsigned from, unsigned to, enum journal_state state)
+{
+    struct err err = {0};
+    struct list batch;
+    struct op op = {.kind = OP_ADD, .n = to - from};
+
+    list_init(&batch);
+    list_init(&op.node);
+    list_append(&batch, &op.node);
+    op.v = calloc(op.n, sizeof(*op.v));
+    cr_assert_not_null(op.v);
+    for (size_t i = 0; i < op.n; i++) {
+        op.v[i] = journal_case_message(from + (unsigned)i);
+        op.v[i].state = state;
+    }
+    cr_assert_eq(turn_run(t, &batch, &err), 0, "%s", err.msg);
+    journal_case_free(op.v, op.n);
+}
+
+static int64_t steps_of(struct turn_state *t)
+{
+    int64_t n = 0;
+
+    for (int i = 0; i < STMT_COUNT; i++)
+        n += sqlite3_stmt_status(t->disk.stmt[i], SQLITE_STMTSTATUS_VM_STEP, 1);
+    return n;
+}
+
+static int64_t texts(struct turn_state *t)
+{
+    int64_t n = -1;
+
+    cr_assert_eq(database_number(&t->disk.d, "SELECT count(*) FROM body", &n, NULL), 0);
+    return n;
+}
+
+Test(journal_retention, a_full_file_of_unfinished_ones_is_not_searched_at_each_commit)
+{
+    struct turn_state t;
+    int64_t cost;
+
+    begin_turns(&t);
+    turn_add(&t, 1, 3000, JOURNAL_SEEN);
+    (void)steps_of(&t);
+    turn_add(&t, 3000, 3001, JOURNAL_SEEN);
+    cost = steps_of(&t);
+    cr_expect_lt(cost, 2000, "%lld", (long long)cost);
+    for (unsigned n = 3001; n < 3021; n++) { /* one is finished each time */
+        turn_add(&t, n, n + 1, JOURNAL_SKIPPED);
+        cost = steps_of(&t);
+        cr_expect_lt(cost, 2000, "%u: %lld", n, (long long)cost);
+    }
+    turn_close(&t);
+}
+
+Test(journal_retention, texts_go_although_the_clock_went_back)
+{
+    struct turn_state t;
+    unsigned n = 2000;
+
+    begin_turns(&t);
+    turn_add(&t, 1, 400, JOURNAL_SEEN);
+    t.disk.tally.textless_ms = INT64_MAX - 1; /* as a clock that was far ahead leaves it */
+    turn_add(&t, 1000, 1010, JOURNAL_SKIPPED);
+    do
+        turn_add(&t, n, n + 1, JOURNAL_SEEN);
+    while (texts(&t) != 399 + n++ - 1999 && n < 9000); /* the same millisecond, at the worst */
+    cr_expect_lt(n, 9000U, "%lld texts", (long long)texts(&t));
+    turn_close(&t);
 }
