@@ -97,13 +97,20 @@ static size_t text_bytes(const struct journal_message *m)
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
-static struct json_object *parse_row(struct json_tokener *t, struct slice row)
+/* NULL: *ret_kind says why. */
+static struct json_object *parse_row(struct json_tokener *t, struct slice row,
+                                     enum row_kind *ret_kind)
 {
     struct json_object *o;
 
     json_tokener_reset(t);
+    *ret_kind = ROW_UNREADABLE;
     if (json_validate(row) != JSON_OBJECT) /* depth and UTF-8 are checked here */
         return NULL;
+    if (json_values_most(row) > ROW_JSON_VALUES_MAX) {
+        *ret_kind = ROW_COSTLY;
+        return NULL;
+    }
     o = json_tokener_parse_ex(t, row.p, (int)row.n);
     if (json_tokener_get_error(t) == json_tokener_success)
         return o;
@@ -112,11 +119,11 @@ static struct json_object *parse_row(struct json_tokener *t, struct slice row)
 }
 
 /* A row that cannot be read as a whole: its name and time, so that it is known and passed. */
-static bool read_name_only(struct slice row, struct row *ret)
+static bool read_name_only(struct slice row, enum row_kind kind, struct row *ret)
 {
     struct slice value, text;
 
-    *ret = (struct row){.kind = ROW_UNREADABLE, .seq = -1};
+    *ret = (struct row){.kind = kind, .seq = -1};
     if (!page_member(row, "id", &value) || !page_plain_text(value, &text) || !is_uuid(text))
         return false;
     memcpy(ret->id, text.p, 36);
@@ -213,13 +220,16 @@ static void note_oldest(struct batch *b, struct slice row, int64_t us, int64_t *
 static int take_text(struct batch *b, struct inbox *i, const struct known *known,
                      struct json_tokener *t, struct slice text, struct row *r)
 {
-    struct json_object *o = parse_row(t, text);
-    bool is_named = o ? row_read(o, i->cfg->workspace.id, r) : read_name_only(text, r);
+    enum row_kind kind;
+    struct json_object *o = parse_row(t, text, &kind);
+    bool is_named = o ? row_read(o, i->cfg->workspace.id, r) : read_name_only(text, kind, r);
     int code = 0;
 
     if (is_named && r->kind == ROW_UNREADABLE && !known_has(known, r->id))
         log_warning("inbox", "row %s of the feed is %s: skipped", r->id,
                     o ? "not of the shape of a message" : "no JSON that we read (64 levels)");
+    if (is_named && r->kind == ROW_COSTLY && !known_has(known, r->id))
+        log_warning("inbox", "row %s of the feed is %s: skipped", r->id, row_kind_name(r->kind));
     if (is_named)
         code = take_row(b, i, known, r, text);
     else

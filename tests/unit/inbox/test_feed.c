@@ -449,6 +449,20 @@ Test(feed, one_unreadable_row_hides_no_other)
     cr_assert_str_eq(jr.cursor.row_id, row_id_of(5));
 }
 
+Test(feed, a_row_of_very_many_values_is_skipped_in_words)
+{
+    add_feed_row(1, recent(30), NULL);
+    fw.v[0].values = ROW_JSON_VALUES_MAX;
+    add_feed_row(2, recent(20), NULL);
+    fw.v[1].values = ROW_JSON_VALUES_MAX / 4;
+    start_swept();
+    cr_assert_eq(got.n, 1);
+    expect(0, 2);
+    cr_assert_eq(journal_of(row_id_of(1))->state, JOURNAL_SKIPPED);
+    cr_assert(strstr(journal_of(row_id_of(1))->why, "20000 JSON values"), "%s",
+              journal_of(row_id_of(1))->why);
+}
+
 Test(feed, long_answers_are_asked_for_in_smaller_pages)
 {
     box.feed->page_bytes = 20000;

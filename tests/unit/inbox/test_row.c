@@ -281,3 +281,25 @@ Test(row, a_deep_request_in_a_string)
     json_object_put(o);
     free(deep);
 }
+
+Test(row, a_string_of_very_many_values_is_not_parsed)
+{
+    struct str row = {0}, body = {0};
+    struct row r;
+
+    str_addz(&body, "{\"parts\":[{\"text\":\"x\"}],\"v\":[0");
+    for (size_t k = 0; k < ROW_JSON_VALUES_MAX; k++)
+        str_addz(&body, ",0");
+    str_addz(&body, "]}");
+    str_addz(&row, HEAD ",\"request_body\":");
+    str_add_json(&row, str_slice(&body));
+    str_addz(&row, "}");
+    struct json_object *o = parse(str_z(&row));
+    cr_assert(row_read(o, OWN, &r));
+    cr_assert_eq(r.kind, ROW_COSTLY, "%s", row_kind_name(r.kind));
+    cr_assert_null(r.request);
+    row_release(&r);
+    json_object_put(o);
+    str_release(&row);
+    str_release(&body);
+}
