@@ -17,24 +17,36 @@
 
 #include "base/banned.h"
 
+enum { CONTEXT_BYTES = ROW_ID_TEXT_MAX + 1 }; /* with its NUL */
+
 /* ---- what a row becomes in the journal ---------------------------------------------------------
  */
 
-/* An id that is the same at each start: a hash of workspace and name as a UUID (version 8). */
-static void stable_uuid(const char *workspace, const char *name, char ret[37])
+/*
+ * The contextId that the agent sees; the same at each start. A person's own is kept. Of a peer's it
+ * is a hash of workspace, peer and that, as a UUID (version 8): a peer cannot name the context of
+ * anybody else. Without one a person has the hash of workspace and "user", a peer of its id.
+ */
+static void agent_context(const char *workspace, const struct row *r, char ret[CONTEXT_BYTES])
 {
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
-    char text[2 * 37 + 2];
+    char text[2 * 37 + CONTEXT_BYTES];
     size_t at = 0;
 
-    (void)snprintf(text, sizeof(text), "%.36s/%.36s", workspace, name);
+    if (!r->source_id[0] && r->context_id[0]) {
+        (void)snprintf(ret, CONTEXT_BYTES, "%s", r->context_id);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%.36s/%s%s%s", workspace,
+                   r->source_id[0] ? r->source_id : "user", r->context_id[0] ? "/" : "",
+                   r->context_id);
     (void)EVP_Digest(text, strlen(text), hash, NULL, EVP_sha256(), NULL);
     hash[6] = (unsigned char)((hash[6] & 0x0f) | 0x80);
     hash[8] = (unsigned char)((hash[8] & 0x3f) | 0x80);
     for (size_t k = 0; k < 16; k++) {
         if (k == 4 || k == 6 || k == 8 || k == 10)
             ret[at++] = '-';
-        (void)snprintf(ret + at, 37 - at, "%02x", hash[k]);
+        (void)snprintf(ret + at, CONTEXT_BYTES - at, "%02x", hash[k]);
         at += 2;
     }
 }
@@ -60,14 +72,14 @@ static int fill_message(struct inbox *i, const struct row *r, struct slice row,
                         struct journal_message *m)
 {
     const char *who = r->source_id[0] ? r->source_id : "user";
-    char derived[37];
+    char context[CONTEXT_BYTES];
     struct str conversation = {0};
 
-    stable_uuid(i->cfg->workspace.id, who, derived);
+    agent_context(i->cfg->workspace.id, r, context);
     m->state = JOURNAL_SEEN;
     m->message_id = text_dup(r->message_id[0] ? r->message_id : r->id);
-    m->context_id = text_dup(r->context_id[0] ? r->context_id : derived);
-    str_addf(&conversation, "%s/%s", who, m->context_id ? m->context_id : "");
+    m->context_id = text_dup(context);
+    str_addf(&conversation, "%s/%s", who, context);
     m->conversation = str_take(&conversation);
     m->request = request_text(r, row);
     return m->message_id && m->context_id && m->conversation && m->request ? 0 : -ENOMEM;
