@@ -438,7 +438,7 @@ static enum row_kind kind_of(struct json_object *o, const char *own_id, const st
     if (type[0] && strcmp(type, "a2a_receive") != 0)
         return ROW_OTHER_TYPE;
     if (strcmp(r->method, "chat_upload_receive") == 0)
-        return ROW_UPLOAD;
+        return r->source_id[0] ? ROW_OTHER_METHOD : ROW_UPLOAD; /* the platform's word only */
     if (strcmp(r->method, "delegate_result") == 0)
         return ROW_DELEGATION;
     if (strcmp(r->method, "notify") == 0)
@@ -450,6 +450,16 @@ static enum row_kind kind_of(struct json_object *o, const char *own_id, const st
     if (duration || json_object_object_get_ex(o, "response_body", NULL))
         return ROW_PUSHED;
     return ROW_MESSAGE;
+}
+
+/* "platform-pending:<own id>/..." */
+static bool is_own_file(struct json_object *request, const char *own_id)
+{
+    struct slice uri = slice_of(text_in(request, "uri")), scheme = SLICE("platform-pending:");
+    size_t n = strlen(own_id);
+
+    return slice_starts_with(uri, scheme) && uri.n > scheme.n + n && uri.p[scheme.n + n] == '/' &&
+           slice_eq_nocase((struct slice){uri.p + scheme.n, n}, slice_of(own_id));
 }
 
 static const char *echo_of(struct json_object *o)
@@ -486,6 +496,8 @@ bool row_read(struct json_object *o, const char *own_id, struct row *ret)
         ret->echo_text = echo_of(o);
     if (ret->kind == ROW_MESSAGE || ret->kind == ROW_UPLOAD)
         read_request(o, ret);
+    if (ret->kind == ROW_UPLOAD && !is_own_file(ret->request, own_id))
+        ret->kind = ROW_OTHER_METHOD;
     if (ret->kind == ROW_MESSAGE) {
         add_summary(o, ret);
         if (ret->request)

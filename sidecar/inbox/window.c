@@ -30,7 +30,9 @@ static struct list *bucket_of(struct queue *q, const char *key)
 
 static struct conversation *find(struct queue *q, const char *key)
 {
-    LIST_FOREACH(node, bucket_of(q, key))
+    struct list *bucket = bucket_of(q, key);
+
+    LIST_FOREACH(node, bucket)
     {
         struct conversation *c = container_of(node, struct conversation, bucket);
 

@@ -89,8 +89,21 @@ static const struct row_case cases[] = {
      ROW_ECHO, NULL, NULL},
     {"somebody's notify", HEAD ",\"method\":\"notify\",\"source_id\":\"" PEER "\"" HELLO "}",
      ROW_OTHER_METHOD, NULL, "bbbbbbbb-0000-4000-8000-000000000001"},
-    {"a file", HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\"}}",
+    {"a file",
+     HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\","
+          "\"uri\":\"platform-pending:" OWN "/f\"}}",
      ROW_UPLOAD, "", NULL},
+    {"a file without a URI",
+     HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\"}}",
+     ROW_OTHER_METHOD, "", NULL},
+    {"a file of another workspace",
+     HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\","
+          "\"uri\":\"platform-pending:" PEER "/f\"}}",
+     ROW_OTHER_METHOD, "", NULL},
+    {"a file that a peer says there is",
+     HEAD ",\"method\":\"chat_upload_receive\",\"source_id\":\"" PEER "\",\"request_body\":{"
+          "\"file_id\":\"f\",\"uri\":\"platform-pending:" OWN "/f\"}}",
+     ROW_OTHER_METHOD, NULL, "bbbbbbbb-0000-4000-8000-000000000001"},
     {"a delegation", HEAD ",\"method\":\"delegate_result\"" HELLO "}", ROW_DELEGATION, NULL, NULL},
     {"ourselves", HEAD ",\"source_id\":\"" OWN "\"" HELLO "}", ROW_OWN, NULL, OWN},
     {"a push attempt that was answered", HEAD ",\"duration_ms\":12,\"response_body\":{}" HELLO "}",
