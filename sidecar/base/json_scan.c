@@ -177,7 +177,8 @@ static const char *scan_key(const char *p, const char *end, struct slice *ret_ke
     return skip_blanks(p + 1, end);
 }
 
-static const char *scan_value(const char *p, const char *end, unsigned depth_max)
+/* ret_count: of the values in it, itself too. */
+static const char *scan_value(const char *p, const char *end, unsigned depth_max, size_t *ret_count)
 {
     uint64_t objects = 0; /* bit d-1: is the container at depth d an object */
     unsigned depth = 0;
@@ -186,6 +187,7 @@ static const char *scan_value(const char *p, const char *end, unsigned depth_max
     for (;;) {
         bool is_opening = p < end && (*p == '{' || *p == '[');
 
+        (*ret_count)++;
         if (is_opening) {
             bool is_object = *p == '{';
             char closer = is_object ? '}' : ']';
@@ -235,18 +237,38 @@ static const char *scan_value(const char *p, const char *end, unsigned depth_max
     }
 }
 
-enum json_kind json_validate(struct slice text)
+static enum json_kind validate(struct slice text, size_t *ret_count)
 {
     const char *end, *from, *p;
 
+    *ret_count = 0;
     if (text.n == 0)
         return JSON_BAD;
     end = text.p + text.n;
     from = skip_blanks(text.p, end);
-    p = scan_value(from, end, JSON_SCAN_DEPTH_MAX);
+    p = scan_value(from, end, JSON_SCAN_DEPTH_MAX, ret_count);
     if (!p || skip_blanks(p, end) != end)
         return JSON_BAD;
     return type_at(from, end);
+}
+
+enum json_kind json_validate(struct slice text)
+{
+    size_t count;
+
+    return validate(text, &count);
+}
+
+size_t json_values_most(struct slice text)
+{
+    size_t count;
+
+    if (validate(text, &count) != JSON_BAD)
+        return count;
+    count = 1;
+    for (size_t i = 0; i < text.n; i++)
+        count += text.p[i] == ',' || text.p[i] == '[' || text.p[i] == '{';
+    return count;
 }
 
 enum json_kind json_type_of(struct slice value)
@@ -289,6 +311,7 @@ bool json_next(struct json_iter *it)
 {
     char closer = it->is_object ? '}' : ']';
     const char *p = it->at, *value;
+    size_t count = 0;
     bool is_first;
 
     if (!p)
@@ -302,7 +325,7 @@ bool json_next(struct json_iter *it)
     if (it->is_object && !(p = scan_key(p, it->end, &it->key)))
         return iter_stop(it, true);
     value = p;
-    p = scan_value(value, it->end, JSON_SCAN_DEPTH_MAX - 1); /* the container is a level too */
+    p = scan_value(value, it->end, JSON_SCAN_DEPTH_MAX - 1, &count); /* the container is a level */
     if (!p)
         return iter_stop(it, true);
     it->value = (struct slice){value, (size_t)(p - value)};

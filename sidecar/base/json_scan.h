@@ -37,6 +37,11 @@ struct json_iter {
 
 /* whole text is one value (blanks around allowed); JSON_BAD if not */
 enum json_kind json_validate(struct slice text);
+/*
+ * No parser can make more values of text than this says: for valid text their number (keys are
+ * none), for any other one more than it has commas and opening brackets.
+ */
+size_t json_values_most(struct slice text);
 enum json_kind json_type_of(struct slice value);
 bool json_iter_begin(struct json_iter *it, struct slice value); /* false unless object or array */
 bool json_next(struct json_iter *it);

@@ -17,24 +17,36 @@
 
 #include "base/banned.h"
 
+enum { CONTEXT_BYTES = ROW_ID_TEXT_MAX + 1 }; /* with its NUL */
+
 /* ---- what a row becomes in the journal ---------------------------------------------------------
  */
 
-/* An id that is the same at each start: a hash of workspace and name as a UUID (version 8). */
-static void stable_uuid(const char *workspace, const char *name, char ret[37])
+/*
+ * The contextId that the agent sees; the same at each start. A person's own is kept. Of a peer's it
+ * is a hash of workspace, peer and that, as a UUID (version 8): a peer cannot name the context of
+ * anybody else. Without one a person has the hash of workspace and "user", a peer of its id.
+ */
+static void agent_context(const char *workspace, const struct row *r, char ret[CONTEXT_BYTES])
 {
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
-    char text[2 * 37 + 2];
+    char text[2 * 37 + CONTEXT_BYTES];
     size_t at = 0;
 
-    (void)snprintf(text, sizeof(text), "%.36s/%.36s", workspace, name);
+    if (!r->source_id[0] && r->context_id[0]) {
+        (void)snprintf(ret, CONTEXT_BYTES, "%s", r->context_id);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%.36s/%s%s%s", workspace,
+                   r->source_id[0] ? r->source_id : "user", r->context_id[0] ? "/" : "",
+                   r->context_id);
     (void)EVP_Digest(text, strlen(text), hash, NULL, EVP_sha256(), NULL);
     hash[6] = (unsigned char)((hash[6] & 0x0f) | 0x80);
     hash[8] = (unsigned char)((hash[8] & 0x3f) | 0x80);
     for (size_t k = 0; k < 16; k++) {
         if (k == 4 || k == 6 || k == 8 || k == 10)
             ret[at++] = '-';
-        (void)snprintf(ret + at, 37 - at, "%02x", hash[k]);
+        (void)snprintf(ret + at, CONTEXT_BYTES - at, "%02x", hash[k]);
         at += 2;
     }
 }
@@ -60,14 +72,14 @@ static int fill_message(struct inbox *i, const struct row *r, struct slice row,
                         struct journal_message *m)
 {
     const char *who = r->source_id[0] ? r->source_id : "user";
-    char derived[37];
+    char context[CONTEXT_BYTES];
     struct str conversation = {0};
 
-    stable_uuid(i->cfg->workspace.id, who, derived);
+    agent_context(i->cfg->workspace.id, r, context);
     m->state = JOURNAL_SEEN;
     m->message_id = text_dup(r->message_id[0] ? r->message_id : r->id);
-    m->context_id = text_dup(r->context_id[0] ? r->context_id : derived);
-    str_addf(&conversation, "%s/%s", who, m->context_id ? m->context_id : "");
+    m->context_id = text_dup(context);
+    str_addf(&conversation, "%s/%s", who, context);
     m->conversation = str_take(&conversation);
     m->request = request_text(r, row);
     return m->message_id && m->context_id && m->conversation && m->request ? 0 : -ENOMEM;
@@ -97,13 +109,20 @@ static size_t text_bytes(const struct journal_message *m)
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
-static struct json_object *parse_row(struct json_tokener *t, struct slice row)
+/* NULL: *ret_kind says why. */
+static struct json_object *parse_row(struct json_tokener *t, struct slice row,
+                                     enum row_kind *ret_kind)
 {
     struct json_object *o;
 
     json_tokener_reset(t);
+    *ret_kind = ROW_UNREADABLE;
     if (json_validate(row) != JSON_OBJECT) /* depth and UTF-8 are checked here */
         return NULL;
+    if (json_values_most(row) > ROW_JSON_VALUES_MAX) {
+        *ret_kind = ROW_COSTLY;
+        return NULL;
+    }
     o = json_tokener_parse_ex(t, row.p, (int)row.n);
     if (json_tokener_get_error(t) == json_tokener_success)
         return o;
@@ -112,11 +131,11 @@ static struct json_object *parse_row(struct json_tokener *t, struct slice row)
 }
 
 /* A row that cannot be read as a whole: its name and time, so that it is known and passed. */
-static bool read_name_only(struct slice row, struct row *ret)
+static bool read_name_only(struct slice row, enum row_kind kind, struct row *ret)
 {
     struct slice value, text;
 
-    *ret = (struct row){.kind = ROW_UNREADABLE, .seq = -1};
+    *ret = (struct row){.kind = kind, .seq = -1};
     if (!page_member(row, "id", &value) || !page_plain_text(value, &text) || !is_uuid(text))
         return false;
     memcpy(ret->id, text.p, 36);
@@ -213,13 +232,16 @@ static void note_oldest(struct batch *b, struct slice row, int64_t us, int64_t *
 static int take_text(struct batch *b, struct inbox *i, const struct known *known,
                      struct json_tokener *t, struct slice text, struct row *r)
 {
-    struct json_object *o = parse_row(t, text);
-    bool is_named = o ? row_read(o, i->cfg->workspace.id, r) : read_name_only(text, r);
+    enum row_kind kind;
+    struct json_object *o = parse_row(t, text, &kind);
+    bool is_named = o ? row_read(o, i->cfg->workspace.id, r) : read_name_only(text, kind, r);
     int code = 0;
 
     if (is_named && r->kind == ROW_UNREADABLE && !known_has(known, r->id))
         log_warning("inbox", "row %s of the feed is %s: skipped", r->id,
                     o ? "not of the shape of a message" : "no JSON that we read (64 levels)");
+    if (is_named && r->kind == ROW_COSTLY && !known_has(known, r->id))
+        log_warning("inbox", "row %s of the feed is %s: skipped", r->id, row_kind_name(r->kind));
     if (is_named)
         code = take_row(b, i, known, r, text);
     else

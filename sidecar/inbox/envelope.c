@@ -4,8 +4,10 @@
  */
 #include "inbox/envelope.h"
 
+#include "base/json_scan.h"
 #include "base/json_write.h"
 #include "inbox/markers.h"
+#include "inbox/row.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -61,12 +63,20 @@ static struct json_object *first_of(struct json_object *o, const char *const nam
     return v;
 }
 
+static int refuse_costly(struct err *err)
+{
+    return err_set(err, -EBADMSG, "its request has more than %d JSON values", ROW_JSON_VALUES_MAX);
+}
+
 static int parse(const char *text, struct json_object **ret, struct err *err)
 {
-    struct json_tokener *tok = json_tokener_new_ex(REQUEST_DEPTH_MAX);
+    struct json_tokener *tok = NULL;
     struct json_object *o = NULL;
 
     *ret = NULL;
+    if (json_values_most(slice_of(text)) > ROW_JSON_VALUES_MAX) /* an older version took such */
+        return refuse_costly(err);
+    tok = json_tokener_new_ex(REQUEST_DEPTH_MAX);
     if (!tok)
         return err_set(err, -ENOMEM, "out of memory");
     size_t n = strlen(text);
@@ -76,6 +86,10 @@ static int parse(const char *text, struct json_object **ret, struct err *err)
         struct json_object *inner = NULL;
         int rc = 0;
 
+        if (json_values_most(text_of(o)) > ROW_JSON_VALUES_MAX) {
+            json_object_put(o);
+            return refuse_costly(err);
+        }
         tok = json_tokener_new_ex(REQUEST_DEPTH_MAX);
         if (tok)
             inner = json_tokener_parse_ex(tok, json_object_get_string(o),

@@ -148,7 +148,10 @@ void uploads_stop(struct inbox *i);
 /* body speaks of a file that is on its way: deliver a little later. False in the end, whatever
  * became of the file: nothing is held for longer than UPLOADS_HOLD_MS after its announcement. */
 bool uploads_is_awaited(struct inbox *i, const char *body);
-enum { UPLOADS_HOLD_MS = 30 * 1000 };
+enum {
+    UPLOADS_HOLD_MS = 30 * 1000,
+    UPLOADS_URIS_MAX = 64, /* of a message are looked at; the others stay as they are */
+};
 /* Known "platform-pending:" URIs of body become local ones. A new string, or NULL = nothing to do.
  */
 char *uploads_rewrite(struct inbox *i, const char *body);

@@ -286,6 +286,7 @@ int queue_new(struct inbox *i)
         return -ENOMEM;
     q->inbox = i;
     q->is_behind = true; /* until the journal was read */
+    q->hash = hash_key_new();
     list_init(&q->ready);
     list_init(&q->later);
     list_init(&q->rest);

@@ -4,11 +4,14 @@
  */
 #include "inbox/row.h"
 
+#include "base/json_scan.h"
 #include "base/parse.h"
 
 #include <stdlib.h>
 
 #include "base/banned.h"
+
+_Static_assert(ROW_JSON_VALUES_MAX == 20000, "row_kind_name says it");
 
 const char *row_kind_name(enum row_kind k)
 {
@@ -31,6 +34,8 @@ const char *row_kind_name(enum row_kind k)
         return "not a message";
     case ROW_UNREADABLE:
         return "unreadable";
+    case ROW_COSTLY:
+        return "of more than 20000 JSON values, which would cost too much memory";
     }
     return "unreadable";
 }
@@ -260,6 +265,12 @@ static bool says_something(struct json_object *request)
 /* ---- the request -------------------------------------------------------------------------------
  */
 
+static struct slice slice_in(struct json_object *string)
+{
+    return (struct slice){json_object_get_string(string),
+                          (size_t)json_object_get_string_len(string)};
+}
+
 static struct json_object *parse_once_more(struct json_object *string)
 {
     struct json_tokener *t = json_tokener_new_ex(ROW_JSON_DEPTH_MAX);
@@ -317,7 +328,13 @@ static void read_request(struct json_object *o, struct row *ret)
         ret->request = json_object_get(body);
     } else if (json_object_is_type(body, json_type_string)) {
         ret->is_request_made = true;
-        ret->request = parse_once_more(body);
+        bool is_costly = json_values_most(slice_in(body)) > ROW_JSON_VALUES_MAX;
+
+        if (is_costly && json_validate(slice_in(body)) == JSON_OBJECT) {
+            ret->kind = ROW_COSTLY;
+            return;
+        }
+        ret->request = is_costly ? NULL : parse_once_more(body); /* words with many commas */
         if (!ret->request && !is_blank(json_object_get_string(body)))
             ret->request = request_of_text(json_object_get_string(body));
     }
@@ -421,7 +438,7 @@ static enum row_kind kind_of(struct json_object *o, const char *own_id, const st
     if (type[0] && strcmp(type, "a2a_receive") != 0)
         return ROW_OTHER_TYPE;
     if (strcmp(r->method, "chat_upload_receive") == 0)
-        return ROW_UPLOAD;
+        return r->source_id[0] ? ROW_OTHER_METHOD : ROW_UPLOAD; /* the platform's word only */
     if (strcmp(r->method, "delegate_result") == 0)
         return ROW_DELEGATION;
     if (strcmp(r->method, "notify") == 0)
@@ -433,6 +450,16 @@ static enum row_kind kind_of(struct json_object *o, const char *own_id, const st
     if (duration || json_object_object_get_ex(o, "response_body", NULL))
         return ROW_PUSHED;
     return ROW_MESSAGE;
+}
+
+/* "platform-pending:<own id>/..." */
+static bool is_own_file(struct json_object *request, const char *own_id)
+{
+    struct slice uri = slice_of(text_in(request, "uri")), scheme = SLICE("platform-pending:");
+    size_t n = strlen(own_id);
+
+    return slice_starts_with(uri, scheme) && uri.n > scheme.n + n && uri.p[scheme.n + n] == '/' &&
+           slice_eq_nocase((struct slice){uri.p + scheme.n, n}, slice_of(own_id));
 }
 
 static const char *echo_of(struct json_object *o)
@@ -469,6 +496,8 @@ bool row_read(struct json_object *o, const char *own_id, struct row *ret)
         ret->echo_text = echo_of(o);
     if (ret->kind == ROW_MESSAGE || ret->kind == ROW_UPLOAD)
         read_request(o, ret);
+    if (ret->kind == ROW_UPLOAD && !is_own_file(ret->request, own_id))
+        ret->kind = ROW_OTHER_METHOD;
     if (ret->kind == ROW_MESSAGE) {
         add_summary(o, ret);
         if (ret->request)

@@ -16,6 +16,7 @@
 enum {
     ROW_ID_TEXT_MAX = 512,    /* bytes of a message or context id; a longer one counts as absent */
     ROW_JSON_DEPTH_MAX = 128, /* levels of a request_body that was sent as a string */
+    ROW_JSON_VALUES_MAX = 20000, /* of a row or such a string: each costs json-c up to 2 KiB */
 };
 
 /* Our key in the metadata of a message: how many sidecars answered by themselves before it. */
@@ -32,6 +33,7 @@ enum row_kind {                  /* P section 10.5 */
                 ROW_OTHER_METHOD, /* tasks/get, message/stream, ...: nobody waits for the answer */
                 ROW_OTHER_TYPE,   /* not a2a_receive */
                 ROW_UNREADABLE,   /* no id, no time, no sender, or not an object */
+                ROW_COSTLY,       /* more than ROW_JSON_VALUES_MAX */
 };
 const char *row_kind_name(enum row_kind k); /* for journal "why" and logs, in words */
 

@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/json_scan.h"
 #include "inbox/page.h"
+#include "inbox/upload_table.h"
 #include "log/log.h"
-#include "store/upload_files.h"
 
 #include <errno.h>
 #include <linux/limits.h>
@@ -26,30 +26,15 @@
 
 enum {
     UPLOAD_BYTES_MAX = 25 * 1024 * 1024, /* P section 16 */
-    UPLOADS_KNOWN_MAX = 4096,            /* announcements in memory; the oldest ended ones go */
-    UPLOAD_ID_MAX = 64,
-    UPLOAD_TIMEOUT_MS = 60 * 1000, /* P section 4.1 */
+    UPLOAD_TIMEOUT_MS = 60 * 1000,       /* P section 4.1 */
     UPLOAD_BACKOFF_MS = 1000,
+    UPLOAD_SHORT_MS = 30 * 1000, /* nothing is fetched while the rate limit is nearly used up */
     UPLOAD_BACKOFF_MAX_MS = 5 * 60 * 1000,
 };
 #define UPLOADS_STORED "upload: acknowledged later, stored at "
 #define UPLOADS_DONE   "upload: stored at "
 #define UPLOADS_GONE   "upload: given up: "
 #define PENDING        "platform-pending:"
-
-enum upload_step { UPLOAD_WAITING = 0, UPLOAD_STORED, UPLOAD_DONE, UPLOAD_GONE };
-
-struct upload {
-    struct list node; /* in the order of their announcements */
-    enum upload_step step;
-    char file_id[UPLOAD_ID_MAX + 1];
-    char row_id[JOURNAL_ID_LEN + 1];
-    int64_t seq;
-    char safe_name[UPLOAD_NAME_BYTES];
-    char *path; /* owned; NULL = not stored */
-    unsigned failures;
-    int64_t due_ms, seen_ms; /* loop time */
-};
 
 struct upload_write {  /* the storage thread's while it runs */
     struct uploads *u; /* NULL: nobody waits any more */
@@ -61,8 +46,7 @@ struct upload_write {  /* the storage thread's while it runs */
 
 struct uploads {
     struct inbox *i;
-    struct list all;
-    size_t n;
+    struct upload_table known;
     struct upload *at; /* the one under way; NULL = none */
     struct call call;
     struct str bytes; /* of the file being fetched */
@@ -75,6 +59,8 @@ struct uploads {
 };
 
 static void go_on(struct uploads *u);
+static void note(struct uploads *u, const struct upload *up, const char *words, const char *more,
+                 journal_done_fn *done);
 
 int uploads_new(struct inbox *i)
 {
@@ -83,7 +69,7 @@ int uploads_new(struct inbox *i)
     if (!u)
         return -ENOMEM;
     u->i = i;
-    list_init(&u->all);
+    upload_table_init(&u->known);
     i->uploads = u;
     return 0;
 }
@@ -91,14 +77,6 @@ int uploads_new(struct inbox *i)
 static bool is_used(const struct uploads *u)
 {
     return u->i->cfg->forward.uploads_dir && u->i->cfg->forward.uploads_dir[0];
-}
-
-static void upload_free(struct uploads *u, struct upload *up)
-{
-    list_remove(&up->node);
-    u->n--;
-    free(up->path);
-    free(up);
 }
 
 void uploads_stop(struct inbox *i)
@@ -124,26 +102,13 @@ void uploads_free(struct inbox *i)
     uploads_stop(i);
     if (u->writing)
         u->writing->u = NULL;
-    while (!list_is_empty(&u->all))
-        upload_free(u, container_of(list_first(&u->all), struct upload, node));
+    upload_table_clear(&u->known);
     free(u);
     i->uploads = NULL;
 }
 
 /* ---- what is known -----------------------------------------------------------------------------
  */
-
-static struct upload *find(struct uploads *u, struct slice file_id)
-{
-    LIST_FOREACH(node, &u->all)
-    {
-        struct upload *up = container_of(node, struct upload, node);
-
-        if (slice_eq_nocase(slice_of(up->file_id), file_id))
-            return up;
-    }
-    return NULL;
-}
 
 /* It goes into a path. */
 static bool is_file_id(struct slice s)
@@ -168,19 +133,6 @@ static void read_name(struct slice request, char ret[UPLOAD_NAME_BYTES])
     upload_safe_name(slice_of(name), ret);
 }
 
-static void make_room(struct uploads *u)
-{
-    LIST_FOREACH(node, &u->all)
-    {
-        struct upload *up = container_of(node, struct upload, node);
-
-        if (u->n < UPLOADS_KNOWN_MAX)
-            return;
-        if (up->step >= UPLOAD_DONE)
-            upload_free(u, up);
-    }
-}
-
 /* The step that an earlier run had reached. */
 static void read_why(struct upload *up, const char *why)
 {
@@ -202,6 +154,19 @@ static void read_why(struct upload *up, const char *why)
     }
 }
 
+/* The one that waits for longest, so that a long outage does not keep news out. */
+static void give_way(struct uploads *u)
+{
+    struct upload *up = upload_oldest_waiting(&u->known, u->at);
+
+    if (!up)
+        return;
+    log_warning("inbox", "file %s (%s) is given up: more than %d announced files wait", up->file_id,
+                up->safe_name, UPLOADS_WAITING_MAX);
+    note(u, up, UPLOADS_GONE, "too many others waited behind it", NULL);
+    upload_forget(&u->known, up);
+}
+
 static void learn(struct uploads *u, const struct journal_message *m)
 {
     struct slice request = slice_of(m->request), value, file_id;
@@ -212,22 +177,25 @@ static void learn(struct uploads *u, const struct journal_message *m)
         log_warning("inbox", "row %s announces a file without a usable file_id", m->row_id);
         return;
     }
-    if (find(u, file_id))
+    if (upload_find(&u->known, file_id))
         return;
-    make_room(u);
     up = calloc(1, sizeof(*up));
-    if (!up || u->n >= UPLOADS_KNOWN_MAX) { /* the journal has it: the next start sees it */
-        free(up);
-        return;
-    }
+    if (!up)
+        return; /* the journal has it: the next start sees it */
     memcpy(up->file_id, file_id.p, file_id.n);
     memcpy(up->row_id, m->row_id, sizeof(up->row_id));
     up->seq = m->seq;
     up->seen_ms = loop_now_ms(u->i->loop);
     read_name(request, up->safe_name);
     read_why(up, m->why);
-    list_append(&u->all, &up->node);
-    u->n++;
+    if (up->step == UPLOAD_GONE || !upload_make_room(&u->known)) {
+        free(up->path);
+        free(up);
+        return;
+    }
+    upload_add(&u->known, up);
+    if (u->known.waiting > UPLOADS_WAITING_MAX)
+        give_way(u);
 }
 
 void uploads_saw(struct inbox *i, const struct journal_message *m)
@@ -317,11 +285,11 @@ static void give_up(struct uploads *u, const char *why)
 {
     struct upload *up = u->at;
 
-    up->step = UPLOAD_GONE;
+    u->at = NULL;
     log_warning("inbox", "file %s (%s) was announced and is given up: %s", up->file_id,
                 up->safe_name, why);
     note(u, up, UPLOADS_GONE, why, NULL);
-    u->at = NULL;
+    upload_forget(&u->known, up);
     go_on(u);
 }
 
@@ -333,7 +301,7 @@ static void on_acked(void *arg, const struct reply *r)
         try_later(u, r->error, r->wait_ms);
         return;
     }
-    u->at->step = UPLOAD_DONE; /* 404: it is gone there already */
+    upload_set_step(&u->known, u->at, UPLOAD_DONE); /* 404: it is gone there already */
     note(u, u->at, UPLOADS_DONE, u->at->path ? u->at->path : "", NULL);
     u->at = NULL;
     go_on(u);
@@ -402,7 +370,7 @@ static void on_written(void *arg, int code, const char *message)
     } else {
         str_addf(&path, "%s/%s", w->dir, w->files.v[0].name);
         u->at->path = str_take(&path);
-        u->at->step = UPLOAD_STORED;
+        upload_set_step(&u->known, u->at, UPLOAD_STORED);
         u->at->failures = 0;
         log_info("inbox", "file %s is stored as %s", u->at->file_id,
                  u->at->path ? u->at->path : "(no memory)");
@@ -482,31 +450,44 @@ static void on_timer(struct timer *t)
     go_on(t->arg);
 }
 
-/* The first that is due; else a timer for the next one. */
+/* Of those that are due the one that failed least, then the oldest; NULL: *ret_next_ms, if any. */
+static struct upload *next_due(struct uploads *u, int64_t *ret_next_ms)
+{
+    bool is_short = transport_rate_is_short(u->i->transport);
+    int64_t now = loop_now_ms(u->i->loop);
+    struct upload *best = NULL;
+
+    *ret_next_ms = INT64_MAX;
+    LIST_FOREACH(node, &u->known.all)
+    {
+        struct upload *up = container_of(node, struct upload, node);
+        int64_t due_ms = up->due_ms;
+
+        if (up->step >= UPLOAD_DONE)
+            continue;
+        if (up->step == UPLOAD_WAITING && is_short && due_ms < now + UPLOAD_SHORT_MS)
+            due_ms = now + UPLOAD_SHORT_MS;
+        if (due_ms > now)
+            *ret_next_ms = ms_min(*ret_next_ms, due_ms);
+        else if (!best || up->failures < best->failures)
+            best = up;
+    }
+    return best;
+}
+
 static void go_on(struct uploads *u)
 {
-    int64_t now = loop_now_ms(u->i->loop), next_ms = INT64_MAX;
+    int64_t next_ms;
 
     if (u->at || !u->is_on || !u->is_read)
         return;
     timer_stop(&u->timer);
-    LIST_FOREACH(node, &u->all)
-    {
-        struct upload *up = container_of(node, struct upload, node);
-
-        if (up->step >= UPLOAD_DONE)
-            continue;
-        if (up->due_ms <= now) {
-            u->at = up;
-            if (up->step == UPLOAD_WAITING)
-                fetch(u);
-            else
-                acknowledge(u);
-            return;
-        }
-        next_ms = ms_min(next_ms, up->due_ms);
-    }
-    if (next_ms != INT64_MAX)
+    u->at = next_due(u, &next_ms);
+    if (u->at && u->at->step == UPLOAD_WAITING)
+        fetch(u);
+    else if (u->at)
+        acknowledge(u);
+    else if (next_ms != INT64_MAX)
         timer_start(&u->timer, u->i->loop, next_ms, on_timer, u);
 }
 
@@ -547,10 +528,11 @@ bool uploads_is_awaited(struct inbox *i, const char *body)
     struct uploads *u = i->uploads;
     int64_t now = loop_now_ms(i->loop);
     struct slice file_id;
-    size_t at = 0, end;
+    size_t at = 0, end, count = 0;
 
-    while (body && u && u->is_on && next_uri(u, body, &at, &end, &file_id)) {
-        const struct upload *up = find(u, file_id);
+    while (body && u && u->is_on && count++ < UPLOADS_URIS_MAX &&
+           next_uri(u, body, &at, &end, &file_id)) {
+        const struct upload *up = upload_find(&u->known, file_id);
 
         if (!u->is_read && now - u->started_ms < UPLOADS_HOLD_MS)
             return true;
@@ -566,10 +548,11 @@ char *uploads_rewrite(struct inbox *i, const char *body)
     struct uploads *u = i->uploads;
     struct str out = {0}, quoted = {0};
     struct slice file_id;
-    size_t at = 0, end, done = 0;
+    size_t at = 0, end, done = 0, count = 0;
 
-    while (body && u && is_used(u) && next_uri(u, body, &at, &end, &file_id)) {
-        const struct upload *up = find(u, file_id);
+    while (body && u && is_used(u) && count++ < UPLOADS_URIS_MAX &&
+           next_uri(u, body, &at, &end, &file_id)) {
+        const struct upload *up = upload_find(&u->known, file_id);
 
         if (up && up->path) {
             str_truncate(&quoted, 0);

@@ -25,16 +25,14 @@ static const unsigned UNFINISHED =
 
 static struct list *bucket_of(struct queue *q, const char *key)
 {
-    uint64_t hash = 14695981039346656037U; /* FNV-1a: keys are not chosen to collide, and few */
-
-    for (; *key; key++)
-        hash = (hash ^ (unsigned char)*key) * 1099511628211U;
-    return &q->buckets[hash % WINDOW_BUCKETS];
+    return &q->buckets[hash_of(&q->hash, slice_of(key)) % WINDOW_BUCKETS]; /* senders choose it */
 }
 
 static struct conversation *find(struct queue *q, const char *key)
 {
-    LIST_FOREACH(node, bucket_of(q, key))
+    struct list *bucket = bucket_of(q, key);
+
+    LIST_FOREACH(node, bucket)
     {
         struct conversation *c = container_of(node, struct conversation, bucket);
 

@@ -7,6 +7,8 @@
 
 #include "inbox/parts.h"
 
+#include "base/hash.h"
+
 enum {
     WINDOW_BUCKETS = 1024,       /* of the hash of conversations */
     WINDOW_REFILL_PAUSE_MS = 50, /* between two refills: each reads a part of the journal */
@@ -33,6 +35,7 @@ struct queue {
     struct inbox *inbox;
     struct list ready, later, rest, resumes;
     struct list buckets[WINDOW_BUCKETS];
+    struct hash_key hash; /* of the buckets */
     struct deferred wake;
     struct timer refill_timer;
     int64_t later_ms; /* the earliest of `later`; 0 = none */

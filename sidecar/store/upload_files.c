@@ -3,6 +3,7 @@
  */
 #include "store/upload_files.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/file.h"
@@ -11,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,6 +124,33 @@ static int look_through(struct upload_files *f, struct err *err)
     return 0;
 }
 
+/* The directory itself, and of somebody whom we may trust with it: whoever can put a link in its
+ * place would choose where strangers' files land. */
+static int open_real(struct upload_files *f, struct err *err)
+{
+    CLEANUP(free_cleanup) char *path = slice_dup(slice_of(f->dir));
+    struct stat st;
+
+    if (!path)
+        return err_set(err, -ENOMEM, "no memory to open %s", f->dir);
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = '\0'; /* behind a slash a link is followed */
+    f->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (f->dir_fd < 0 && lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+        return err_set(err, -ELOOP,
+                       "%s (forward.uploads_dir) is a symbolic link, which is not followed; give "
+                       "the real path",
+                       f->dir);
+    if (f->dir_fd < 0)
+        return err_set(err, -errno, "cannot open %s (forward.uploads_dir): %m", f->dir);
+    if (fstat(f->dir_fd, &st) == 0 && (st.st_uid == geteuid() || st.st_uid == 0))
+        return 0;
+    fd_close(&f->dir_fd);
+    return err_set(err, -EPERM,
+                   "%s (forward.uploads_dir) belongs to uid %u; it must be ours (uid %u) or root's",
+                   f->dir, (unsigned)st.st_uid, (unsigned)geteuid());
+}
+
 static int open_dir(struct upload_files *f, struct err *err)
 {
     int code;
@@ -130,10 +160,8 @@ static int open_dir(struct upload_files *f, struct err *err)
     code = dir_make(f->dir, DIR_MODE, err);
     if (code)
         return code;
-    f->dir_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (f->dir_fd < 0)
-        return err_set(err, -errno, "cannot open %s (forward.uploads_dir): %m", f->dir);
-    return look_through(f, err);
+    code = open_real(f, err);
+    return code ? code : look_through(f, err);
 }
 
 /* ---- files ---- */

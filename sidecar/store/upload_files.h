@@ -44,7 +44,8 @@ void upload_files_init(struct upload_files *f, const char *dir);
 void upload_safe_name(struct slice claimed, char ret[UPLOAD_NAME_BYTES]);
 
 /* Begins a file; the one before is done. The directory is made and looked through at the first.
- * -ENOSPC when that is full. */
+ * -ENOSPC when that is full; -ELOOP when it is a symbolic link, -EPERM when neither ours nor
+ * root's. */
 int upload_files_add(struct upload_files *f, const char *safe_name, struct err *err);
 int upload_files_write(struct upload_files *f, struct slice bytes, struct err *err);
 int upload_files_commit(struct upload_files *f, struct err *err);

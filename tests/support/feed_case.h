@@ -24,8 +24,9 @@ enum { FEED_ROWS_MAX = 1024, JOURNAL_MAX = 2048 };
 struct feed_row { /* of the platform */
     char id[37];
     int64_t us;
-    bool is_hidden; /* not committed yet */
-    char rest[400]; /* further members: ",\"method\":..." */
+    bool is_hidden;  /* not committed yet */
+    char rest[400];  /* further members: ",\"method\":..." */
+    unsigned values; /* JSON values in it, beside those */
 };
 
 /* All under the fake's lock while the loop runs. */
@@ -373,6 +374,12 @@ static void write_page(const struct feed_row **v, size_t n, bool oldest_first, s
         write_time(r->us, time, sizeof(time));
         str_addf(out, "%s{\"id\":\"%s\",\"activity_type\":\"a2a_receive\",\"created_at\":\"%s\"%s",
                  k ? "," : "", r->id, time, r->rest);
+        if (r->values)
+            str_addz(out, ",\"tool_trace\":[0");
+        for (unsigned j = 1; j < r->values; j++)
+            str_addz(out, ",0");
+        if (r->values)
+            str_addz(out, "]");
         if (fw.pad)
             str_addf(out, ",\"tool_trace\":\"%.*s\"", (int)fw.pad, pad);
         str_addz(out, "}");

@@ -217,3 +217,24 @@ Test(json_scan, compares_decoded_names)
     cr_assert_not(json_string_eq(SLICE("\"url\\u0000\""), "url"));
     cr_assert(json_string_eq(SLICE("\"\""), ""));
 }
+
+Test(json_scan, counts_the_values_a_parser_would_make)
+{
+    static const struct {
+        const char *text;
+        size_t most;
+    } v[] = {
+        {"7", 1},
+        {"{}", 1},
+        {"[]", 1},
+        {" [ {} , {} , 1 ] ", 4},
+        {"{\"a\":{\"b\":[1,\"x,{[\",null]},\"c\":[[]]}", 8},
+        {"", 1},
+        {"['\"', {}, {}]", 6}, /* a lenient parser takes it: its string hides nothing */
+        {"[1,2", 3},
+    };
+
+    for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++)
+        cr_expect_eq(json_values_most(slice_of(v[i].text)), v[i].most, "%s: %zu", v[i].text,
+                     json_values_most(slice_of(v[i].text)));
+}

@@ -1,5 +1,6 @@
 /* What the agent is sent, for rows as the platform stores them, in both protocol versions. */
 #include "inbox/envelope.h"
+#include "inbox/row.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -207,4 +208,20 @@ Test(envelope, a_task_is_asked_after_in_both_versions)
     envelope_write_task("r", "t", true, &s);
     cr_assert(strstr(str_z(&s), "\"GetTask\""));
     str_release(&s);
+}
+
+Test(envelope, a_request_of_very_many_values_is_not_parsed)
+{
+    struct str request = {0}, quoted = {0};
+
+    str_addz(&request, "{\"parts\":[{\"text\":\"x\"},{\"data\":{\"v\":[0");
+    for (size_t k = 0; k < ROW_JSON_VALUES_MAX; k++)
+        str_addz(&request, ",0");
+    str_addz(&request, "]}}]}");
+    cr_assert_eq(write_of(a_peer, str_z(&request)), -EBADMSG);
+    cr_assert(strstr(err.msg, "20000 JSON values"), "%s", err.msg);
+    str_add_json(&quoted, str_slice(&request));
+    cr_assert_eq(write_of(a_peer, str_z(&quoted)), -EBADMSG, "in a string neither");
+    str_release(&request);
+    str_release(&quoted);
 }

@@ -414,12 +414,45 @@ Test(feed, conversations_and_contexts)
                            "\"contextId\":\"c-1\",\"parts\":[{\"text\":\"peer\"}]}}}"));
     until_got(2);
     cr_assert_str_eq(got.last.sender, "bbbbbbbb-0000-4000-8000-000000000001");
-    cr_assert_str_eq(got.last.conversation, "bbbbbbbb-0000-4000-8000-000000000001/c-1");
-    cr_assert_str_eq(got.last.context_id, "c-1");
+    char theirs[37];
+    cr_assert(is_uuid(slice_of(got.last.context_id)), "a peer's context is its own: %s",
+              got.last.context_id);
+    (void)snprintf(theirs, sizeof(theirs), "%s", got.last.context_id);
+    cr_assert(strncmp(got.last.conversation, "bbbbbbbb-0000-4000-8000-000000000001/", 37) == 0);
+    cr_assert_str_eq(got.last.conversation + 37, theirs);
+    cr_assert(strstr(got.last.request, "\"contextId\":\"c-1\""), "for the reply");
     cr_assert_str_eq(got.last.message_id, "m-1");
     WITH_FEED(add_feed_row(3, recent(10), NULL));
     until_got(3);
     cr_assert_str_eq(got.last.context_id, derived, "the same each time");
+    WITH_FEED(add_feed_row(4, recent(9),
+                           ",\"request_body\":{\"params\":{\"message\":{"
+                           "\"contextId\":\"c-1\",\"parts\":[{\"text\":\"x\"}]}}}"));
+    until_got(4);
+    cr_assert_str_eq(got.last.context_id, "c-1", "a person's stays as it is");
+}
+
+/* It can be computed: a peer that names it must not get into the person's talk. */
+Test(feed, a_peer_cannot_name_the_context_of_a_person_or_another_peer)
+{
+    char rest[3][300], seen[4][37];
+
+    add_feed_row(1, recent(50), NULL);
+    start_swept();
+    (void)snprintf(seen[0], 37, "%s", got.last.context_id);
+    for (unsigned k = 0; k < 3; k++) {
+        /* the first peer names the person's, the second the first's, then none at all */
+        (void)snprintf(rest[k], sizeof(rest[k]),
+                       ",\"source_id\":\"bbbbbbbb-0000-4000-8000-00000000000%u\","
+                       "\"request_body\":{\"params\":{\"message\":{\"contextId\":\"%s\","
+                       "\"parts\":[{\"text\":\"peer\"}]}}}",
+                       k ? 2U : 1U, k < 2 ? seen[k] : "");
+        WITH_FEED(add_feed_row(k + 2, recent(40 - k), rest[k]));
+        until_got(k + 2);
+        (void)snprintf(seen[k + 1], 37, "%s", got.last.context_id);
+        for (unsigned j = 0; j <= k; j++)
+            cr_assert_str_neq(seen[k + 1], seen[j], "%u and %u", k + 1, j);
+    }
 }
 
 Test(feed, items_are_taken_too)
@@ -447,6 +480,20 @@ Test(feed, one_unreadable_row_hides_no_other)
     WITH_FEED(add_feed_row(4, recent(5), deep); add_feed_row(5, recent(4), NULL));
     until_got(3);
     cr_assert_str_eq(jr.cursor.row_id, row_id_of(5));
+}
+
+Test(feed, a_row_of_very_many_values_is_skipped_in_words)
+{
+    add_feed_row(1, recent(30), NULL);
+    fw.v[0].values = ROW_JSON_VALUES_MAX;
+    add_feed_row(2, recent(20), NULL);
+    fw.v[1].values = ROW_JSON_VALUES_MAX / 4;
+    start_swept();
+    cr_assert_eq(got.n, 1);
+    expect(0, 2);
+    cr_assert_eq(journal_of(row_id_of(1))->state, JOURNAL_SKIPPED);
+    cr_assert(strstr(journal_of(row_id_of(1))->why, "20000 JSON values"), "%s",
+              journal_of(row_id_of(1))->why);
 }
 
 Test(feed, long_answers_are_asked_for_in_smaller_pages)

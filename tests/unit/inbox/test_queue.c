@@ -339,3 +339,14 @@ Test(queue, conversations_without_messages_are_kept_up_to_a_number)
     cr_assert(d.in.queue->empty <= QUEUE_CONVERSATIONS_KEPT + 200);
     case_end(&d);
 }
+
+Test(queue, senders_cannot_choose_their_bucket)
+{
+    begin();
+    struct hash_key mine = d.in.queue->hash;
+    case_end(&d);
+    begin();
+    cr_assert(mine.k[0] != d.in.queue->hash.k[0] && mine.k[1] != d.in.queue->hash.k[1],
+              "another key at each start");
+    case_end(&d);
+}

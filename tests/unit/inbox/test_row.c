@@ -89,8 +89,21 @@ static const struct row_case cases[] = {
      ROW_ECHO, NULL, NULL},
     {"somebody's notify", HEAD ",\"method\":\"notify\",\"source_id\":\"" PEER "\"" HELLO "}",
      ROW_OTHER_METHOD, NULL, "bbbbbbbb-0000-4000-8000-000000000001"},
-    {"a file", HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\"}}",
+    {"a file",
+     HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\","
+          "\"uri\":\"platform-pending:" OWN "/f\"}}",
      ROW_UPLOAD, "", NULL},
+    {"a file without a URI",
+     HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\"}}",
+     ROW_OTHER_METHOD, "", NULL},
+    {"a file of another workspace",
+     HEAD ",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"f\","
+          "\"uri\":\"platform-pending:" PEER "/f\"}}",
+     ROW_OTHER_METHOD, "", NULL},
+    {"a file that a peer says there is",
+     HEAD ",\"method\":\"chat_upload_receive\",\"source_id\":\"" PEER "\",\"request_body\":{"
+          "\"file_id\":\"f\",\"uri\":\"platform-pending:" OWN "/f\"}}",
+     ROW_OTHER_METHOD, NULL, "bbbbbbbb-0000-4000-8000-000000000001"},
     {"a delegation", HEAD ",\"method\":\"delegate_result\"" HELLO "}", ROW_DELEGATION, NULL, NULL},
     {"ourselves", HEAD ",\"source_id\":\"" OWN "\"" HELLO "}", ROW_OWN, NULL, OWN},
     {"a push attempt that was answered", HEAD ",\"duration_ms\":12,\"response_body\":{}" HELLO "}",
@@ -280,4 +293,26 @@ Test(row, a_deep_request_in_a_string)
     row_release(&r);
     json_object_put(o);
     free(deep);
+}
+
+Test(row, a_string_of_very_many_values_is_not_parsed)
+{
+    struct str row = {0}, body = {0};
+    struct row r;
+
+    str_addz(&body, "{\"parts\":[{\"text\":\"x\"}],\"v\":[0");
+    for (size_t k = 0; k < ROW_JSON_VALUES_MAX; k++)
+        str_addz(&body, ",0");
+    str_addz(&body, "]}");
+    str_addz(&row, HEAD ",\"request_body\":");
+    str_add_json(&row, str_slice(&body));
+    str_addz(&row, "}");
+    struct json_object *o = parse(str_z(&row));
+    cr_assert(row_read(o, OWN, &r));
+    cr_assert_eq(r.kind, ROW_COSTLY, "%s", row_kind_name(r.kind));
+    cr_assert_null(r.request);
+    row_release(&r);
+    json_object_put(o);
+    str_release(&row);
+    str_release(&body);
 }

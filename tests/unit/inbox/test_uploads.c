@@ -1,5 +1,7 @@
 #include "support/feed_case.h"
 
+#include "inbox/upload_table.h"
+
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -179,8 +181,98 @@ Test(uploads, ids_that_are_no_ids)
 {
     fw.content = "bytes";
     announce(",\"method\":\"chat_upload_receive\",\"request_body\":{\"file_id\":\"../../state\","
-             "\"name\":\"x\"}");
+             "\"uri\":\"" URI "\",\"name\":\"x\"}");
     UNTIL(is_swept);
     case_run_ms(40);
     cr_assert_eq(fw.content_calls, 0);
+}
+
+Test(uploads, a_peer_cannot_announce_one)
+{
+    fw.content = "bytes";
+    announce(",\"method\":\"chat_upload_receive\",\"source_id\":"
+             "\"bbbbbbbb-0000-4000-8000-000000000001\",\"request_body\":{\"file_id\":\"" FILE_ID
+             "\",\"name\":\"x\",\"uri\":\"" URI "\"}");
+    UNTIL(is_swept);
+    case_run_ms(40);
+    cr_assert_eq(fw.content_calls, 0);
+    cr_assert_null(strstr(why(), "upload"), "%s", why());
+}
+
+/* 8000 of them blocked the loop for seconds. */
+Test(uploads, so_many_uris_of_a_message_are_looked_at)
+{
+    struct str body = {0};
+
+    fw.content = "bytes";
+    announce(ANNOUNCED("a"));
+    UNTIL(is_done);
+    for (unsigned k = 0; k + 1 < UPLOADS_URIS_MAX; k++)
+        str_addf(&body, "platform-pending:" CASE_ID "/x%u ", k);
+    str_addz(&body, URI " " URI);
+    char *ret = uploads_rewrite(&box, str_z(&body));
+    cr_assert(ret && strstr(ret, "workspace:"), "the last one of them");
+    cr_assert_not_null(strstr(ret, URI), "and no further");
+    free(ret);
+    str_release(&body);
+}
+
+static bool is_tried_again(void)
+{
+    return fw.content_calls >= 2;
+}
+
+/* Else an announcement of it anew would find it and do nothing. */
+Test(uploads, what_was_given_up_is_forgotten)
+{
+    announce(ANNOUNCED("a")); /* 404 */
+    UNTIL(is_given_up);
+    fake_lock(pc->fake);
+    add_feed_row(2, 3600LL * 1000000 - 4000000, ANNOUNCED("a"));
+    fake_unlock(pc->fake);
+    feed_sweep_now(&box);
+    UNTIL(is_tried_again);
+}
+
+static struct journal_message announced(unsigned k, char request[128])
+{
+    struct journal_message m = {.seq = k + 1, .state = JOURNAL_SKIPPED, .request = request};
+
+    (void)snprintf(m.row_id, sizeof(m.row_id), "%s", row_id_of(k));
+    (void)snprintf(request, 128, "{\"file_id\":\"File-%u\",\"name\":\"x\"}", k);
+    return m;
+}
+
+static bool awaits(unsigned k)
+{
+    char body[128];
+
+    (void)snprintf(body, sizeof(body), "platform-pending:" CASE_ID "/fILE-%u", k);
+    return uploads_is_awaited(&box, body);
+}
+
+static bool is_listed(void)
+{
+    return awaits(UPLOADS_WAITING_MAX / 2);
+}
+
+Test(uploads, those_that_wait_for_longest_give_way)
+{
+    char request[128];
+
+    fw.content_status = 500;
+    fw.content_times = 100000;
+    uploads_start(&box);
+    case_run_ms(20); /* the journal is read */
+    for (unsigned k = 0; k < UPLOADS_WAITING_MAX + 2; k++) {
+        struct journal_message m = announced(k, request);
+
+        uploads_saw(&box, &m);
+    }
+    UNTIL(is_listed);
+    cr_assert(awaits(0), "it is being fetched");
+    cr_assert_not(awaits(1));
+    cr_assert_not(awaits(2));
+    cr_assert(awaits(3));
+    cr_assert(awaits(UPLOADS_WAITING_MAX + 1));
 }
