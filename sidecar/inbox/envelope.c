@@ -6,6 +6,7 @@
 
 #include "base/json_write.h"
 #include "inbox/markers.h"
+#include "inbox/row.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -13,7 +14,7 @@
 
 #include "base/banned.h"
 
-enum { REQUEST_DEPTH_MAX = 64 };
+enum { REQUEST_DEPTH_MAX = ROW_JSON_DEPTH_MAX };
 
 struct builder {
     const struct envelope *e;
@@ -94,51 +95,6 @@ static int parse(const char *text, struct json_object **ret, struct err *err)
     }
     *ret = o;
     return 0;
-}
-
-static struct json_object *array_of(struct json_object *o, const char *name)
-{
-    struct json_object *v = member(o, name);
-
-    return json_object_is_type(v, json_type_array) && json_object_array_length(v) > 0 ? v : NULL;
-}
-
-static struct json_object *find_parts(struct json_object *request)
-{
-    struct json_object *params = member(request, "params");
-    struct json_object *message = member(params, "message");
-    struct json_object *parts = array_of(message, "parts");
-
-    parts = parts ? parts : array_of(params, "parts");
-    parts = parts ? parts : array_of(request, "parts");
-    parts = parts ? parts : array_of(message, "content"); /* v0.2 */
-    return parts ? parts : array_of(member(request, "message"), "parts");
-}
-
-/* Where a text may be when there are no parts. */
-static struct json_object *find_text(struct json_object *request)
-{
-    struct json_object *params = member(request, "params");
-    struct json_object *data = member(request, "data");
-    struct json_object *places[] = {
-        text_member(member(params, "message"), "content"),
-        text_member(member(params, "message"), "text"),
-        text_member(params, "message"),
-        text_member(params, "task"),
-        text_member(params, "text"),
-        text_member(request, "task"),
-        text_member(request, "message"), /* the body that the SDK documents, P section 17.4 */
-        text_member(request, "text"),
-        text_member(data, "text"),
-        text_member(data, "message"),
-        text_member(params, "summary"),
-        text_member(request, "summary"),
-    };
-
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-        if (places[i] && json_object_get_string_len(places[i]) > 0)
-            return places[i];
-    return NULL;
 }
 
 /* ---- writing ---- */
@@ -299,7 +255,7 @@ static struct json_object *any_part(struct builder *b, struct json_object *from)
 
 static struct json_object *make_parts(struct builder *b, struct json_object *request)
 {
-    struct json_object *from = find_parts(request);
+    struct json_object *from = row_parts(request);
     struct json_object *text = NULL;
     struct json_object *parts = json_object_new_array();
 
@@ -309,7 +265,7 @@ static struct json_object *make_parts(struct builder *b, struct json_object *req
         if (part && json_object_array_add(parts, part) != 0)
             json_object_put(part);
     }
-    if (parts && json_object_array_length(parts) == 0 && (text = find_text(request))) {
+    if (parts && json_object_array_length(parts) == 0 && (text = row_lone_text(request))) {
         struct json_object *part = text_part(b, text_of(text));
 
         if (part && json_object_array_add(parts, part) != 0)
@@ -371,7 +327,7 @@ static void put_metadata(struct builder *b, struct json_object *message, struct 
 static struct json_object *make_message(struct builder *b, struct json_object *request)
 {
     const struct envelope *e = b->e;
-    struct json_object *theirs = member(member(request, "params"), "message");
+    struct json_object *theirs = row_message(request);
     struct json_object *m = json_object_new_object();
 
     if (!m)
@@ -423,7 +379,8 @@ static struct json_object *make_request(struct builder *b, struct json_object *r
     put(b, params, "message", make_message(b, request));
     put(b, how, e->is_1_0 ? "returnImmediately" : "blocking", json_object_new_boolean(!e->is_1_0));
     put(b, params, "configuration", how);
-    put_params_metadata(b, params, member(member(request, "params"), "metadata"));
+    if (member(request, "params") != row_message(request)) /* else it is the message's own */
+        put_params_metadata(b, params, member(member(request, "params"), "metadata"));
     put(b, o, "params", params);
     return o;
 }
