@@ -58,7 +58,10 @@ static void say(const struct message *m, enum log_level level, const char *what,
                                        LOG_INT("attempts", m->j.attempts),
                                        LOG_INT("deaths", m->j.deaths)};
 
-    log_event(level, "inbox", fields, sizeof(fields) / sizeof(fields[0]), "%s: %s", what, why);
+    const char *words = strstr(why, AGENT_WORDS); /* the journal has them, the log never */
+
+    log_event(level, "inbox", fields, sizeof(fields) / sizeof(fields[0]), "%s: %.*s", what,
+              (int)(words ? (size_t)(words - why) : strlen(why)), why);
 }
 
 static void commit(struct message *m);

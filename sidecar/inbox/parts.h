@@ -149,8 +149,7 @@ void uploads_stop(struct inbox *i);
  * became of the file: nothing is held for longer than UPLOADS_HOLD_MS after its announcement. */
 bool uploads_is_awaited(struct inbox *i, const char *body);
 enum { UPLOADS_HOLD_MS = 30 * 1000 };
-/* Known "platform-pending:" URIs of body become local ones. A new string, or NULL = nothing to do.
- */
+/* Known "platform-pending:" URIs of body become local ones. A new string; NULL = nothing to do. */
 char *uploads_rewrite(struct inbox *i, const char *body);
 struct peer_facts { /* "" = not known (yet); clean already (P section 14.2) */
     char name[64 + 1], role[64 + 1];
@@ -160,7 +159,6 @@ void peers_find(struct inbox *i, const char *peer_id, struct peer_facts *ret); /
 void peers_learn(struct inbox *i, const struct row *r); /* what a row says of its sender ([L]) */
 
 /* ---- inbox.c ---- */
-/* Rows of one answer, oldest first: into the journal, then where they belong; done after that. */
 struct inbox {
     struct loop *loop;
     struct curl_io *io;
