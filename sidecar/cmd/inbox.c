@@ -4,6 +4,7 @@
  */
 #include "app/exits.h"
 #include "base/cleanup.h"
+#include "base/json_read.h"
 #include "base/parse.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
@@ -201,7 +202,7 @@ static void say(const struct verb *v, json_object *o)
 
 static int show_answer(const struct verb *v, const struct talk_answer *answer, bool as_json)
 {
-    json_object *o = json_tokener_parse(str_z(&answer->body));
+    json_object *o = json_read(str_slice(&answer->body));
     int status = answer->status / 100 == 2 ? EXIT_OK : EXIT_NO;
 
     if (as_json) {
