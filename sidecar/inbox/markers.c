@@ -355,7 +355,7 @@ static bool has_marker_behind_references(struct slice text)
         struct str next = {0}, without = {0};
 
         has_some = decode_references(str_slice(&now), &next);
-        is_found = has_some && replace_all(str_slice(&next), &without);
+        is_found = next.len > 0 && replace_all(str_slice(&next), &without);
         next.failed |= now.failed | without.failed;
         str_release(&without);
         str_release(&now);
