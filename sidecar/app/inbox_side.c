@@ -4,6 +4,7 @@
 #include "app/inbox_side.h"
 
 #include "app/parts.h"
+#include "base/json_read.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 
@@ -62,17 +63,13 @@ static const struct inbox_callbacks inbox_callbacks = {
  * had longer. */
 void inbox_side_card(struct app *a, struct slice card)
 {
-    json_tokener *t = a->inbox ? json_tokener_new() : NULL;
-    json_object *o = t ? json_tokener_parse_ex(t, card.p, (int)card.n) : NULL;
+    json_object *o = a->inbox ? json_read(card) : NULL;
 
     if (o && json_object_is_type(o, json_type_object)) {
         a->agent_speaks_1_0 = json_object_object_get_ex(o, "supportedInterfaces", NULL) &&
                               !json_object_object_get_ex(o, "protocolVersion", NULL);
     }
     json_object_put(o);
-    if (t) {
-        json_tokener_free(t);
-    }
 }
 
 /* ---- its life

@@ -4,6 +4,7 @@
  */
 #include "app/exits.h"
 #include "base/cleanup.h"
+#include "base/json_read.h"
 #include "base/parse.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
@@ -76,6 +77,17 @@ static int64_t number(json_object *o, const char *key)
     return json_object_object_get_ex(o, key, &v) ? json_object_get_int64(v) : 0;
 }
 
+/* On one line whatever is in it: ids and reasons repeat words of others. */
+static void print_line(FILE *to, json_object *o, const char *key)
+{
+    char out[ESCAPE_MAX];
+    struct slice rest = slice_of(text(o, key));
+
+    for (size_t n; (n = escape_printable(&rest, out)) > 0;) {
+        (void)fwrite(out, 1, n, to);
+    }
+}
+
 static void print_message(FILE *to, json_object *m)
 {
     char age[FORMAT_MAX];
@@ -93,7 +105,9 @@ static void print_message(FILE *to, json_object *m)
     }
     (void)fprintf(to, "\n");
     if (text(m, "why")[0]) {
-        (void)fprintf(to, "    %s\n", text(m, "why"));
+        (void)fprintf(to, "    ");
+        print_line(to, m, "why");
+        (void)fprintf(to, "\n");
     }
 }
 
@@ -137,7 +151,9 @@ static void print_one(FILE *to, json_object *o)
     print_message(to, o);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         if (text(o, keys[i])[0]) {
-            (void)fprintf(to, "    %s: %s\n", keys[i], text(o, keys[i]));
+            (void)fprintf(to, "    %s: ", keys[i]);
+            print_line(to, o, keys[i]);
+            (void)fprintf(to, "\n");
         }
     }
     if (json_object_object_get_ex(o, "request", &request)) {
@@ -186,7 +202,7 @@ static void say(const struct verb *v, json_object *o)
 
 static int show_answer(const struct verb *v, const struct talk_answer *answer, bool as_json)
 {
-    json_object *o = json_tokener_parse(str_z(&answer->body));
+    json_object *o = json_read(str_slice(&answer->body));
     int status = answer->status / 100 == 2 ? EXIT_OK : EXIT_NO;
 
     if (as_json) {

@@ -2,6 +2,7 @@
  * reload: the running sidecar reads its configuration again; what came of it, line by line.
  */
 #include "app/exits.h"
+#include "base/json_read.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
 #include "cmd/talk.h"
@@ -46,7 +47,7 @@ static size_t count_of(json_object *o, const char *name)
 
 static int print_answer(const struct talk_answer *answer)
 {
-    json_object *o = json_tokener_parse(str_z(&answer->body));
+    json_object *o = json_read(str_slice(&answer->body));
     int status = answer->status == HTTP_OK ? EXIT_OK : EXIT_NO;
 
     if (!json_object_is_type(o, json_type_object) ||

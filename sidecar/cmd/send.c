@@ -4,6 +4,7 @@
  */
 #include "app/exits.h"
 #include "base/cleanup.h"
+#include "base/json_read.h"
 #include "base/json_write.h"
 #include "base/parse.h"
 #include "client/client.h"
@@ -102,7 +103,7 @@ static void print_result(struct sending *s, json_object *r)
 
 static void print_envelope(struct sending *s, const char *json)
 {
-    json_object *o = json_tokener_parse(json);
+    json_object *o = json_read(slice_of(json));
     json_object *error = member(o, "error");
 
     if (!o) {
@@ -186,7 +187,7 @@ static void on_card(void *arg, const struct client_answer *a)
         return; /* without a card: 0.3, which every server of today understands */
     }
     str_add(&body, a->body);
-    card = json_tokener_parse(str_z(&body));
+    card = json_read(str_slice(&body));
     s->is_v1 = member(card, "supportedInterfaces") && !member(card, "protocolVersion");
     json_object_put(card);
 }

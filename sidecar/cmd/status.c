@@ -2,6 +2,7 @@
  * status: the control socket's JSON, as it is or in words.
  */
 #include "app/exits.h"
+#include "base/json_read.h"
 #include "base/parse.h"
 #include "cmd/cmd.h"
 #include "cmd/load.h"
@@ -280,7 +281,7 @@ static int ask_once(const struct config *cfg, bool as_json)
     if (as_json) {
         (void)fputs(str_z(&answer.body), stdout);
     } else {
-        json_object *o = json_tokener_parse(str_z(&answer.body));
+        json_object *o = json_read(str_slice(&answer.body));
 
         if (o) {
             status = say(o);

@@ -30,6 +30,8 @@ enum { /* A section 5.2 */
        RPC_VERSION = -32009,
 };
 
+enum { ERROR_WORDS_MAX = 300 }; /* bytes of an error's message that are kept, as printed */
+
 static void say(struct agent_answer *a, enum agent_said said, const char *why)
 {
     a->said = said;
@@ -37,6 +39,21 @@ static void say(struct agent_answer *a, enum agent_said said, const char *why)
 }
 
 /* ---- errors ---- */
+
+/* The words are the agent's: no line ends or controls in them get any further. */
+static void say_error(struct agent_answer *a, int64_t code, const char *text)
+{
+    char number[32] = "an error";
+    struct str words = {0};
+
+    if (code != 0)
+        (void)snprintf(number, sizeof(number), "error %lld", (long long)code);
+    str_add_printable(&words, slice_of(text), ERROR_WORDS_MAX);
+    int n = snprintf(a->why, sizeof(a->why), "the agent answered with %s", number);
+    if (words.len > 0)
+        (void)snprintf(a->why + n, sizeof(a->why) - (size_t)n, AGENT_WORDS "%s", str_z(&words));
+    str_release(&words);
+}
 
 static void read_rpc_error(struct json_object *error, bool has_task, struct agent_answer *a)
 {
@@ -68,11 +85,7 @@ static void read_rpc_error(struct json_object *error, bool has_task, struct agen
     default:
         a->said = AGENT_FAILED;
     }
-    if (code != 0)
-        (void)snprintf(a->why, sizeof(a->why), "the agent answered with error %lld: %.300s",
-                       (long long)code, text);
-    else
-        (void)snprintf(a->why, sizeof(a->why), "the agent answered with an error: %.300s", text);
+    say_error(a, code, text);
 }
 
 /* An HTTP status without a JSON-RPC error in the body. */

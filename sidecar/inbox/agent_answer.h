@@ -20,6 +20,8 @@
 
 #include <stdbool.h>
 
+#define AGENT_WORDS ", in its words: "
+
 enum agent_said {
     AGENT_SAID = 0, /* text; "" = nothing to say */
     AGENT_WORKING,  /* task_id */
@@ -40,7 +42,9 @@ struct agent_answer {
     struct str text; /* valid UTF-8 without NUL, blanks at both ends removed */
     char context_id[AGENT_ID_MAX + 1];
     char task_id[AGENT_ID_MAX + 1]; /* of a task that is not over, or that the message belongs to */
-    char why[ERR_MSG_MAX];          /* FORGOT and the last three: a sentence */
+    /* FORGOT and the last three: a sentence, printable in one line. The agent's own words are at
+     * its end, behind AGENT_WORDS: for the journal, not for a log. */
+    char why[ERR_MSG_MAX];
 };
 
 /*

@@ -4,6 +4,7 @@
 #include "inbox/answer_body.h"
 
 #include "base/json_write.h"
+#include "inbox/row.h"
 
 #include <json-c/json.h>
 #include <openssl/evp.h>
@@ -14,61 +15,28 @@
 
 enum { SHA1_BYTES = 20, UUID_BYTES = 16 };
 
-static json_object *member(json_object *o, const char *name)
-{
-    json_object *v = NULL;
-
-    return o && json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
-               ? v
-               : NULL;
-}
-
-static const char *text(json_object *o, const char *name)
-{
-    json_object *v = member(o, name);
-
-    return v && json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
-}
-
-static void read_metadata(json_object *metadata, struct asked *ret)
-{
-    json_object *reply = member(metadata, "reply");
-    json_object *hops = member(metadata, "hops");
-
-    if ((reply && json_object_is_type(reply, json_type_boolean) &&
-         json_object_get_boolean(reply)) ||
-        text(metadata, "in_reply_to")[0])
-        ret->is_reply = true;
-    if (hops && json_object_is_type(hops, json_type_int) && json_object_get_int64(hops) > ret->hops)
-        ret->hops = json_object_get_int64(hops);
-}
-
 void asked_read(const char *request, struct asked *ret)
 {
-    json_object *o = request ? json_tokener_parse(request) : NULL;
+    struct json_object *o = NULL;
+    struct row_about about;
 
     *ret = (struct asked){0};
-    if (o && json_object_is_type(o, json_type_string)) { /* P section 10.4: parsed once more */
-        json_object *inner = json_tokener_parse(json_object_get_string(o));
-
-        json_object_put(o);
-        o = inner;
+    if (!request || row_request_parse(request, &o) < 0) {
+        ret->is_unreadable = true;
+        return;
     }
-    json_object *params = member(o, "params");
-    json_object *message = member(params, "message");
-    const char *role = text(message, "role");
-    const char *context = text(message, "contextId");
-
-    ret->is_from_agent = strcmp(role, "agent") == 0 || strcmp(role, "ROLE_AGENT") == 0;
-    read_metadata(member(params, "metadata"), ret);
-    read_metadata(member(message, "metadata"), ret);
-    if (strlen(context) <= ANSWER_CONTEXT_MAX)
-        (void)snprintf(ret->context_id, sizeof(ret->context_id), "%s", context);
+    row_about(o, &about);
+    ret->is_from_agent = about.is_from_agent;
+    ret->is_reply = about.is_reply;
+    ret->hops = about.hops;
+    (void)snprintf(ret->context_id, sizeof(ret->context_id), "%s", about.context_id);
     json_object_put(o);
 }
 
 const char *asked_forbids(const struct asked *a)
 {
+    if (a->is_unreadable)
+        return "not sent: the message cannot be read again, so it may be a reply itself";
     if (a->is_from_agent || a->is_reply)
         return "not sent: the message is a reply itself, and replies to replies never end";
     if (a->hops >= ANSWER_HOPS_MAX)
@@ -152,7 +120,7 @@ void answer_peer_body(const struct journal_message *m, const struct asked *a,
     if (m->message_id && m->message_id[0])
         json_add_text(&w, "in_reply_to", m->message_id);
     json_add_bool(&w, "reply", true);
-    json_add_int(&w, "hops", a->hops + 1);
+    json_add_int(&w, ROW_HOPS_KEY, a->hops + 1);
     if (parts > 1) {
         json_add_int(&w, "part", part + 1);
         json_add_int(&w, "parts", parts);

@@ -7,24 +7,25 @@
 
 #include "base/slice.h"
 #include "base/str.h"
+#include "inbox/row.h"
 #include "store/journal.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum {
-    ANSWER_HOPS_MAX = 8,      /* automatic replies to replies, as far as their metadata tells */
-    ANSWER_CONTEXT_MAX = 512, /* bytes of a contextId that is copied; a longer one is not */
+    ANSWER_HOPS_MAX = 8, /* automatic replies to replies, as far as their metadata tells */
     ANSWER_UUID_MAX = 36 + 1,
 };
 
-struct asked {          /* of the message that is answered */
-    bool is_from_agent; /* role */
-    bool is_reply;      /* metadata.reply, or metadata.in_reply_to is there */
-    int64_t hops;       /* metadata.hops; 0 = absent */
-    char context_id[ANSWER_CONTEXT_MAX + 1];
+struct asked {          /* of the message that is answered: row_about(), with texts of its own */
+    bool is_unreadable; /* nobody can say whether it is a reply */
+    bool is_from_agent, is_reply;
+    int64_t hops;
+    char context_id[ROW_ID_TEXT_MAX + 1];
 };
-void asked_read(const char *request, struct asked *ret); /* request_body as JSON; NULL is fine */
+void asked_read(const char *request, struct asked *ret); /* request_body as JSON; NULL is
+                                                          * unreadable */
 /* Why it gets no automatic reply, or NULL (P section 13.2: two that answer each other never end).
  */
 const char *asked_forbids(const struct asked *a);

@@ -58,7 +58,10 @@ static void say(const struct message *m, enum log_level level, const char *what,
                                        LOG_INT("attempts", m->j.attempts),
                                        LOG_INT("deaths", m->j.deaths)};
 
-    log_event(level, "inbox", fields, sizeof(fields) / sizeof(fields[0]), "%s: %s", what, why);
+    const char *words = strstr(why, AGENT_WORDS); /* the journal has them, the log never */
+
+    log_event(level, "inbox", fields, sizeof(fields) / sizeof(fields[0]), "%s: %.*s", what,
+              (int)(words ? (size_t)(words - why) : strlen(why)), why);
 }
 
 static void commit(struct message *m);
@@ -375,7 +378,8 @@ static int make_body(struct inbox *i, struct message *m, struct hand_over *h, st
         .request = rewritten ? rewritten : m->j.request,
         .row_id = m->j.row_id,
         .message_id = m->j.message_id,
-        .context_id = c->context_id && c->context_id[0] ? c->context_id : m->j.context_id,
+        .context_id = m->j.context_id,
+        .agent_context_id = c->context_id,
         .task_id = c->task_id,
         .is_1_0 = h->is_1_0,
         .is_peer = is_peer,

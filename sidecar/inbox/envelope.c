@@ -11,11 +11,20 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/banned.h"
 
-enum { REQUEST_DEPTH_MAX = 64 };
+enum {
+    REQUEST_DEPTH_MAX = ROW_JSON_DEPTH_MAX,
+    ID_MAX = 128,       /* bytes of a peer's id that is passed on as it is */
+    ID_HASH_BYTES = 16, /* of the hash that stands for another one */
+    BASE64_END_MAX = 8, /* of "==" and line ends behind it */
+};
+static const char id_characters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/-";
 
 struct builder {
     const struct envelope *e;
@@ -110,51 +119,6 @@ static int parse(const char *text, struct json_object **ret, struct err *err)
     return 0;
 }
 
-static struct json_object *array_of(struct json_object *o, const char *name)
-{
-    struct json_object *v = member(o, name);
-
-    return json_object_is_type(v, json_type_array) && json_object_array_length(v) > 0 ? v : NULL;
-}
-
-static struct json_object *find_parts(struct json_object *request)
-{
-    struct json_object *params = member(request, "params");
-    struct json_object *message = member(params, "message");
-    struct json_object *parts = array_of(message, "parts");
-
-    parts = parts ? parts : array_of(params, "parts");
-    parts = parts ? parts : array_of(request, "parts");
-    parts = parts ? parts : array_of(message, "content"); /* v0.2 */
-    return parts ? parts : array_of(member(request, "message"), "parts");
-}
-
-/* Where a text may be when there are no parts. */
-static struct json_object *find_text(struct json_object *request)
-{
-    struct json_object *params = member(request, "params");
-    struct json_object *data = member(request, "data");
-    struct json_object *places[] = {
-        text_member(member(params, "message"), "content"),
-        text_member(member(params, "message"), "text"),
-        text_member(params, "message"),
-        text_member(params, "task"),
-        text_member(params, "text"),
-        text_member(request, "task"),
-        text_member(request, "message"), /* the body that the SDK documents, P section 17.4 */
-        text_member(request, "text"),
-        text_member(data, "text"),
-        text_member(data, "message"),
-        text_member(params, "summary"),
-        text_member(request, "summary"),
-    };
-
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-        if (places[i] && json_object_get_string_len(places[i]) > 0)
-            return places[i];
-    return NULL;
-}
-
 /* ---- writing ---- */
 
 static void put(struct builder *b, struct json_object *into, const char *name,
@@ -171,6 +135,29 @@ static void put_text(struct builder *b, struct json_object *into, const char *na
 {
     if (text && text[0])
         put(b, into, name, json_object_new_string(text));
+}
+
+/*
+ * An id that a peer chose goes to the agent outside of markers. One that could say something is
+ * replaced by a hash of it: the same at every attempt, and for every message that names it.
+ */
+static void put_id(struct builder *b, struct json_object *into, const char *name, const char *id)
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    char plain[2 * ID_HASH_BYTES + sizeof("id-")] = "id-";
+    size_t n = id ? strlen(id) : 0;
+
+    if (!b->e->is_peer || n == 0 || (n <= ID_MAX && strspn(id, id_characters) == n)) {
+        put_text(b, into, name, id);
+        return;
+    }
+    if (EVP_Digest(id, n, hash, NULL, EVP_sha256(), NULL) != 1) {
+        b->is_out_of_memory = true;
+        return;
+    }
+    for (size_t k = 0; k < ID_HASH_BYTES; k++)
+        (void)snprintf(plain + 3 + 2 * k, 3, "%02x", hash[k]);
+    put_text(b, into, name, plain);
 }
 
 /* The sender's value: without markers in it when he is a peer. */
@@ -229,11 +216,30 @@ static const char *const type_keys[] = {"mimeType", "mediaType", "mime_type", "m
 static const char *const uri_keys[] = {"uri", "url", "fileWithUri", NULL};
 static const char *const bytes_keys[] = {"bytes", "raw", "fileWithBytes", NULL};
 
+/* Letters of base64 (either alphabet) and line ends: no room for a marker, or for a sentence. */
+static bool is_base64(struct slice s)
+{
+    size_t at = 0;
+
+    while (at < s.n && s.p[at] &&
+           strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                  "0123456789+/-_\r\n",
+                  s.p[at]))
+        at++;
+    size_t padded = s.n - at;
+    while (at < s.n && strchr("=\r\n", s.p[at]) && s.p[at])
+        at++;
+    return at == s.n && padded <= BASE64_END_MAX;
+}
+
 static struct json_object *file_part(struct builder *b, struct json_object *file)
 {
     struct json_object *uri = first_of(file, uri_keys);
     struct json_object *bytes = uri ? NULL : first_of(file, bytes_keys);
     struct json_object *size = member(file, "size");
+
+    if (bytes && b->e->is_peer && !is_base64(text_of(bytes)))
+        return text_part(b, SLICE("(a file was left out: its bytes are no base64)"));
     struct json_object *part = new_part(b, "file");
     struct json_object *into = part;
 
@@ -248,7 +254,7 @@ static struct json_object *file_part(struct builder *b, struct json_object *file
     put_theirs(b, into, b->e->is_1_0 ? "filename" : "name", first_of(file, name_keys));
     put_theirs(b, into, b->e->is_1_0 ? "mediaType" : "mimeType", first_of(file, type_keys));
     put_theirs(b, into, b->e->is_1_0 ? "url" : "uri", uri);
-    if (bytes) /* base64 holds no marker, and may be long */
+    if (bytes) /* as it is: may be long */
         put(b, into, b->e->is_1_0 ? "raw" : "bytes", json_object_get(bytes));
     if (!b->e->is_1_0 && json_object_is_type(size, json_type_int))
         put(b, into, "size", json_object_get(size));
@@ -313,7 +319,7 @@ static struct json_object *any_part(struct builder *b, struct json_object *from)
 
 static struct json_object *make_parts(struct builder *b, struct json_object *request)
 {
-    struct json_object *from = find_parts(request);
+    struct json_object *from = row_parts(request);
     struct json_object *text = NULL;
     struct json_object *parts = json_object_new_array();
 
@@ -323,7 +329,7 @@ static struct json_object *make_parts(struct builder *b, struct json_object *req
         if (part && json_object_array_add(parts, part) != 0)
             json_object_put(part);
     }
-    if (parts && json_object_array_length(parts) == 0 && (text = find_text(request))) {
+    if (parts && json_object_array_length(parts) == 0 && (text = row_lone_text(request))) {
         struct json_object *part = text_part(b, text_of(text));
 
         if (part && json_object_array_add(parts, part) != 0)
@@ -371,6 +377,12 @@ static void put_members(struct builder *b, struct json_object *all, struct json_
     json_object_put(copy);
 }
 
+/*
+ * The history of a person's chat is in params.metadata. A peer's history, there or in the message,
+ * would be text without markers that looks like what was said here: dropped.
+ */
+static const char history_key[] = "history";
+
 static void put_metadata(struct builder *b, struct json_object *message, struct json_object *theirs)
 {
     struct json_object *all = json_object_new_object();
@@ -378,14 +390,14 @@ static void put_metadata(struct builder *b, struct json_object *message, struct 
     put(b, message, "metadata", all);
     if (b->is_out_of_memory)
         return;
-    put_members(b, all, theirs, "");
+    put_members(b, all, theirs, b->e->is_peer ? history_key : "");
     put(b, all, ENVELOPE_SENDER_KEY, make_sender(b));
 }
 
 static struct json_object *make_message(struct builder *b, struct json_object *request)
 {
     const struct envelope *e = b->e;
-    struct json_object *theirs = member(member(request, "params"), "message");
+    struct json_object *theirs = row_message(request);
     struct json_object *m = json_object_new_object();
 
     if (!m)
@@ -393,18 +405,17 @@ static struct json_object *make_message(struct builder *b, struct json_object *r
     if (!e->is_1_0)
         put_text(b, m, "kind", "message");
     put_text(b, m, "role", e->is_1_0 ? "ROLE_USER" : "user");
-    put_text(b, m, "messageId", e->message_id && e->message_id[0] ? e->message_id : e->row_id);
-    put_text(b, m, "contextId", e->context_id);
+    put_id(b, m, "messageId", e->message_id && e->message_id[0] ? e->message_id : e->row_id);
+    if (e->agent_context_id && e->agent_context_id[0])
+        put_text(b, m, "contextId", e->agent_context_id);
+    else
+        put_id(b, m, "contextId", e->context_id);
     put_text(b, m, "taskId", e->task_id);
     put(b, m, "parts", make_parts(b, request));
     put_metadata(b, m, member(theirs, "metadata"));
     return m;
 }
 
-/*
- * params.metadata: the history of a person's chat is in it. A peer's history would be text without
- * markers that looks like what was said here: dropped.
- */
 static void put_params_metadata(struct builder *b, struct json_object *params,
                                 struct json_object *theirs)
 {
@@ -413,7 +424,7 @@ static void put_params_metadata(struct builder *b, struct json_object *params,
     put(b, params, "metadata", all);
     if (b->is_out_of_memory)
         return;
-    put_members(b, all, theirs, b->e->is_peer ? "history" : "");
+    put_members(b, all, theirs, b->e->is_peer ? history_key : "");
     if (json_object_object_length(all) == 0)
         json_object_object_del(params, "metadata");
 }
@@ -437,7 +448,8 @@ static struct json_object *make_request(struct builder *b, struct json_object *r
     put(b, params, "message", make_message(b, request));
     put(b, how, e->is_1_0 ? "returnImmediately" : "blocking", json_object_new_boolean(!e->is_1_0));
     put(b, params, "configuration", how);
-    put_params_metadata(b, params, member(member(request, "params"), "metadata"));
+    if (member(request, "params") != row_message(request)) /* else it is the message's own */
+        put_params_metadata(b, params, member(member(request, "params"), "metadata"));
     put(b, o, "params", params);
     return o;
 }

@@ -20,15 +20,16 @@
 #define ENVELOPE_SENDER_KEY "molecule_sender"
 #define ENVELOPE_VERSION_1  "1.0" /* A2A-Version of the 1.0 form */
 
-struct envelope {           /* all borrowed; "" or NULL = none */
-    const char *request;    /* request_body */
-    const char *row_id;     /* the JSON-RPC id */
-    const char *message_id; /* "" = row_id */
-    const char *context_id;
-    const char *task_id; /* an interrupted task that waits for this message */
-    bool is_1_0;         /* SendMessage rather than message/send */
-    bool is_peer;        /* another workspace, not a person */
-    bool has_markers;    /* inbox.peer_markers; only for peers */
+struct envelope {                 /* all borrowed; "" or NULL = none */
+    const char *request;          /* request_body */
+    const char *row_id;           /* the JSON-RPC id */
+    const char *message_id;       /* "" = row_id */
+    const char *context_id;       /* the sender's */
+    const char *agent_context_id; /* which the agent gave the conversation; instead */
+    const char *task_id;          /* an interrupted task that waits for this message */
+    bool is_1_0;                  /* SendMessage rather than message/send */
+    bool is_peer;                 /* another workspace, not a person */
+    bool has_markers;             /* inbox.peer_markers; only for peers */
     const char *sender_id;
     const char *peer_name, *peer_role, *card_url;
 };

@@ -44,13 +44,17 @@ static void look_later(struct message *m)
     timer_start(&m->timer, l, at_ms < f->end_ms ? at_ms : f->end_ms, look, m);
 }
 
+enum { TASK_SHOWN_MAX = 64 }; /* bytes of a task id in a sentence */
+
 static void is_over(struct message *m)
 {
     char why[ERR_MSG_MAX];
+    struct str task = {0};
 
-    (void)snprintf(why, sizeof(why),
-                   "its task %.64s did not end within %lld s (inbox.task_timeout)", m->j.task_id,
-                   (long long)(m->inbox->cfg->inbox.task_timeout / 1000));
+    str_add_printable(&task, slice_of(m->j.task_id), TASK_SHOWN_MAX); /* the agent's word */
+    (void)snprintf(why, sizeof(why), "its task %s did not end within %lld s (inbox.task_timeout)",
+                   str_z(&task), (long long)(m->inbox->cfg->inbox.task_timeout / 1000));
+    str_release(&task);
     give_back(m);
     deliver_bury(m->inbox, m, why);
 }

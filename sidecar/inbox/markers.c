@@ -15,6 +15,7 @@ enum {
     UNIT_UNSEEN = 0,           /* blank, control, zero-width: may stand anywhere in a marker */
     UNIT_OTHER = 1,            /* part of no marker; the meanings of all others are ASCII */
     REFERENCE_DIGITS_MAX = 24, /* of a numeric reference; leading zeros are allowed in HTML */
+    REFERENCE_ROUNDS_MAX = 8,  /* of references in references */
     CLEAN_DEPTH_MAX = 64,
 };
 
@@ -41,7 +42,8 @@ static bool is_unseen(uint32_t c)
            is_between(c, 0x180b, 0x180f) || is_between(c, 0x2000, 0x200f) ||
            is_between(c, 0x2028, 0x202f) || is_between(c, 0x205f, 0x206f) || c == 0x2800 ||
            c == 0x3000 || c == 0x3164 || is_between(c, 0xfe00, 0xfe0f) || c == 0xfeff ||
-           c == 0xffa0 || is_between(c, 0xfff0, 0xfffb) || is_between(c, 0xe0000, 0xe0fff);
+           c == 0xffa0 || is_between(c, 0xfff0, 0xfffb) || is_between(c, 0x1bca0, 0x1bca3) ||
+           is_between(c, 0x1d173, 0x1d17a) || is_between(c, 0xe0000, 0xe0fff);
 }
 
 static const struct {
@@ -151,20 +153,38 @@ static struct slice rest_from(struct slice s, size_t at)
     return (struct slice){s.p + at, s.n - at};
 }
 
-/* An HTML reference at the front of s (which begins with &): its length, 0 if it is none. */
+/* "amp" or "#38" at the front of s: its length, 0 if it is neither. */
+static size_t ampersand(struct slice s)
+{
+    uint32_t c = 0;
+    size_t n = numeric_reference(s, &c);
+
+    if (n > 0)
+        return c == '&' ? n : 0;
+    return s.n >= 3 && slice_eq_nocase((struct slice){s.p, 3}, SLICE("amp")) ? 3 : 0;
+}
+
+/*
+ * An HTML reference at the front of s (which begins with &): its length, 0 if it is none. One of
+ * "&" alone is one, too.
+ */
 static size_t reference(struct slice s, uint32_t *ret)
 {
     size_t at = 1;
+    size_t n;
 
-    /* "&amp;#91;": escaped once more, as often as you like */
-    while (s.n >= at + 3 && slice_eq_nocase((struct slice){s.p + at, 3}, SLICE("amp")) &&
-           (at + 3 < s.n))
-        at += s.p[at + 3] == ';' ? 4 : 3;
-    size_t n = numeric_reference(rest_from(s, at), ret);
+    /* "&amp;#91;", "&#38;#91;": escaped once more, as often as you like */
+    while ((n = ampersand(rest_from(s, at))) > 0) {
+        at += n;
+        at += at < s.n && s.p[at] == ';';
+    }
+    n = numeric_reference(rest_from(s, at), ret);
     if (n == 0)
         n = named_reference(rest_from(s, at), ret);
-    if (n == 0)
-        return 0;
+    if (n == 0) {
+        *ret = '&';
+        return at > 1 ? at : 0;
+    }
     at += n;
     return at < s.n && s.p[at] == ';' ? at + 1 : at;
 }
@@ -301,6 +321,58 @@ static void without_brackets(struct slice s, struct str *out)
     }
 }
 
+/* Every reference once replaced by what it means. true: there was one. */
+static bool decode_references(struct slice s, struct str *out)
+{
+    bool has_some = false;
+    size_t n;
+
+    for (size_t at = 0; at < s.n; at += n) {
+        uint32_t c = 0;
+
+        n = s.p[at] == '&' ? reference(rest_from(s, at), &c) : 0;
+        char meaning = (char)(n > 0 ? meaning_of(c) : 0);
+        has_some |= n > 0;
+        if (n == 0) {
+            n = 1;
+            str_add(out, (struct slice){s.p + at, 1});
+        } else if (meaning != UNIT_UNSEEN) {
+            str_add(out, (struct slice){&meaning, 1});
+        }
+    }
+    return has_some;
+}
+
+/* "&#38;&#35;91;": references whose letters are references. */
+static bool has_marker_behind_references(struct slice text)
+{
+    struct str now = {0};
+    bool has_some = memchr(text.p ? text.p : "", '&', text.n) != NULL;
+    bool is_found = false;
+
+    str_add(&now, text);
+    for (int i = 0; has_some && !is_found && i < REFERENCE_ROUNDS_MAX; i++) {
+        struct str next = {0}, without = {0};
+
+        has_some = decode_references(str_slice(&now), &next);
+        is_found = next.len > 0 && replace_all(str_slice(&next), &without);
+        next.failed |= now.failed | without.failed;
+        str_release(&without);
+        str_release(&now);
+        now = next;
+    }
+    is_found |= has_some || now.failed; /* deeper than anybody writes in good faith */
+    str_release(&now);
+    return is_found;
+}
+
+/* A blank behind each "&": no reference any more. */
+static void without_references(struct slice s, struct str *out)
+{
+    for (size_t at = 0; at < s.n; at++)
+        str_add(out, s.p[at] == '&' ? SLICE("& ") : (struct slice){s.p + at, 1});
+}
+
 void markers_neutralise(struct slice text, struct str *out)
 {
     struct str now = {0};
@@ -318,6 +390,8 @@ void markers_neutralise(struct slice text, struct str *out)
         out->failed = true;
     else if (has_replaced)
         without_brackets(str_slice(&now), out);
+    else if (has_marker_behind_references(str_slice(&now)))
+        without_references(str_slice(&now), out);
     else
         str_add(out, str_slice(&now));
     str_release(&now);

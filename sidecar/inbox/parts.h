@@ -152,8 +152,7 @@ enum {
     UPLOADS_HOLD_MS = 30 * 1000,
     UPLOADS_URIS_MAX = 64, /* of a message are looked at; the others stay as they are */
 };
-/* Known "platform-pending:" URIs of body become local ones. A new string, or NULL = nothing to do.
- */
+/* Known "platform-pending:" URIs of body become local ones. A new string; NULL = nothing to do. */
 char *uploads_rewrite(struct inbox *i, const char *body);
 struct peer_facts { /* "" = not known (yet); clean already (P section 14.2) */
     char name[64 + 1], role[64 + 1];
@@ -163,7 +162,6 @@ void peers_find(struct inbox *i, const char *peer_id, struct peer_facts *ret); /
 void peers_learn(struct inbox *i, const struct row *r); /* what a row says of its sender ([L]) */
 
 /* ---- inbox.c ---- */
-/* Rows of one answer, oldest first: into the journal, then where they belong; done after that. */
 struct inbox {
     struct loop *loop;
     struct curl_io *io;

@@ -7,7 +7,9 @@
 #include "base/json_scan.h"
 #include "base/parse.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/banned.h"
 
@@ -175,24 +177,75 @@ static struct json_object *array_in(struct json_object *o, const char *name)
     return json_object_is_type(v, json_type_array) ? v : NULL;
 }
 
-struct json_object *row_message(struct json_object *request)
+static bool has_elements(struct json_object *array)
+{
+    return array && json_object_array_length(array) > 0;
+}
+
+enum { PLACES = 4 };
+
+/* Each an object, or NULL. */
+static void places_of(struct json_object *request, struct json_object *ret[PLACES])
 {
     struct json_object *params = object_in(request, "params");
-    struct json_object *message = object_in(params, "message");
 
-    if (message)
-        return message;
-    return array_in(params, "parts") ? params : request;
+    ret[0] = object_in(params, "message");
+    ret[1] = params;
+    ret[2] = object_in(request, "message");
+    ret[3] = json_object_is_type(request, json_type_object) ? request : NULL;
+}
+
+struct json_object *row_message(struct json_object *request)
+{
+    struct json_object *places[PLACES];
+
+    places_of(request, places);
+    for (size_t i = 0; i < PLACES; i++)
+        if (has_elements(array_in(places[i], "parts")))
+            return places[i];
+    for (size_t i = 0; i < PLACES; i++)
+        if (has_elements(array_in(places[i], "content"))) /* v0.2 */
+            return places[i];
+    if (places[0])
+        return places[0];
+    return places[2] ? places[2] : request;
 }
 
 struct json_object *row_parts(struct json_object *request)
 {
-    struct json_object *params = object_in(request, "params");
-    struct json_object *parts = array_in(object_in(params, "message"), "parts");
+    struct json_object *message = row_message(request);
+    struct json_object *parts = array_in(message, "parts");
+    struct json_object *content = array_in(message, "content");
 
-    if (!parts)
-        parts = array_in(params, "parts");
-    return parts ? parts : array_in(request, "parts");
+    if (has_elements(parts))
+        return parts;
+    return has_elements(content) ? content : NULL;
+}
+
+static struct json_object *string_in(struct json_object *o, const char *name)
+{
+    struct json_object *v = member(o, name);
+
+    return json_object_is_type(v, json_type_string) ? v : NULL;
+}
+
+struct json_object *row_lone_text(struct json_object *request)
+{
+    struct json_object *params = object_in(request, "params");
+    struct json_object *message = object_in(params, "message");
+    struct json_object *data = object_in(request, "data");
+    struct json_object *texts[] = {
+        string_in(message, "content"), string_in(message, "text"),    string_in(params, "message"),
+        string_in(params, "task"),     string_in(params, "text"),     string_in(request, "task"),
+        string_in(request, "message"), /* the body that the SDK documents, P section 17.4 */
+        string_in(request, "text"),    string_in(data, "text"),       string_in(data, "message"),
+        string_in(params, "summary"),  string_in(request, "summary"),
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (texts[i] && json_object_get_string_len(texts[i]) > 0)
+            return texts[i];
+    return NULL;
 }
 
 static bool is_text_part(struct json_object *part)
@@ -212,54 +265,23 @@ static bool is_file_part(struct json_object *part)
            (!is_text_part(part) && (text_in(part, "url")[0] || text_in(part, "raw")[0]));
 }
 
-bool row_has_files(struct json_object *request)
+static bool part_says_something(struct json_object *part)
 {
-    struct json_object *parts = row_parts(request);
-    size_t n = parts ? json_object_array_length(parts) : 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (is_file_part(json_object_array_get_idx(parts, i)))
-            return true;
-    }
-    return false;
-}
-
-static void add_part_texts(struct json_object *parts, struct str *ret)
-{
-    size_t n = parts ? json_object_array_length(parts) : 0;
-
-    for (size_t i = 0; i < n; i++) {
-        struct json_object *part = json_object_array_get_idx(parts, i);
-        struct json_object *text = member(part, "text");
-
-        if (is_text_part(part) && json_object_is_type(text, json_type_string))
-            str_add(ret, (struct slice){json_object_get_string(text),
-                                        (size_t)json_object_get_string_len(text)});
-    }
-}
-
-void row_text(struct json_object *request, struct str *ret)
-{
-    struct json_object *message = object_in(object_in(request, "params"), "message");
-    size_t before = ret->len;
-
-    add_part_texts(row_parts(request), ret);
-    if (!is_blank(str_z(ret) + before) || row_has_files(request))
-        return;
-    if (text_in(message, "content")[0])
-        str_addz(ret, text_in(message, "content"));
-    else
-        str_addz(ret, first_text(text_in(request, "task"), text_in(request, "summary")));
+    if (json_object_is_type(part, json_type_string)) /* v0.2 content */
+        return !is_blank(json_object_get_string(part));
+    return is_file_part(part) || (is_text_part(part) && !is_blank(text_in(part, "text")));
 }
 
 static bool says_something(struct json_object *request)
 {
-    struct str text = {0};
+    struct json_object *parts = row_parts(request);
+    struct json_object *text = row_lone_text(request);
+    size_t n = parts ? json_object_array_length(parts) : 0;
 
-    row_text(request, &text);
-    bool is_said = !is_blank(str_z(&text)) || row_has_files(request);
-    str_release(&text);
-    return is_said;
+    for (size_t i = 0; i < n; i++)
+        if (part_says_something(json_object_array_get_idx(parts, i)))
+            return true;
+    return text && !is_blank(json_object_get_string(text));
 }
 
 /* ---- the request -------------------------------------------------------------------------------
@@ -271,22 +293,55 @@ static struct slice slice_in(struct json_object *string)
                           (size_t)json_object_get_string_len(string)};
 }
 
+static int parse(struct slice text, struct json_object **ret)
+{
+    bool is_costly = text.n >= INT32_MAX || json_values_most(text) > ROW_JSON_VALUES_MAX;
+    struct json_tokener *t = json_tokener_new_ex(ROW_JSON_DEPTH_MAX);
+
+    *ret = NULL;
+    if (!t)
+        return -ENOMEM;
+    if (!is_costly)
+        *ret = json_tokener_parse_ex(t, text.p, (int)text.n);
+    bool is_whole = !is_costly && json_tokener_get_error(t) == json_tokener_success;
+    json_tokener_free(t);
+    if (is_whole && *ret)
+        return 0;
+    json_object_put(*ret);
+    *ret = NULL;
+    return -EBADMSG;
+}
+
 static struct json_object *parse_once_more(struct json_object *string)
 {
-    struct json_tokener *t = json_tokener_new_ex(ROW_JSON_DEPTH_MAX);
-    struct json_object *o = NULL;
-    int n = json_object_get_string_len(string);
+    struct json_object *o;
 
-    if (!t)
+    if (parse(slice_in(string), &o) < 0)
         return NULL;
-    o = json_tokener_parse_ex(t, json_object_get_string(string), n);
-    if (json_tokener_get_error(t) != json_tokener_success ||
-        !json_object_is_type(o, json_type_object)) {
+    if (json_object_is_type(o, json_type_object))
+        return o;
+    json_object_put(o);
+    return NULL;
+}
+
+int row_request_parse(const char *text, struct json_object **ret)
+{
+    struct json_object *o;
+    int rc = parse(slice_of(text), &o);
+
+    if (rc == 0 && json_object_is_type(o, json_type_string)) {
+        struct json_object *inner = parse_once_more(o);
+
+        json_object_put(o);
+        o = inner;
+    }
+    if (rc == 0 && !json_object_is_type(o, json_type_object)) {
         json_object_put(o);
         o = NULL;
+        rc = -EBADMSG;
     }
-    json_tokener_free(t);
-    return o;
+    *ret = o;
+    return rc;
 }
 
 /* {"params":{"message":{"role":"user","parts":[{"kind":"text","text":...}]}}} */
@@ -359,34 +414,46 @@ static void add_summary(struct json_object *o, struct row *ret)
     ret->is_request_made = true;
 }
 
-static const char *role_of(struct json_object *message)
+static bool is_agents(struct json_object *message)
 {
-    const char *role = text_in(message, "role");
+    struct slice role = slice_of(text_in(message, "role"));
 
-    if (strcmp(role, "agent") == 0 || strcmp(role, "ROLE_AGENT") == 0)
-        return "agent";
-    return strcmp(role, "user") == 0 || strcmp(role, "ROLE_USER") == 0 ? "user" : "";
+    return slice_eq_nocase(role, SLICE("agent")) || slice_eq_nocase(role, SLICE("ROLE_AGENT"));
+}
+
+static void read_metadata(struct json_object *metadata, struct row_about *ret)
+{
+    struct json_object *reply = member(metadata, "reply");
+    struct json_object *hops = member(metadata, ROW_HOPS_KEY);
+
+    ret->is_reply |=
+        json_object_is_type(reply, json_type_boolean) && json_object_get_boolean(reply);
+    ret->is_reply |= text_in(metadata, "in_reply_to")[0] != '\0'; /* of any length */
+    if (json_object_is_type(hops, json_type_int) && json_object_get_int64(hops) > ret->hops)
+        ret->hops = json_object_get_int64(hops);
+}
+
+void row_about(struct json_object *request, struct row_about *ret)
+{
+    struct json_object *message = row_message(request);
+    struct json_object *places[PLACES];
+
+    *ret = (struct row_about){.message_id = id_in(message, "messageId"),
+                              .context_id = id_in(message, "contextId")};
+    places_of(request, places);
+    for (size_t i = 0; i < PLACES; i++) {
+        ret->is_from_agent |= is_agents(places[i]);
+        read_metadata(object_in(places[i], "metadata"), ret);
+    }
 }
 
 static void read_message(struct row *ret)
 {
-    struct json_object *message = row_message(ret->request);
-    struct json_object *about[2] = {object_in(message, "metadata"),
-                                    object_in(object_in(ret->request, "params"), "metadata")};
+    struct row_about about;
 
-    ret->message_id = id_in(message, "messageId");
-    ret->context_id = id_in(message, "contextId");
-    ret->role = role_of(message);
-    for (size_t i = 0; i < 2; i++) {
-        struct json_object *hops = member(about[i], ROW_HOPS_KEY);
-
-        ret->is_reply |= json_object_is_type(member(about[i], "reply"), json_type_boolean) &&
-                         json_object_get_boolean(member(about[i], "reply"));
-        ret->in_reply_to = first_text(ret->in_reply_to, id_in(about[i], "in_reply_to"));
-        if (ret->hops == 0 && json_object_is_type(hops, json_type_int) &&
-            json_object_get_int64(hops) > 0)
-            ret->hops = json_object_get_int64(hops);
-    }
+    row_about(ret->request, &about);
+    ret->message_id = about.message_id;
+    ret->context_id = about.context_id;
 }
 
 /* ---- who and what ------------------------------------------------------------------------------
@@ -477,8 +544,6 @@ bool row_read(struct json_object *o, const char *own_id, struct row *ret)
                         .method = text_in(o, "method"),
                         .message_id = "",
                         .context_id = "",
-                        .role = "",
-                        .in_reply_to = "",
                         .echo_text = "",
                         .peer_name = "",
                         .peer_role = "",

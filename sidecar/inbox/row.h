@@ -6,16 +6,17 @@
 #ifndef INBOX_ROW_H
 #define INBOX_ROW_H
 
+#include "base/json_scan.h"
 #include "base/slice.h"
-#include "base/str.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 enum {
-    ROW_ID_TEXT_MAX = 512,    /* bytes of a message or context id; a longer one counts as absent */
-    ROW_JSON_DEPTH_MAX = 128, /* levels of a request_body that was sent as a string */
+    ROW_ID_TEXT_MAX = 512, /* bytes of a message or context id; a longer one counts as absent */
+    /* levels of a request, also of one that was sent as a string: what the feed takes */
+    ROW_JSON_DEPTH_MAX = JSON_SCAN_DEPTH_MAX + 2,
     ROW_JSON_VALUES_MAX = 20000, /* of a row or such a string: each costs json-c up to 2 KiB */
 };
 
@@ -46,10 +47,6 @@ struct row { /* slices and json point into the parsed page: they die with it */
     const char *method;     /* "" = null */
     const char *message_id; /* "" = none */
     const char *context_id;
-    const char *role; /* "user", "agent" (loop guard), "" */
-    bool is_reply;    /* metadata says so (loop guard) */
-    int64_t hops;     /* metadata; 0 = absent */
-    const char *in_reply_to;
     /*
      * request_body as an object; a string is parsed once more. When the row has its text elsewhere
      * (data.text, or only a summary) that is in it, so that it alone is the message. NULL = none.
@@ -68,13 +65,26 @@ void row_release(struct row *r);
 /* RFC 3339 with 0 to 9 digits of a second (beyond 6 they are cut) to microseconds since 1970. */
 bool row_time_us(struct slice text, int64_t *ret);
 
-/* ---- of a request (P section 10.4) ---- */
-/* The object that says messageId, contextId, role and parts; NULL = there is none. */
-struct json_object *row_message(struct json_object *request);
-struct json_object *row_parts(struct json_object *request); /* an array, or NULL */
-/* All texts in order; with neither text nor files what params.message.content, task or summary
- * say. */
-void row_text(struct json_object *request, struct str *ret);
-bool row_has_files(struct json_object *request);
+/*
+ * ---- of a request (P section 10.4) ----
+ * The one reading of where the message is, for whoever journals it, hands it to the agent or
+ * answers it. Ids, role and parts are those of params.message, params, message or the request
+ * itself: of the first that has parts (or v0.2 content).
+ */
+/* 0: an object, also one that was a string; -EBADMSG: no object or too deep; -ENOMEM. */
+int row_request_parse(const char *text, struct json_object **ret);
+struct json_object *row_message(struct json_object *request); /* never NULL for an object */
+struct json_object *row_parts(struct json_object *request);   /* an array with elements, or NULL */
+/* Where a text may be when there are no parts: a string that is not empty, or NULL. */
+struct json_object *row_lone_text(struct json_object *request);
+
+struct row_about { /* borrowed from the request; "" = absent, or too long */
+    const char *message_id, *context_id;
+    /* for the loop guard: what any of the four places, or a metadata in it, says */
+    bool is_from_agent; /* role */
+    bool is_reply;      /* metadata.reply, or metadata.in_reply_to is there */
+    int64_t hops;       /* the highest; 0 = absent */
+};
+void row_about(struct json_object *request, struct row_about *ret);
 
 #endif

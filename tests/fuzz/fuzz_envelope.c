@@ -1,11 +1,12 @@
 /*
  * Whatever a peer's request holds, the agent's request is one JSON object in which no string and
  * no name shows a marker but the pairs around texts, and nobody speaks in our name. The first byte
- * chooses the version.
+ * chooses the version, and whether the ids stand in front of the request, each up to a NUL.
  */
 #include "inbox/envelope.h"
 
 #include "inbox/markers.h"
+#include "inbox/row.h"
 #include "marker_oracle.h"
 
 #include <json-c/json.h>
@@ -62,12 +63,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     char *request = malloc(size);
     MUST(request);
-    memcpy(request, data + 1, size - 1); /* a NUL in it ends it: the journal's texts have none */
+    memcpy(request, data + 1, size - 1); /* a NUL in it ends a text: the journal's have none */
     request[size - 1] = '\0';
     e.request = request;
     e.is_1_0 = data[0] & 1;
+    if (data[0] & 2) {
+        char *end = request + size - 1;
+
+        e.message_id = request;
+        e.request += strlen(e.request) + (request + strlen(request) < end);
+        e.context_id = e.request;
+        e.request += strlen(e.request) + (e.request + strlen(e.request) < end);
+    }
     if (envelope_write(&e, &out, &err) == 0) {
-        o = json_tokener_parse(str_z(&out));
+        struct json_tokener *tok = json_tokener_new_ex(2 * ROW_JSON_DEPTH_MAX);
+
+        MUST(tok);
+        o = json_tokener_parse_ex(tok, str_z(&out), (int)out.len + 1);
+        json_tokener_free(tok);
         MUST(json_object_object_get_ex(o, "params", &params) &&
              json_object_object_get_ex(params, "message", &message) &&
              json_object_object_get_ex(message, "metadata", &metadata) &&

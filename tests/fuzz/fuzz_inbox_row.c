@@ -21,7 +21,7 @@ static void check(bool holds)
 
 static void check_row(struct json_object *o)
 {
-    struct str text = {0};
+    struct row_about about;
     struct row r;
     bool is_named = row_read(o, OWN, &r);
 
@@ -32,11 +32,10 @@ static void check_row(struct json_object *o)
         check(r.source_id[0] == '\0' || is_uuid(slice_of(r.source_id)));
         check(strcmp(r.source_id, OWN) != 0);
         check(strlen(r.message_id) <= ROW_ID_TEXT_MAX && strlen(r.context_id) <= ROW_ID_TEXT_MAX);
-        check(r.hops >= 0);
-        row_text(r.request, &text);
-        (void)row_has_files(r.request);
+        row_about(r.request, &about);
+        check(about.hops >= 0);
+        check(row_parts(r.request) || row_lone_text(r.request) || row_message(r.request));
     }
-    str_release(&text);
     row_release(&r);
 }
 

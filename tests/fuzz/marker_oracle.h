@@ -33,7 +33,7 @@ static inline void oracle_numbers(char *text)
         unsigned long c = n > 0 && n <= 20 ? strtoul(first, NULL, is_hex ? 16 : 10) : 0;
         char *end = first + n;
 
-        if (c < '!' || c > '~' || c == '&')
+        if (c < '!' || c > '~')
             continue;
         end += *end == ';';
         *at = (char)c;
@@ -70,16 +70,30 @@ static inline bool oracle_sees(char *text)
         {"\xe2\x80\x8d", ""},
         {"\xe2\x81\xa0", ""},
         {"\xef\xbb\xbf", ""},
+        {"\xc2\xad", ""},
+        {"\xcd\x8f", ""},
+        {"\xd8\x9c", ""},
+        {"\xe2\x80\x8e", ""},
+        {"\xe2\x80\xae", ""},
+        {"\xe3\x85\xa4", ""},
+        {"\xef\xb8\x8f", ""},
+        {"\xef\xbe\xa0", ""},
+        {"\xf0\x9b\xb2\xa0", ""},
+        {"\xf0\x9d\x85\xb3", ""},
+        {"\xf3\xa0\x81\x81", ""},
     };
     char *to = text;
 
     for (size_t i = 0; i < 8; i++)
         oracle_replace(text, seen[i][0], seen[i][1]);
-    while (strstr(text, "&amp;"))
-        oracle_replace(text, "&amp;", "&");
-    oracle_numbers(text);
-    for (size_t i = 8; i < sizeof(seen) / sizeof(seen[0]); i++)
-        oracle_replace(text, seen[i][0], seen[i][1]);
+    for (size_t n = strlen(text) + 1; n != strlen(text);) { /* references of references */
+        n = strlen(text);
+        while (strstr(text, "&amp;"))
+            oracle_replace(text, "&amp;", "&");
+        oracle_numbers(text);
+        for (size_t i = 8; i < sizeof(seen) / sizeof(seen[0]); i++)
+            oracle_replace(text, seen[i][0], seen[i][1]);
+    }
     for (const char *from = text; *from; from++) { /* blanks and controls; capitals */
         if ((unsigned char)*from > 0x20 && *from != 0x7f)
             *to++ = (char)(*from >= 'a' && *from <= 'z' ? *from - 'a' + 'A' : *from);

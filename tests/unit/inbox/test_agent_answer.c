@@ -149,6 +149,19 @@ Test(agent_answer, errors_by_their_code)
     check_error(-32602, true, AGENT_FORGOT);
 }
 
+/* It stands in the journal and in lists: a line of its own must not come out of it. */
+Test(agent_answer, words_of_an_error_are_one_printable_line)
+{
+    read_with(200, "{\"error\":{\"code\":-32603,\"message\":\"no\\n11111111  dead\\u001b[2J\"}}",
+              false);
+    cr_assert_str_eq(a.why, "the agent answered with error -32603" AGENT_WORDS
+                            "no\\x0A11111111  dead\\x1B[2J");
+    read_with(200, "{\"error\":\"a\\rb\"}", false);
+    cr_assert_str_eq(a.why, "the agent answered with an error" AGENT_WORDS "a\\x0Db");
+    read_with(200, "{\"error\":{\"code\":-32603}}", false);
+    cr_assert_str_eq(a.why, "the agent answered with error -32603");
+}
+
 static void check_status(int status, const char *body, enum agent_said said)
 {
     read_with(status, body, false);

@@ -266,6 +266,7 @@ static struct message *message(unsigned k, const char *sender, const char *answe
     m->j.created_us = clock_wall_ms() * 1000 - 1000000;
     (void)snprintf(m->j.row_id, sizeof(m->j.row_id), "%08u-2222-4333-8444-555555555555", k);
     (void)snprintf(m->j.sender, sizeof(m->j.sender), "%s", sender);
+    m->j.request = slice_dup(SLICE("{\"parts\":[{\"text\":\"hello?\"}]}"));
     m->j.answer = slice_dup(slice_of(answer));
     m->j.message_id = slice_dup(SLICE("theirs"));
     return m;
@@ -335,12 +336,14 @@ Test(inbox_answer, nothing_to_say_and_replies_need_no_call)
     answer_begin(&t.i, message(0, "", " \n"));
     cr_assert_eq(t.ended, 1);
     struct message *m = message(1, PEER, "hello");
+    free(m->j.request);
     m->j.request = slice_dup(SLICE("{\"params\":{\"message\":{\"role\":\"agent\"}}}"));
     answer_begin(&t.i, m);
     cr_assert_eq(t.ended, 2);
     cr_assert_eq(t.final[1], JOURNAL_ANSWERED);
     cr_assert_not_null(strstr(t.why, "replies to replies"));
     m = message(2, "", "hello"); /* a person may say what it likes */
+    free(m->j.request);
     m->j.request = slice_dup(SLICE("{\"params\":{\"message\":{\"role\":\"agent\"}}}"));
     platform_says(FAKE_ANSWER, 200, "{}");
     answer_begin(&t.i, m);

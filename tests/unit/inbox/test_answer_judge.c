@@ -230,9 +230,47 @@ Test(inbox_answer_body, replies_get_no_replies)
     }
     struct asked a;
     asked_read(NULL, &a);
-    cr_expect_null(asked_forbids(&a));
+    cr_expect_not_null(asked_forbids(&a), "nobody can say what it is");
     asked_read("not json", &a);
+    cr_expect_not_null(asked_forbids(&a));
+    asked_read("{}", &a);
     cr_expect_null(asked_forbids(&a));
     asked_read("\"{\\\"params\\\":{\\\"message\\\":{\\\"role\\\":\\\"agent\\\"}}}\"", &a);
     cr_expect_not_null(asked_forbids(&a), "a string is parsed once more");
+}
+
+/* What the feed takes, the loop guard reads: a reply does not hide behind nested data. */
+Test(inbox_answer_body, a_deep_reply_is_a_reply)
+{
+    enum { DEEP = JSON_SCAN_DEPTH_MAX - 6, TOO_DEEP = 2 * JSON_SCAN_DEPTH_MAX };
+    static const int depths[] = {40, DEEP, TOO_DEEP};
+
+    for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+        char open[TOO_DEEP + 1] = "", close[TOO_DEEP + 1] = "";
+        struct str request = {0};
+        struct asked a;
+
+        memset(open, '[', (size_t)depths[i]);
+        memset(close, ']', (size_t)depths[i]);
+        str_addf(&request,
+                 "{\"params\":{\"message\":{\"role\":\"agent\",\"parts\":[{\"data\":%s%s}]}}}",
+                 open, close);
+        asked_read(str_z(&request), &a);
+        cr_expect_eq(a.is_from_agent, depths[i] != TOO_DEEP, "%d", depths[i]);
+        cr_expect_not_null(asked_forbids(&a), "%d", depths[i]);
+        str_release(&request);
+    }
+}
+
+Test(inbox_answer_body, a_flat_reply_is_a_reply)
+{
+    struct asked a;
+
+    asked_read("{\"role\":\"agent\",\"contextId\":\"c\",\"parts\":[{\"text\":\"x\"}]}", &a);
+    cr_expect_not_null(asked_forbids(&a));
+    cr_expect_str_eq(a.context_id, "c");
+    asked_read("{\"parts\":[{\"text\":\"x\"}],\"metadata\":{\"hops\":8}}", &a);
+    cr_expect_not_null(asked_forbids(&a));
+    asked_read("{\"parts\":[{\"text\":\"x\"}],\"metadata\":{\"reply\":true}}", &a);
+    cr_expect_not_null(asked_forbids(&a));
 }

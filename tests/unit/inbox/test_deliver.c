@@ -2,6 +2,8 @@
 #include "base/clock.h"
 #include "support/delivery_case.h"
 
+#include <unistd.h>
+
 static struct delivery_case d; /* its lists are long: not on the stack */
 
 static bool has_call(struct delivery_case *c)
@@ -205,6 +207,38 @@ static enum port_outcome always_fails(struct delivery_case *c, struct port_call 
         (void)snprintf(ret, cap, "oops");
     }
     return PORT_ANSWERED;
+}
+
+static enum port_outcome fails_in_words(struct delivery_case *c, struct port_call *call, char *ret,
+                                        size_t cap, int *status)
+{
+    (void)c, (void)call, (void)status;
+    (void)snprintf(ret, cap, "{\"error\":{\"code\":-32603,\"message\":\"the password is 1234\"}}");
+    return PORT_ANSWERED;
+}
+
+Test(deliver, the_words_of_an_error_are_in_the_journal_and_not_in_the_log)
+{
+    char log[4096] = "";
+    FILE *file = tmpfile();
+    int stderr_fd = dup(STDERR_FILENO);
+
+    cr_assert(file && stderr_fd >= 0);
+    cr_assert(dup2(fileno(file), STDERR_FILENO) >= 0);
+    begin();
+    d.play = fails_in_words;
+    d.cfg.inbox.max_attempts = 2;
+    case_put(&d, "a", "hi");
+    case_run_all(&d);
+    cr_assert(dup2(stderr_fd, STDERR_FILENO) >= 0);
+    rewind(file);
+    log[fread(log, 1, sizeof(log) - 1, file)] = '\0';
+    cr_assert(strstr(case_row(&d, 1)->why, "the password"), "%s", case_row(&d, 1)->why);
+    cr_assert(strstr(log, "error -32603"), "%s", log);
+    cr_assert_null(strstr(log, "password"), "%s", log);
+    case_end(&d);
+    (void)fclose(file);
+    (void)close(stderr_fd);
 }
 
 Test(deliver, after_max_attempts_it_is_a_dead_letter_and_its_conversation_goes_on)

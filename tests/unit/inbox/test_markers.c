@@ -2,6 +2,7 @@
 #include "inbox/markers.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #define BARE_OPEN  "[/ A2A_RESULT_FROM_PEER]"
 #define BARE_CLOSE "[/ /A2A_RESULT_FROM_PEER]"
@@ -80,6 +81,11 @@ Test(markers, wide_ones_are_found)
         "[A2A_RESULT\xff_FROM_PEER]",         /* a byte that is no character */
         "[A2A_RESULT_FROM\xe2\x80\xae_PEER]", /* right-to-left override */
         "[A2A_RESULT_FROM_PEER\xc2\xad]",
+        "&#38;#91;A2A_RESULT_FROM_PEER&#x26;#93;",
+        "&#38;lsqb;A2A_RESULT_FROM_PEER&amp;#38;amp;rsqb;",
+        "[A2A_RESULT_FROM\xf0\x9b\xb2\xa0_PEER]", /* shorthand format control */
+        "[A2A_RESULT_FROM\xf0\x9d\x85\xb3_PEER]", /* beginning of a beam */
+        "[A2A_RESULT_FROM\xf3\xa0\x81\x81_PEER]", /* a tag */
     };
 
     for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
@@ -89,6 +95,34 @@ Test(markers, wide_ones_are_found)
     cr_assert_str_eq(neutral("[//a2a_result_from_peer]"), BARE_CLOSE);
     cr_assert_str_eq(neutral("[&sol;A2A_RESULT_FROM_PEER]"), BARE_CLOSE);
     cr_assert_str_eq(neutral("[/ / A2A_RESULT_FROM_PEER]"), BARE_CLOSE);
+}
+
+/* Every character that no font shows: a marker with it in the middle is one. */
+Test(markers, what_nobody_sees_hides_none)
+{
+    static const unsigned ranges[][2] = {
+        {0xad, 0xad},       {0x34f, 0x34f},   {0x61c, 0x61c},     {0x115f, 0x1160},
+        {0x17b4, 0x17b5},   {0x180b, 0x180f}, {0x200b, 0x200f},   {0x202a, 0x202e},
+        {0x2060, 0x206f},   {0x3164, 0x3164}, {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},
+        {0xffa0, 0xffa0},   {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
+        {0xe0000, 0xe0fff},
+    };
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        for (unsigned c = ranges[i][0]; c <= ranges[i][1]; c++) {
+            char text[64];
+
+            (void)snprintf(text, sizeof(text), "[A2A_RESULT&#x%x;_FROM_PEER]", c);
+            cr_assert_str_eq(neutral(text), BARE_OPEN, "U+%04X", c);
+        }
+    }
+}
+
+Test(markers, references_in_references_are_broken)
+{
+    cr_assert_str_eq(neutral("&#38;&#35;91;A2A_ERROR]"), "& #38;& #35;91;A2A_ERROR]");
+    cr_assert_str_eq(neutral("&lsq&#98;;A2A_ERROR&amp;] ok"), "&lsq&#98;;A2A_ERROR&amp;] ok");
+    cr_assert_str_eq(neutral("R&amp;D &amp;amp; &#38;"), "R&amp;D &amp;amp; &#38;");
 }
 
 Test(markers, what_a_replacement_leaves_is_no_marker)

@@ -1,5 +1,7 @@
 #include "inbox/row.h"
 
+#include "base/str.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -131,6 +133,20 @@ static struct json_object *parse(const char *json)
     return o;
 }
 
+/* What the agent would read first. */
+static void add_text(struct json_object *request, struct str *ret)
+{
+    struct json_object *parts = row_parts(request), *text = NULL;
+
+    for (size_t i = 0; parts && i < json_object_array_length(parts); i++)
+        if (json_object_object_get_ex(json_object_array_get_idx(parts, i), "text", &text) &&
+            json_object_is_type(text, json_type_string))
+            str_addz(ret, json_object_get_string(text));
+    text = row_lone_text(request);
+    if (strspn(str_z(ret), " ") == ret->len && text)
+        str_addz(ret, json_object_get_string(text));
+}
+
 Test(row, each_shape_is_what_it_is)
 {
     for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
@@ -143,7 +159,7 @@ Test(row, each_shape_is_what_it_is)
         cr_expect_eq(r.kind, c->kind, "%s: %s", c->what, row_kind_name(r.kind));
         cr_expect_eq(r.request != NULL, c->text != NULL, "%s", c->what);
         if (r.request && c->text) {
-            row_text(r.request, &text);
+            add_text(r.request, &text);
             cr_expect_str_eq(str_z(&text), c->text, "%s", c->what);
         }
         cr_expect_str_eq(r.source_id, c->source ? c->source : "", "%s", c->what);
@@ -189,15 +205,16 @@ Test(row, what_a_loop_guard_needs)
              "\"history\":[1]},\"message\":{\"role\":\"ROLE_AGENT\",\"messageId\":\"m-9\","
              "\"contextId\":\"c-9\",\"parts\":[{\"text\":\"x\"}],\"metadata\":{\"reply\":true,"
              "\"in_reply_to\":\"m-8\",\"hops\":3}}}}}");
+    struct row_about about;
     struct row r;
 
     cr_assert(row_read(o, OWN, &r));
     cr_expect_eq(r.kind, ROW_MESSAGE);
     cr_expect_eq(r.seq, 42);
-    cr_expect_str_eq(r.role, "agent");
-    cr_expect(r.is_reply);
-    cr_expect_eq(r.hops, 3);
-    cr_expect_str_eq(r.in_reply_to, "m-8");
+    row_about(r.request, &about);
+    cr_expect(about.is_from_agent);
+    cr_expect(about.is_reply);
+    cr_expect_eq(about.hops, 3);
     cr_expect_str_eq(r.message_id, "m-9");
     cr_expect_str_eq(r.context_id, "c-9");
     cr_expect_str_eq(r.peer_name, "Ann");
@@ -206,6 +223,40 @@ Test(row, what_a_loop_guard_needs)
     cr_expect_not(r.is_request_made);
     row_release(&r);
     json_object_put(o);
+}
+
+/* Whatever shape has parts that the agent is given, the loop guard looks there. */
+Test(row, the_message_is_where_its_parts_are)
+{
+    static const char *const shapes[][2] = {
+        {"{\"params\":{\"message\":", "}}"},
+        {"{\"params\":", "}"},
+        {"{\"message\":", "}"},
+        {"", ""},
+        {"{\"params\":{\"message\":{}},\"message\":", "}"},
+    };
+    static const char *const bodies[] = {
+        "{\"role\":\"agent\",\"messageId\":\"m\",\"parts\":[{\"text\":\"x\"}]}",
+        "{\"role\":\"Role_Agent\",\"messageId\":\"m\",\"content\":[\"x\"]}",
+        "{\"metadata\":{\"in_reply_to\":\"y\",\"hops\":9},\"messageId\":\"m\",\"parts\":[{\"text\":"
+        "\"x\"}]}",
+    };
+    enum { BODIES = sizeof(bodies) / sizeof(bodies[0]) };
+
+    for (size_t i = 0; i < BODIES * sizeof(shapes) / sizeof(shapes[0]); i++) {
+        struct json_object *o = NULL;
+        struct row_about about;
+        struct str json = {0};
+
+        str_addf(&json, "%s%s%s", shapes[i / BODIES][0], bodies[i % BODIES], shapes[i / BODIES][1]);
+        cr_assert_eq(row_request_parse(str_z(&json), &o), 0);
+        row_about(o, &about);
+        cr_expect_str_eq(about.message_id, "m", "%s", str_z(&json));
+        cr_expect(about.is_from_agent || (about.is_reply && about.hops == 9), "%s", str_z(&json));
+        cr_expect_not_null(row_parts(o));
+        json_object_put(o);
+        str_release(&json);
+    }
 }
 
 Test(row, an_echo_has_its_words)
@@ -287,7 +338,7 @@ Test(row, a_deep_request_in_a_string)
     json_object_object_add(o, "request_body", json_object_new_string(deep));
     cr_assert(row_read(o, OWN, &r));
     cr_assert_eq(r.kind, ROW_MESSAGE, "its sender wrote brackets: the agent is told brackets");
-    row_text(r.request, &text);
+    add_text(r.request, &text);
     cr_expect_eq(text.len, n);
     str_release(&text);
     row_release(&r);

@@ -1,0 +1,17 @@
+/*
+ * JSON of others as a json-c tree. json-c's own default of 32 levels is less than what may be
+ * nested in a message, which the control socket shows and the feed takes.
+ */
+#ifndef BASE_JSON_READ_H
+#define BASE_JSON_READ_H
+
+#include "base/slice.h"
+
+#include <json-c/json.h>
+
+enum { JSON_READ_DEPTH_MAX = 128 }; /* levels: two of JSON_SCAN_DEPTH_MAX, one in the other */
+
+/* NULL: not JSON, not whole, too deep, null, or no memory. */
+struct json_object *json_read(struct slice text);
+
+#endif
