@@ -266,7 +266,8 @@ static struct {
     char ids[JOURNAL_MAX][37]; /* in the order of queue_put */
     size_t n;
     struct journal_message last; /* texts owned */
-    unsigned echoes, complete, pumped;
+    unsigned echoes, complete, pumped, restored;
+    char in_memory[37]; /* the queue has it */
     int64_t complete_ms, evidence_since_ms;
 } got;
 
@@ -278,6 +279,18 @@ void queue_put(struct inbox *i, struct journal_message *m)
     (void)snprintf(got.ids[got.n++], 37, "%s", m->row_id);
     journal_message_release(&got.last);
     got.last = *m;
+}
+struct message *queue_find(struct inbox *i, const char *row_id)
+{
+    static struct message there;
+
+    (void)i;
+    return strcmp(got.in_memory, row_id) == 0 ? &there : NULL;
+}
+void queue_restore(struct inbox *i)
+{
+    (void)i;
+    got.restored++;
 }
 void deliver_pump(struct inbox *i)
 {

@@ -360,8 +360,53 @@ Test(journal_disk, damage_met_while_running_is_set_aside_too)
     journal_case_free(v, n);
     cr_expect_eq(n, 0U, "of the new one");
     cr_expect_not_null(strstr(status()->notice, ".damaged-"), "%s", status()->notice);
-    cr_assert_eq(journal_case_add(&c, 1), 1);
+    cr_expect_eq(status()->generation, 1U);
+    cr_expect(status()->was_refilled);
+    cr_assert_eq(journal_case_add(&c, 1), 301, "numbers are not given again");
     assert_whole();
+}
+
+static void give_back(const struct journal_message *m)
+{
+    cr_assert_eq(journal_restore(c.journal, m, 1), 0);
+}
+
+/* What is in memory when a file is set aside goes into the new one as it is. */
+Test(journal_disk, a_new_file_is_given_back_what_is_in_memory)
+{
+    struct journal_message m = journal_case_message(7), found, same = journal_case_message(8);
+    char sentence[512];
+
+    journal_case_open(&c);
+    cr_assert_eq(journal_case_add(&c, 1), 1);
+    m.seq = 40; /* the gone file's */
+    m.state = JOURNAL_DELIVERED;
+    m.attempts = 2;
+    m.answer = strdup("said");
+    give_back(&m);
+    give_back(&m); /* it is there: left as it is */
+    m.state = JOURNAL_ANSWERING;
+    cr_expect_eq(journal_case_set(&c, &m, NULL), 0);
+    found = journal_case_find(&c, m.row_id);
+    cr_expect_eq(found.seq, 40);
+    cr_expect_eq(found.state, JOURNAL_ANSWERING);
+    cr_expect_eq(found.attempts, 2U);
+    cr_expect_str_eq(found.answer, "said");
+    cr_expect_str_eq(found.request, m.request);
+    journal_message_release(&found);
+    cr_expect_eq(journal_case_add(&c, 7), 0, "the feed's row is known");
+    /* the feed came first: the number in memory counts */
+    cr_assert_eq(journal_case_add(&c, 8), 41);
+    same.seq = 20;
+    same.state = JOURNAL_DELIVERED;
+    give_back(&same);
+    cr_expect_eq(journal_case_set(&c, &same, NULL), 0);
+    cr_expect_eq(status()->count[JOURNAL_SEEN], 1);
+    cr_expect_eq(status()->count[JOURNAL_DELIVERED], 1);
+    cr_assert(journal_case_verify(&c, sentence, sizeof(sentence)), "%s", sentence);
+    cr_expect_eq(status()->generation, 0U);
+    journal_message_release(&m);
+    journal_message_release(&same);
 }
 
 Test(journal_disk, a_state_that_nobody_knows_is_damage)
