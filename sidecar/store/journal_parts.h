@@ -167,6 +167,8 @@ struct turn_state { /* the thread's, but while no turn runs */
     char damage[ERR_MSG_MAX]; /* what it met */
     bool wants_checkpoint;
     struct database file;    /* while in memory: what is known of the file */
+    int64_t file_last_ms;    /* the last commit in it: no other file is written over; 0 = none */
+    int64_t tried_last_ms;   /* what came back may be there although that failed */
     int64_t memory_since_ms; /* monotonic: when the disk was last tried */
     int64_t memory_retry_ms;
     char memory_problem[512]; /* the sentence of that time */

@@ -583,6 +583,53 @@ Test(journal_disk, comes_back_from_memory_while_running)
     assert_whole();
 }
 
+/* A file that cannot be opened is not taken for an empty one. */
+Test(journal_disk, memory_never_replaces_a_file_that_was_not_read)
+{
+    c.options.memory_on_error = true;
+    journal_case_open(&c);
+    cr_assert_gt(journal_case_add(&c, 1), 0);
+    journal_case_close(&c);
+    fault_vfs_plan(FAULT_OPEN, 1, 1000000, SQLITE_CANTOPEN);
+    journal_case_open(&c);
+    cr_assert(journal_case_until(&c, has_problem, NULL));
+    cr_expect(!status()->is_memory);
+    cr_expect_not_null(strstr(status()->problem, "not replaced unread"), "%s", status()->problem);
+    fault_vfs_clear();
+    cr_assert(journal_case_until(&c, has_none, NULL));
+    cr_expect(is_found(1));
+    cr_expect_eq(journal_case_add(&c, 2), 2, "and it goes on by itself");
+}
+
+/* There was none, and one appears: a volume that is mounted late. */
+Test(journal_disk, memory_does_not_go_back_to_another_file)
+{
+    char kept[600], path[600];
+
+    c.options.memory_on_error = true;
+    journal_case_open(&c);
+    cr_assert_gt(journal_case_add(&c, 1), 0);
+    journal_case_close(&c);
+    (void)snprintf(path, sizeof(path), "%s", file(""));
+    (void)snprintf(kept, sizeof(kept), "%s", file(".kept"));
+    cr_assert_eq(rename(path, kept), 0);
+    fault_vfs_refuse(SQLITE_READONLY);
+    journal_case_open(&c);
+    cr_assert_gt(journal_case_add(&c, 2), 0);
+    cr_assert(status()->is_memory);
+    cr_assert_eq(rename(kept, path), 0);
+    fault_vfs_clear();
+    for (unsigned n = 3; n < 20; n++)
+        cr_assert_gt(journal_case_add(&c, n), 0);
+    cr_expect(status()->is_memory);
+    cr_expect_not_null(strstr(status()->problem, "not the journal that was read"), "%s",
+                       status()->problem);
+    journal_case_close(&c);
+    journal_case_open(&c);
+    cr_expect(is_found(1));
+    cr_expect(!is_found(2));
+}
+
 Test(journal_disk, starts_in_memory_when_the_disk_never_worked)
 {
     c.options.memory_on_error = true;
