@@ -205,15 +205,19 @@ static void read_why(struct upload *up, const char *why)
 static void learn(struct uploads *u, const struct journal_message *m)
 {
     struct slice request = slice_of(m->request), value, file_id;
-    struct upload *up;
+    struct upload *up, *known;
 
     if (!page_member(request, "file_id", &value) || !page_plain_text(value, &file_id) ||
         !is_file_id(file_id)) {
         log_warning("inbox", "row %s announces a file without a usable file_id", m->row_id);
         return;
     }
-    if (find(u, file_id))
+    known = find(u, file_id);
+    if (known) {
+        if (strcmp(known->row_id, m->row_id) == 0)
+            known->seq = m->seq; /* another one in a journal begun anew */
         return;
+    }
     make_room(u);
     up = calloc(1, sizeof(*up));
     if (!up || u->n >= UPLOADS_KNOWN_MAX) { /* the journal has it: the next start sees it */
@@ -295,9 +299,14 @@ static void note(struct uploads *u, const struct upload *up, const char *words, 
     memcpy(m.row_id, up->row_id, sizeof(m.row_id));
     str_addf(&why, "%s%s", words, more);
     m.why = str_take(&why);
-    if (!m.why || journal_set(u->i->journal, &m, NULL, done, u) < 0)
-        log_debug("inbox", "file %s: not noted in the journal", up->file_id);
+    int code = m.why ? journal_set(u->i->journal, &m, NULL, done, u) : -ENOMEM;
+
     free(m.why);
+    if (code == 0)
+        return;
+    log_debug("inbox", "file %s: not noted in the journal", up->file_id);
+    if (done)
+        done(u, code);
 }
 
 static void try_later(struct uploads *u, const char *why, int64_t floor_ms)
