@@ -205,19 +205,18 @@ static void read_why(struct upload *up, const char *why)
 static void learn(struct uploads *u, const struct journal_message *m)
 {
     struct slice request = slice_of(m->request), value, file_id;
-    struct upload *up, *known;
+    struct upload *up;
 
     if (!page_member(request, "file_id", &value) || !page_plain_text(value, &file_id) ||
         !is_file_id(file_id)) {
         log_warning("inbox", "row %s announces a file without a usable file_id", m->row_id);
         return;
     }
-    known = find(u, file_id);
-    if (known) {
-        if (strcmp(known->row_id, m->row_id) == 0)
-            known->seq = m->seq; /* another one in a journal begun anew */
+    up = find(u, file_id);
+    if (up && strcmp(up->row_id, m->row_id) == 0)
+        up->seq = m->seq; /* another one in a journal begun anew */
+    if (up)
         return;
-    }
     make_room(u);
     up = calloc(1, sizeof(*up));
     if (!up || u->n >= UPLOADS_KNOWN_MAX) { /* the journal has it: the next start sees it */
@@ -302,10 +301,9 @@ static void note(struct uploads *u, const struct upload *up, const char *words, 
     int code = m.why ? journal_set(u->i->journal, &m, NULL, done, u) : -ENOMEM;
 
     free(m.why);
-    if (code == 0)
-        return;
-    log_debug("inbox", "file %s: not noted in the journal", up->file_id);
-    if (done)
+    if (code < 0)
+        log_debug("inbox", "file %s: not noted in the journal", up->file_id);
+    if (code < 0 && done)
         done(u, code);
 }
 
