@@ -165,7 +165,7 @@ static void tell(struct inbox *i, const struct row *r, bool is_new)
 {
     if (r->kind == ROW_ECHO) {
         answer_saw_echo(i, r);
-        if (is_new)
+        if (is_new && !i->feed->is_first) /* a journal begun anew knows none of ours */
             second_saw_echo(i, r);
     }
     if (r->kind == ROW_MESSAGE && r->source_id[0])

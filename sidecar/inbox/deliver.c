@@ -78,11 +78,10 @@ static void on_committed(void *arg, int code)
 
     if (code == -EBUSY || i->is_finishing) /* the next run goes on from here */
         return;
-    if (code == -ENOMEM) {
+    if (code == -ENOENT) /* of the file before this one */
+        queue_restore(i);
+    if (code < 0) {
         timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + DELIVER_MEMORY_MS, commit_again, m);
-    } else if (code < 0) { /* the journal has it no longer */
-        m->j.state = JOURNAL_SKIPPED;
-        queue_end(i, m);
     } else if (m->j.answer) {
         answer_begin(i, m);
     } else {

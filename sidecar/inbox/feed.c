@@ -351,12 +351,31 @@ void feed_plan(struct feed *f)
     plan_at(f, at > now ? at : now);
 }
 
+/*
+ * The journal's file was set aside while we run: what is in memory goes into the new one first, so
+ * that the feed shows it as known, and the rest is refilled as at a start.
+ */
+static void look_at_journal(struct feed *f)
+{
+    unsigned now = journal_status(f->i->journal)->generation;
+
+    if (now == f->generation)
+        return;
+    f->generation = now;
+    queue_restore(f->i);
+    known_release(&f->known);
+    sweep_stop(f);
+    feed_lose_cursor(f, "a new journal was begun");
+    f->is_first = f->is_lost = f->wants_sweep = true;
+}
+
 static void on_due(struct timer *t)
 {
     struct feed *f = t->arg;
     int64_t now = loop_now_ms(f->i->loop);
     struct activity_status *s = &f->i->status.feed;
 
+    look_at_journal(f);
     if (now - f->due_ms > s->worst_late_ms)
         s->worst_late_ms = now - f->due_ms;
     s->next_ms = 0;
@@ -378,7 +397,9 @@ static void on_start_read(void *arg, const struct journal_cursor *cursor, int64_
 
     f->is_read = true;
     f->downtime_s = away_ms > 0 ? away_ms / 1000 : 0;
+    f->generation = journal->generation;
     f->is_first = journal->was_refilled;
+    f->is_lost = journal->was_refilled && journal->notice[0];
     f->is_really_first = journal->was_refilled && !journal->notice[0] && last_ms == 0;
     if (is_uuid(slice_of(cursor->row_id)))
         f->cursor = *cursor;

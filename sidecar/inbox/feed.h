@@ -111,6 +111,8 @@ struct feed {
     bool is_read;           /* and read */
     bool is_first;          /* a journal without any message, and no sweep yet */
     bool is_really_first;   /* and it was not made in place of a damaged one */
+    bool is_lost;           /* what the journal had: the next sweep shows all there is */
+    unsigned generation;    /* of the journal, when it was last looked at */
     bool is_probed, has_cursors, has_no_ack;
     bool wants_poll, wants_sweep, wants_more;
     bool is_caught_up; /* the last page was not full: a sweep overtakes nothing */

@@ -67,6 +67,8 @@ void queue_end(struct inbox *i, struct message *m);
 void queue_refill(struct inbox *i); /* from the journal, when memory has room; at start */
 struct message *queue_find(struct inbox *i, const char *row_id);
 int64_t queue_in_work(const struct inbox *i);
+/* The journal has begun a new file (status.generation): gives it all that is in memory. */
+void queue_restore(struct inbox *i);
 void queue_release(struct inbox *i); /* timers, calls and memory of every message */
 /* What the agent knows of m's conversation (never NULL; texts may be): read before the first
  * delivery, kept with journal_set(). */

@@ -23,7 +23,7 @@
 
 #include "base/banned.h"
 
-enum { SAVE_AGAIN_MS = 1000 };
+enum { SAVE_AGAIN_MS = 1000, QUEUE_RESTORE_PART = 16 };
 
 /* ---- places of a conversation ---- */
 
@@ -166,7 +166,9 @@ static void on_ended(void *arg, int code)
     struct inbox *i = m->inbox;
     struct conversation *c = m->in;
 
-    if (code == -ENOMEM) {
+    if (code == -ENOENT) /* of the file before this one */
+        queue_restore(i);
+    if (code == -ENOMEM || code == -ENOENT) {
         timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + SAVE_AGAIN_MS, end_again, m);
         return;
     }
@@ -247,6 +249,47 @@ int queue_save(struct message *m, journal_done_fn *done, void *arg)
     if (rc == 0)
         c->is_changed = false;
     return rc;
+}
+
+/* ---- a journal begun anew ---- */
+
+/* Given back in parts: what the journal has no room for now, its next write gives. */
+static int restore_conversation(struct queue *q, struct conversation *c)
+{
+    struct journal_message v[QUEUE_RESTORE_PART];
+    size_t n = 0;
+    int rc = 0;
+
+    c->is_changed = (c->known.context_id && c->known.context_id[0]) ||
+                    (c->known.task_id && c->known.task_id[0]);
+    LIST_FOREACH(node, &c->messages)
+    {
+        v[n++] = container_of(node, struct message, node)->j; /* borrowed: the journal copies */
+        if (n < QUEUE_RESTORE_PART && node->next != &c->messages)
+            continue;
+        rc = journal_restore(q->inbox->journal, v, n);
+        n = 0;
+        if (rc < 0)
+            break;
+    }
+    return rc;
+}
+
+void queue_restore(struct inbox *i)
+{
+    struct queue *q = i->queue;
+    unsigned now = journal_status(i->journal)->generation;
+
+    if (q->generation == now)
+        return;
+    for (size_t b = 0; b < WINDOW_BUCKETS; b++) {
+        LIST_FOREACH(node, &q->buckets[b])
+        {
+            if (restore_conversation(q, container_of(node, struct conversation, bucket)) < 0)
+                return; /* no memory: whoever meets it next tries again */
+        }
+    }
+    q->generation = now;
 }
 
 /* ---- questions ---- */

@@ -28,6 +28,10 @@ static void hand_on(struct feed *f, struct journal_message *m)
 {
     struct inbox *i = f->i;
 
+    bool is_anew = f->is_lost || journal_status(i->journal)->generation != f->generation;
+
+    if (is_anew && queue_find(i, m->row_id))
+        return; /* on its way since before this file was begun: queue_restore() */
     if (m->state == JOURNAL_SEEN) {
         i->status.fetched++;
         log_debug("inbox", "message %s (row %s) from %s fetched", m->message_id, m->row_id,

@@ -21,13 +21,18 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Seconds: as far back as the time we know nothing of reaches, and a minute more. */
+/*
+ * Seconds: as far back as the time we know nothing of reaches, and a minute more. A journal that
+ * was lost may have had messages that waited for days.
+ */
 static int64_t window_s(const struct feed *f)
 {
     int64_t now = loop_now_ms(f->i->loop);
     int64_t since_ms = answer_evidence_since_ms(f->i);
     int64_t window, unknown_s;
 
+    if (f->is_lost)
+        return FEED_WINDOW_MAX_S;
     if (f->swept_ms == 0) {
         window = FEED_WINDOW_START_S;
         unknown_s = f->downtime_s + (now - f->started_ms) / 1000;
@@ -64,7 +69,7 @@ static void after_sweep(struct feed *f)
         return;
     }
     f->swept_ms = began_ms;
-    f->is_first = f->is_really_first = false;
+    f->is_first = f->is_really_first = f->is_lost = false;
     f->is_caught_up = true;
     sweep_stop(f);
     second_swept(f->i);

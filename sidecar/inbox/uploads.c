@@ -177,7 +177,10 @@ static void learn(struct uploads *u, const struct journal_message *m)
         log_warning("inbox", "row %s announces a file without a usable file_id", m->row_id);
         return;
     }
-    if (upload_find(&u->known, file_id))
+    up = upload_find(&u->known, file_id);
+    if (up && strcmp(up->row_id, m->row_id) == 0)
+        up->seq = m->seq; /* another one in a journal begun anew */
+    if (up)
         return;
     up = calloc(1, sizeof(*up));
     if (!up)
@@ -263,9 +266,13 @@ static void note(struct uploads *u, const struct upload *up, const char *words, 
     memcpy(m.row_id, up->row_id, sizeof(m.row_id));
     str_addf(&why, "%s%s", words, more);
     m.why = str_take(&why);
-    if (!m.why || journal_set(u->i->journal, &m, NULL, done, u) < 0)
-        log_debug("inbox", "file %s: not noted in the journal", up->file_id);
+    int code = m.why ? journal_set(u->i->journal, &m, NULL, done, u) : -ENOMEM;
+
     free(m.why);
+    if (code < 0)
+        log_debug("inbox", "file %s: not noted in the journal", up->file_id);
+    if (code < 0 && done)
+        done(u, code);
 }
 
 static void try_later(struct uploads *u, const char *why, int64_t floor_ms)

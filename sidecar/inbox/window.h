@@ -46,6 +46,7 @@ struct queue {
     bool is_refilling;     /* a read is under way */
     bool has_dropped;      /* of a conversation that is not here, since this refill began */
     unsigned refill, page; /* they count */
+    unsigned generation;   /* of the journal: what is here is in that file */
     int64_t refilled_ms;
     int64_t *ended; /* seqs that ended while a read was under way: its pages may show them */
     size_t ended_count, ended_cap;

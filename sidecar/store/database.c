@@ -443,6 +443,14 @@ int database_open_memory(struct database *d, const struct database_schema *schem
     return rc;
 }
 
+void database_move(struct database *from, struct database *to)
+{
+    *to = *from;
+    *from = (struct database){0};
+    if (to->db)
+        (void)sqlite3_wal_hook(to->db, on_wal, to); /* it counts what must not be cut off */
+}
+
 /* ---- the end, and after a failure ---- */
 
 void database_close(struct database *d)

@@ -74,6 +74,9 @@ void database_close(struct database *d);
  */
 int database_abandon(struct database *d, struct err *err);
 
+/* An open one gets another place; from is closed then. */
+void database_move(struct database *from, struct database *to);
+
 /* The WAL's pages into the file. */
 int database_checkpoint(struct database *d, struct err *err);
 

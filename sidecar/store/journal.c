@@ -65,6 +65,7 @@ static void op_call_back(struct op *op, int code)
         if (op->done.set)
             op->done.set(op->arg, code);
         break;
+    case OP_RESTORE:
     case OP_DROP_CURSOR:
         break;
     case OP_READ:
@@ -425,6 +426,13 @@ int journal_set(struct journal *j, const struct journal_message *m,
               copy_text(c->task_id, &op->c.task_id) < 0))
         return op_refuse(j, op);
     return op_give(j, op);
+}
+
+int journal_restore(struct journal *j, const struct journal_message *v, size_t n)
+{
+    struct op *op = op_new(j, OP_RESTORE, NULL);
+
+    return op && op_copy_messages(op, v, n) == 0 ? op_give(j, op) : op_refuse(j, op);
 }
 
 int journal_read(struct journal *j, const struct journal_query *q, journal_read_fn *done, void *arg)

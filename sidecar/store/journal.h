@@ -95,6 +95,9 @@ struct journal_status { /* of the last commit or attempt */
     char problem[512]; /* a sentence, "" = none: why nothing is written at the moment */
     char notice[512];  /* a sentence, "" = none: a damaged file was set aside, and where it is */
     bool was_refilled; /* opened without any message: the first start, or after such a file */
+    /* Raised when a new file is begun while running, in place of one that is damaged or gone: what
+     * the journal had is lost, who has it in memory gives it back (journal_restore). */
+    unsigned generation;
     uint64_t commits, writes; /* writes / commits = how much one batch gathers */
     uint64_t batch_max;
     int64_t commit_worst_ms;
@@ -134,7 +137,7 @@ const struct journal_status *journal_status(const struct journal *j);
 /*
  * Functions return 0, or -ENOMEM (also when 64 MiB of texts wait for a disk that refuses), or
  * -EBUSY while closing. Callbacks get 0; -ENOMEM; -ENOENT (no such seq, or not with this row_id:
- * a new file was begun); -EBUSY (closing). Never a disk's failure: that waits.
+ * a new file was begun: journal_restore); -EBUSY (closing). Never a disk's failure: that waits.
  */
 typedef void journal_done_fn(void *arg, int code);
 
@@ -154,6 +157,12 @@ int journal_add(struct journal *j, const struct journal_message *v, size_t n,
  */
 int journal_set(struct journal *j, const struct journal_message *m,
                 const struct journal_conversation *c, journal_done_fn *done, void *arg);
+
+/*
+ * Gives back what a file begun anew (status.generation) does not know: all of v with their numbers,
+ * which no other message has got since; those that are there are left as they are. Copied.
+ */
+int journal_restore(struct journal *j, const struct journal_message *v, size_t n);
 
 enum { JOURNAL_READ_MAX = 500 }; /* messages of one read */
 struct journal_query {

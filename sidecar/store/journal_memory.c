@@ -1,6 +1,8 @@
 /*
  * inbox.on_disk_error: memory. When the disk refuses, a copy of what can be read goes on in memory,
- * and from time to time the whole of it is tried to be brought back to the disk.
+ * and from time to time the whole of it is tried to be brought back to the disk. A file that was
+ * not read is never written over: without a copy memory begins only where there is no file, and it
+ * goes back only to the file that was copied.
  */
 #include "store/journal_parts.h"
 
@@ -9,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/banned.h"
 
@@ -37,6 +40,50 @@ static void describe(struct turn_state *t, const struct err *err)
                    err->msg);
 }
 
+static bool is_nothing_at(const char *path, const char *tail)
+{
+    char name[DATABASE_PATH_MAX + 8];
+    struct stat st;
+
+    (void)snprintf(name, sizeof(name), "%s%s", path, tail);
+    if (lstat(name, &st) < 0)
+        return errno == ENOENT;
+    return S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+static int refuse(struct err *err, const char *why)
+{
+    size_t n = strlen(err->msg);
+
+    (void)snprintf(err->msg + n, sizeof(err->msg) - n, "; %s", why);
+    return err->code;
+}
+
+static int read_last(struct database *d, int64_t *ret, struct err *err)
+{
+    return database_number(d, "SELECT last_ms FROM place", ret, err);
+}
+
+/* memory becomes what is at the disk: a copy, or nothing where there is nothing. */
+static int fill_memory(struct turn_state *t, struct database *memory, bool *ret_has_copy)
+{
+    struct disk *k = &t->disk;
+    int rc = 0;
+
+    *ret_has_copy = k->d.db != NULL;
+    t->file_last_ms = t->tried_last_ms = 0;
+    if (k->d.db) {
+        (void)disk_run(k, disk_stmt(k, STMT_ROLLBACK), NULL); /* nothing to roll back is fine */
+        rc = database_copy(&k->d, memory, NULL);
+        disk_close_failed(t);
+        if (rc == 0)
+            rc = read_last(memory, &t->file_last_ms, NULL);
+    } else if (!is_nothing_at(t->status.path, "") || !is_nothing_at(t->status.path, "-wal")) {
+        rc = -EEXIST;
+    }
+    return rc;
+}
+
 int memory_enter(struct turn_state *t, struct err *err)
 {
     struct disk *k = &t->disk;
@@ -46,22 +93,20 @@ int memory_enter(struct turn_state *t, struct err *err)
 
     if (!t->memory_on_error || t->status.is_memory || !is_the_disks(err->code))
         return err->code;
-    if (file_bytes(k) > JOURNAL_MEMORY_MAX_BYTES) {
-        size_t n = strlen(err->msg);
-
-        (void)snprintf(err->msg + n, sizeof(err->msg) - n, "; too large to go on in memory");
-        return err->code;
-    }
+    if (file_bytes(k) > JOURNAL_MEMORY_MAX_BYTES)
+        return refuse(err, "too large to go on in memory");
     if (database_open_memory(&memory, &journal_schema, NULL) < 0)
         return err->code;
-    if (k->d.db) {
-        (void)disk_run(k, disk_stmt(k, STMT_ROLLBACK), NULL); /* nothing to roll back is fine */
-        has_copy = database_copy(&k->d, &memory, NULL) == 0;
-        disk_close_failed(t);
+    rc = fill_memory(t, &memory, &has_copy);
+    if (rc < 0) {
+        database_close(&memory);
+        return refuse(err, "it cannot be read into memory either, and is not replaced unread");
     }
     t->file = k->d; /* how much of its WAL counts */
     k->d = memory;
     rc = disk_load(t, NULL);
+    if (rc == 0 && !has_copy)
+        rc = turn_begin_anew(t, NULL);
     if (rc < 0) {
         disk_finalize(k);
         database_close(&k->d);
@@ -76,6 +121,24 @@ int memory_enter(struct turn_state *t, struct err *err)
     return 0;
 }
 
+/* Is it what memory began with, or nothing? Another sidecar may have had it, or another disk. */
+static int compare(struct turn_state *t, struct database *file, struct err *err)
+{
+    int64_t last_ms = 0;
+    int rc = file->was_new ? 0 : read_last(file, &last_ms, err);
+
+    if (rc < 0)
+        return rc;
+    if (last_ms == 0 || last_ms == t->file_last_ms || last_ms == t->tried_last_ms) {
+        t->file_last_ms = last_ms;
+        return 0;
+    }
+    return err_set(err, -EEXIST,
+                   "%s is not the journal that was read, and is not replaced: move it away, or "
+                   "start anew to go on with it",
+                   file->path);
+}
+
 /* A commit told nobody how many pages of the WAL it took: a checkpoint makes the number known. */
 static int bring_back(struct turn_state *t, struct database *file, struct err *err)
 {
@@ -87,6 +150,10 @@ static int bring_back(struct turn_state *t, struct database *file, struct err *e
     t->must_abandon = rc < 0;
     if (rc == 0)
         rc = database_open(file, t->status.path, vfs, &journal_schema, DATABASE_CHECK_QUICK, err);
+    if (rc == 0)
+        rc = compare(t, file, err);
+    if (rc == 0)
+        rc = read_last(&t->disk.d, &t->tried_last_ms, err);
     if (rc == 0)
         rc = database_copy(&t->disk.d, file, err);
     if (rc == 0)
@@ -111,8 +178,7 @@ void memory_try_leave(struct turn_state *t, bool is_last)
     }
     disk_finalize(k);
     database_close(&k->d);
-    k->d = t->file;
-    t->file = (struct database){0};
+    database_move(&t->file, &k->d);
     t->status.is_memory = false;
     t->wants_checkpoint = false;
     if (disk_load(t, &err) < 0) /* the next turn opens it anew: all is on the disk */

@@ -37,6 +37,7 @@ enum {
 enum op_kind {
     OP_ADD = 0,
     OP_SET,
+    OP_RESTORE,
     OP_DROP_CURSOR,
     OP_READ,
     OP_READ_CONVERSATION,
@@ -83,6 +84,7 @@ enum statement {
     STMT_FIND_ROW,
     STMT_FIND_TWIN,
     STMT_INSERT,
+    STMT_RESTORE,
     STMT_INSERT_BODY,
     STMT_FIND_STATE,
     STMT_SET,
@@ -118,6 +120,7 @@ struct disk { /* the thread's, but while no turn runs */
     sqlite3_stmt *stmt[STMT_COUNT];
     struct tally tally;
     int64_t keep_ms, keep_count, keep_conversations, keep_bytes;
+    int64_t top_seq; /* the largest number given, also by a file that is gone */
     int64_t now_ms;  /* wall clock of this turn */
     int64_t last_ms; /* of the last commit before the first opening */
     bool has_last;
@@ -140,6 +143,7 @@ int disk_load_tally(struct disk *k, struct err *err);
 /* ---- what an op does; 0, or a failure of the disk. Its own outcome is in op->code ---- */
 int write_add(struct disk *k, struct op *op, struct err *err);
 int write_set(struct disk *k, struct op *op, struct err *err);
+int write_restore(struct disk *k, struct op *op, struct err *err);
 int write_drop_cursor(struct disk *k, struct err *err);
 int write_end(struct disk *k, struct err *err); /* before COMMIT */
 void tally_move(struct disk *k, int64_t seq, int from, int to, int64_t created_us);
@@ -161,11 +165,14 @@ struct turn_state { /* the thread's, but while no turn runs */
     int64_t checkpoint_frames;
     bool memory_on_error;
     bool must_abandon; /* a failure was not cleaned up after yet */
+    bool is_anew;      /* a new file was begun; it is not open yet */
     bool was_damaged;  /* a statement met damage: look thoroughly at the next opening */
     unsigned damaged_in_a_row;
     char damage[ERR_MSG_MAX]; /* what it met */
     bool wants_checkpoint;
     struct database file;    /* while in memory: what is known of the file */
+    int64_t file_last_ms;    /* the last commit in it: no other file is written over; 0 = none */
+    int64_t tried_last_ms;   /* what came back may be there although that failed */
     int64_t memory_since_ms; /* monotonic: when the disk was last tried */
     int64_t memory_retry_ms;
     char memory_problem[512]; /* the sentence of that time */
@@ -175,6 +182,7 @@ int turn_run(struct turn_state *t, struct list *batch, struct err *err);
 void turn_close(struct turn_state *t);
 int disk_load(struct turn_state *t, struct err *err); /* of an open database */
 void disk_close_failed(struct turn_state *t);
+int turn_begin_anew(struct turn_state *t, struct err *err); /* of an open, empty database */
 
 /* ---- journal_memory.c ---- */
 /* After a failure: 0 if the batch may be tried at once in memory, else err's code. */

@@ -75,13 +75,18 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",
-    [STMT_FIND_ROW] = "SELECT seq FROM message WHERE row_id = ?1",
+    [STMT_FIND_ROW] = "SELECT seq, state FROM message WHERE row_id = ?1",
     [STMT_FIND_TWIN] = "SELECT row_id FROM message WHERE sender = ?1 AND message_id = ?2"
                        " AND is_work = 1 AND message_id <> ''",
     [STMT_INSERT] = "INSERT INTO message (row_id, state, is_work, sender, message_id, conversation,"
                     " created_us, changed_ms, due_ms, attempts, deaths, parts_sent, context_id,"
                     " task_id, why)"
                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    [STMT_RESTORE] =
+        "INSERT INTO message (row_id, state, is_work, sender, message_id, conversation,"
+        " created_us, changed_ms, due_ms, attempts, deaths, parts_sent, context_id,"
+        " task_id, why, seq) VALUES"
+        " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     [STMT_INSERT_BODY] = "INSERT INTO body (seq, request, answer) VALUES (?1, ?2, ?3)",
     [STMT_FIND_STATE] = "SELECT state, created_us FROM message WHERE seq = ?1 AND row_id = ?2",
     [STMT_SET] = "UPDATE message SET state = ?2, changed_ms = ?3, due_ms = ?4, attempts = ?5,"

@@ -20,7 +20,7 @@
 int disk_load(struct turn_state *t, struct err *err)
 {
     struct disk *k = &t->disk;
-    int64_t last_ms = 0;
+    int64_t last_ms = 0, top_seq = 0;
     int rc = disk_prepare(k, err);
 
     if (rc == -EINVAL) /* a table of ours that takes no statement of ours */
@@ -31,6 +31,13 @@ int disk_load(struct turn_state *t, struct err *err)
         rc = disk_load_tally(k, err);
     if (rc == 0)
         rc = database_number(&k->d, "SELECT last_ms FROM place", &last_ms, err);
+    if (rc == 0)
+        rc = database_number(&k->d,
+                             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence"
+                             " WHERE name = 'message'",
+                             &top_seq, err);
+    if (rc == 0 && top_seq > k->top_seq)
+        k->top_seq = top_seq;
     if (rc == 0 && !k->has_last) {
         k->last_ms = last_ms;
         k->has_last = true;
@@ -63,9 +70,27 @@ static int open_file(struct turn_state *t, struct err *err)
         rc = database_open(&t->disk.d, t->status.path, vfs, &journal_schema, check, err);
     if (rc < 0)
         return rc;
+    t->is_anew = t->is_anew || t->disk.d.was_new;
     rc = disk_load(t, err);
     if (rc < 0)
         disk_close_failed(t);
+    return rc;
+}
+
+/* Its numbers go on behind those of the last one: messages in memory keep theirs. */
+int turn_begin_anew(struct turn_state *t, struct err *err)
+{
+    char sql[192];
+    int rc = 0;
+
+    (void)snprintf(sql, sizeof(sql),
+                   "BEGIN IMMEDIATE; DELETE FROM sqlite_sequence WHERE name = 'message';"
+                   "INSERT INTO sqlite_sequence (name, seq) VALUES ('message', %lld); COMMIT",
+                   (long long)t->disk.top_seq);
+    if (t->disk.top_seq > 0)
+        rc = database_exec(&t->disk.d, sql, err);
+    if (rc == 0 && t->status.is_open)
+        t->status.generation++;
     return rc;
 }
 
@@ -79,6 +104,7 @@ static int set_aside(struct turn_state *t, struct err *err)
         return err_wrap(err, "%s", moved.msg);
     t->disk.d = (struct database){0};
     t->must_abandon = false;
+    t->is_anew = true;
     (void)snprintf(
         t->status.notice, sizeof(t->status.notice),
         "%s; it is kept as %s and a new one was begun, which the platform's feed refills", err->msg,
@@ -114,8 +140,15 @@ static int open_or_begin(struct turn_state *t, struct err *err)
     if (rc < 0)
         return rc;
     t->was_damaged = false;
-    if (!t->status.is_open || t->disk.d.was_new)
+    if (t->is_anew)
+        rc = turn_begin_anew(t, err);
+    if (rc < 0) {
+        disk_close_failed(t);
+        return rc;
+    }
+    if (!t->status.is_open || t->is_anew)
         t->status.was_refilled = is_empty(&t->disk.tally);
+    t->is_anew = false;
     t->status.is_open = true;
     return 0;
 }
@@ -129,6 +162,8 @@ static int run_op(struct disk *k, struct op *op, struct err *err)
         return write_add(k, op, err);
     case OP_SET:
         return write_set(k, op, err);
+    case OP_RESTORE:
+        return write_restore(k, op, err);
     case OP_DROP_CURSOR:
         return write_drop_cursor(k, err);
     case OP_READ:

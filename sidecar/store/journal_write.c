@@ -97,15 +97,12 @@ static int insert_body(struct disk *k, const struct journal_message *m, int64_t 
     return disk_run(k, s, err);
 }
 
-static int insert(struct disk *k, const struct journal_message *m, int state, const char *why,
-                  int64_t *ret_seq, struct err *err)
+static void bind_message(struct disk *k, sqlite3_stmt *s, const struct journal_message *m,
+                         int state, bool is_work, const char *why)
 {
-    sqlite3_stmt *s = disk_stmt(k, STMT_INSERT);
-    int rc;
-
     bind_text(s, 1, m->row_id);
     (void)sqlite3_bind_int(s, 2, state);
-    (void)sqlite3_bind_int(s, 3, state != JOURNAL_SKIPPED);
+    (void)sqlite3_bind_int(s, 3, is_work);
     bind_text(s, 4, m->sender);
     bind_text(s, 5, m->message_id);
     bind_text(s, 6, m->conversation);
@@ -121,10 +118,21 @@ static int insert(struct disk *k, const struct journal_message *m, int state, co
         bind_text(s, 14, m->task_id);
     if (why)
         bind_text(s, 15, why);
+}
+
+static int insert(struct disk *k, const struct journal_message *m, int state, const char *why,
+                  int64_t *ret_seq, struct err *err)
+{
+    sqlite3_stmt *s = disk_stmt(k, STMT_INSERT);
+    int rc;
+
+    bind_message(k, s, m, state, state != JOURNAL_SKIPPED, why);
     rc = disk_run(k, s, err);
     if (rc < 0)
         return rc;
     *ret_seq = sqlite3_last_insert_rowid(k->d.db);
+    if (*ret_seq > k->top_seq)
+        k->top_seq = *ret_seq;
     tally_move(k, *ret_seq, 0, state, m->created_us);
     return insert_body(k, m, *ret_seq, err);
 }
@@ -168,6 +176,85 @@ int write_add(struct disk *k, struct op *op, struct err *err)
         rc = add_one(k, &op->v[i], err);
     if (rc == 0 && op->has_cursor)
         rc = set_cursor(k, &op->cursor, err);
+    return rc;
+}
+
+/* ---- restore ---- */
+
+static int find_state(struct disk *k, const struct journal_message *m, int *ret_state,
+                      struct err *err)
+{
+    sqlite3_stmt *s = disk_stmt(k, STMT_FIND_STATE);
+    int rc;
+
+    (void)sqlite3_bind_int64(s, 1, m->seq);
+    bind_text(s, 2, m->row_id);
+    rc = disk_step(k, s, err);
+    if (rc == 1)
+        *ret_state = sqlite3_column_int(s, 0);
+    (void)sqlite3_reset(s);
+    return rc;
+}
+
+/* The feed has shown it to the new file before us: its number, and how far it is, are ours. */
+static int drop_newer(struct disk *k, const struct journal_message *m, struct err *err)
+{
+    static const enum statement both[] = {STMT_DELETE, STMT_DELETE_BODY};
+    sqlite3_stmt *s = disk_stmt(k, STMT_FIND_ROW);
+    int64_t seq = 0;
+    int state = 0, rc;
+
+    bind_text(s, 1, m->row_id);
+    rc = disk_step(k, s, err);
+    if (rc == 1) {
+        seq = sqlite3_column_int64(s, 0);
+        state = sqlite3_column_int(s, 1);
+    }
+    (void)sqlite3_reset(s);
+    if (rc <= 0)
+        return rc;
+    for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++) {
+        s = disk_stmt(k, both[i]);
+        (void)sqlite3_bind_int64(s, 1, seq);
+        rc = disk_run(k, s, err);
+        if (rc < 0)
+            return rc;
+    }
+    tally_move(k, seq, state, 0, 0);
+    return 0;
+}
+
+/* All of them were work. A twin that the new file took in meanwhile holds the index: both stay. */
+static int restore_one(struct disk *k, const struct journal_message *m, struct err *err)
+{
+    char why[128];
+    int state = 0;
+    int rc = find_state(k, m, &state, err);
+
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    rc = drop_newer(k, m, err);
+    if (rc == 0)
+        rc = is_twin(k, m, why, sizeof(why), err);
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *s = disk_stmt(k, STMT_RESTORE);
+
+    bind_message(k, s, m, (int)m->state, rc == 0, m->why);
+    (void)sqlite3_bind_int64(s, 16, m->seq);
+    rc = disk_run(k, s, err);
+    if (rc < 0)
+        return rc;
+    tally_move(k, m->seq, 0, (int)m->state, m->created_us);
+    return insert_body(k, m, m->seq, err);
+}
+
+int write_restore(struct disk *k, struct op *op, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < op->n; i++)
+        rc = restore_one(k, &op->v[i], err);
     return rc;
 }
 

@@ -18,7 +18,7 @@ enum { FAKE_ROWS_MAX = 20000, FAKE_TALKS_MAX = 1024 };
 
 struct fake_op {
     struct list node;
-    int kind; /* 0 set, 1 read, 2 conversation */
+    int kind; /* 0 set, 1 read, 2 conversation, 3 restore */
     struct journal_message m;
     struct journal_conversation c;
     bool has_c;
@@ -40,6 +40,9 @@ struct journal {
     unsigned reads, writes;
     unsigned page_max; /* a read ends early behind so many, as the real one does behind many bytes;
                           0 = no */
+    unsigned restores;                /* messages given back */
+    bool has_lost[FAKE_ROWS_MAX + 1]; /* by seq: the file that had it is gone */
+    struct journal_status status;
 };
 
 const char *journal_state_name(enum journal_state s)
@@ -116,6 +119,8 @@ static inline void fake_set(struct journal *j, struct fake_op *op)
     int code = j->fail_with;
 
     j->fail_with = 0;
+    if (code == 0 && row && j->has_lost[op->m.seq])
+        code = -ENOENT;
     if (code == 0 && row) {
         journal_message_release(row);
         *row = op->m;
@@ -132,6 +137,28 @@ static inline void fake_set(struct journal *j, struct fake_op *op)
     }
     if (op->done)
         ((journal_done_fn *)op->done)(op->arg, code);
+}
+
+static inline void fake_restore(struct journal *j, struct fake_op *op)
+{
+    struct journal_message *row = fake_row(j, op->m.seq);
+
+    assert(row);
+    if (!j->has_lost[op->m.seq])
+        return;
+    j->has_lost[op->m.seq] = false;
+    j->restores++;
+    journal_message_release(row);
+    *row = op->m;
+    op->m = (struct journal_message){0};
+}
+
+/* Its file is set aside, and a new one begun. */
+static inline void fake_lose(struct journal *j)
+{
+    for (size_t i = 0; i < j->count; i++)
+        j->has_lost[j->rows[i].seq] = true;
+    j->status.generation++;
 }
 
 static inline void fake_read(struct journal *j, struct fake_op *op)
@@ -190,6 +217,8 @@ static inline void fake_run(struct timer *t)
 
         if (op->kind == 0)
             fake_set(j, op);
+        else if (op->kind == 3)
+            fake_restore(j, op);
         else if (op->kind == 1)
             fake_read(j, op);
         else
@@ -234,6 +263,18 @@ int journal_set(struct journal *j, const struct journal_message *m,
         op->c.task_id = fake_dup(c->task_id);
     }
     return 0;
+}
+
+int journal_restore(struct journal *j, const struct journal_message *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)journal_message_copy(&v[i], &fake_op_new(j, 3, NULL, NULL)->m);
+    return 0;
+}
+
+const struct journal_status *journal_status(const struct journal *j)
+{
+    return &j->status;
 }
 
 int journal_read(struct journal *j, const struct journal_query *q, journal_read_fn *done, void *arg)

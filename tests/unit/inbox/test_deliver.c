@@ -86,6 +86,48 @@ Test(deliver, a_message_waits_a_little_for_its_file)
     case_end(&d);
 }
 
+/* The file with all messages is set aside while the agent has one: nothing of it is lost. */
+Test(deliver, a_journal_begun_anew_is_given_back_what_is_in_memory)
+{
+    char text[512];
+
+    begin();
+    d.is_manual = true;
+    case_put(&d, "a", "one");
+    case_put(&d, "b", "two");
+    case_run_until(&d, has_call);
+    fake_lose(d.in.journal);
+    d.is_manual = false;
+    case_said(text, sizeof(text), "done");
+    case_reply(&d, first_call(), PORT_ANSWERED, 200, text);
+    case_run_all(&d);
+    cr_assert_eq(d.answer_count, 2);
+    cr_assert_eq(d.in.journal->restores, 2);
+    cr_assert_eq(d.call_count, 2, "each was delivered once");
+    cr_assert_eq(case_row(&d, 1)->state, JOURNAL_ANSWERED);
+    case_end(&d);
+}
+
+static bool is_answered_late(struct delivery_case *c)
+{
+    return case_row(c, 1)->state == JOURNAL_ANSWERED;
+}
+
+/* The last commit of a message meets the new file: it is not forgotten before it is in there. */
+Test(deliver, the_end_of_a_message_is_written_into_a_journal_begun_anew)
+{
+    begin();
+    d.is_manual = true;
+    case_put(&d, "a", "one");
+    case_run_until(&d, has_call);
+    fake_lose(d.in.journal);
+    case_reply(&d, first_call(), PORT_ANSWERED, 200,
+               "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"kind\":\"message\",\"parts\":[]}}");
+    case_run_until(&d, is_answered_late);
+    cr_assert_eq(d.in.journal->restores, 1);
+    case_end(&d);
+}
+
 Test(deliver, an_empty_answer_is_an_answer)
 {
     begin();

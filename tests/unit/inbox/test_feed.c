@@ -357,9 +357,39 @@ Test(feed, a_damaged_journal_is_refilled_whatever_first_start_says)
 {
     pc->cfg.inbox.first_start = INBOX_SKIP;
     (void)snprintf(jr.status.notice, sizeof(jr.status.notice), "set aside");
-    add_feed_row(1, recent(10), NULL);
+    add_feed_row(1, recent(3000), NULL); /* had waited for the agent */
     start_swept();
     cr_assert_eq(got.n, 1);
+    cr_assert(strstr(fw.last_sweep, "since_secs=604800&"), "%s", fw.last_sweep);
+}
+
+static bool swept_twice(void)
+{
+    return got.complete == 2;
+}
+
+/* The file is set aside while running: all that the platform has refills the new one. */
+Test(feed, a_journal_lost_while_running_is_refilled_from_the_whole_feed)
+{
+    add_feed_row(1, recent(500), NULL);
+    add_feed_row(2, recent(400), NULL);
+    add_feed_row(3, recent(30), ECHO_BODY);
+    add_feed_row(4, recent(20), NULL);
+    start_swept();
+    cr_assert_eq(got.n, 1);
+    for (size_t k = 0; k < jr.n; k++)
+        journal_message_release(&jr.v[k]);
+    jr.n = 0;
+    jr.status.generation++;
+    (void)snprintf(got.in_memory, sizeof(got.in_memory), "%s", row_id_of(4));
+    UNTIL(swept_twice);
+    cr_assert_eq(got.restored, 1);
+    cr_assert(strstr(fw.last_sweep, "since_secs=604800&"), "%s", fw.last_sweep);
+    cr_assert_eq(jr.n, 4, "all rows are journaled again");
+    cr_assert_eq(journal_of(row_id_of(1))->state, JOURNAL_ANSWERED);
+    cr_assert_eq(got.n, 1, "and what is in memory is not handed on twice");
+    cr_assert_str_eq(jr.cursor.row_id, row_id_of(4));
+    cr_assert_str_eq(box.status.other, "", "old words of ours are no other sidecar's");
 }
 
 Test(feed, echoes_tell_what_a_new_journal_does_not_know)

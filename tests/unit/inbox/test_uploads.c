@@ -164,6 +164,16 @@ Test(uploads, an_acknowledgement_that_failed_is_made_up_for)
     cr_assert_eq(fw.content_calls, 0, "it is not fetched again");
 }
 
+Test(uploads, a_note_that_the_journal_refuses_stops_nothing)
+{
+    fw.content = "bytes";
+    jr.refuses_sets = 1;
+    announce(ANNOUNCED("a"));
+    UNTIL(is_done);
+    cr_assert_eq(fw.content_calls, 1);
+    cr_assert_eq(fw.file_acks, 1);
+}
+
 Test(uploads, without_a_directory_nothing_is_touched)
 {
     pc->cfg.forward.uploads_dir[0] = '\0';

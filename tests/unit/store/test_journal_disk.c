@@ -360,8 +360,53 @@ Test(journal_disk, damage_met_while_running_is_set_aside_too)
     journal_case_free(v, n);
     cr_expect_eq(n, 0U, "of the new one");
     cr_expect_not_null(strstr(status()->notice, ".damaged-"), "%s", status()->notice);
-    cr_assert_eq(journal_case_add(&c, 1), 1);
+    cr_expect_eq(status()->generation, 1U);
+    cr_expect(status()->was_refilled);
+    cr_assert_eq(journal_case_add(&c, 1), 301, "numbers are not given again");
     assert_whole();
+}
+
+static void give_back(const struct journal_message *m)
+{
+    cr_assert_eq(journal_restore(c.journal, m, 1), 0);
+}
+
+/* What is in memory when a file is set aside goes into the new one as it is. */
+Test(journal_disk, a_new_file_is_given_back_what_is_in_memory)
+{
+    struct journal_message m = journal_case_message(7), found, same = journal_case_message(8);
+    char sentence[512];
+
+    journal_case_open(&c);
+    cr_assert_eq(journal_case_add(&c, 1), 1);
+    m.seq = 40; /* the gone file's */
+    m.state = JOURNAL_DELIVERED;
+    m.attempts = 2;
+    m.answer = strdup("said");
+    give_back(&m);
+    give_back(&m); /* it is there: left as it is */
+    m.state = JOURNAL_ANSWERING;
+    cr_expect_eq(journal_case_set(&c, &m, NULL), 0);
+    found = journal_case_find(&c, m.row_id);
+    cr_expect_eq(found.seq, 40);
+    cr_expect_eq(found.state, JOURNAL_ANSWERING);
+    cr_expect_eq(found.attempts, 2U);
+    cr_expect_str_eq(found.answer, "said");
+    cr_expect_str_eq(found.request, m.request);
+    journal_message_release(&found);
+    cr_expect_eq(journal_case_add(&c, 7), 0, "the feed's row is known");
+    /* the feed came first: the number in memory counts */
+    cr_assert_eq(journal_case_add(&c, 8), 41);
+    same.seq = 20;
+    same.state = JOURNAL_DELIVERED;
+    give_back(&same);
+    cr_expect_eq(journal_case_set(&c, &same, NULL), 0);
+    cr_expect_eq(status()->count[JOURNAL_SEEN], 1);
+    cr_expect_eq(status()->count[JOURNAL_DELIVERED], 1);
+    cr_assert(journal_case_verify(&c, sentence, sizeof(sentence)), "%s", sentence);
+    cr_expect_eq(status()->generation, 0U);
+    journal_message_release(&m);
+    journal_message_release(&same);
 }
 
 Test(journal_disk, a_state_that_nobody_knows_is_damage)
@@ -536,6 +581,53 @@ Test(journal_disk, comes_back_from_memory_while_running)
     cr_expect(is_found(600));
     cr_expect(is_found(601));
     assert_whole();
+}
+
+/* A file that cannot be opened is not taken for an empty one. */
+Test(journal_disk, memory_never_replaces_a_file_that_was_not_read)
+{
+    c.options.memory_on_error = true;
+    journal_case_open(&c);
+    cr_assert_gt(journal_case_add(&c, 1), 0);
+    journal_case_close(&c);
+    fault_vfs_plan(FAULT_OPEN, 1, 1000000, SQLITE_CANTOPEN);
+    journal_case_open(&c);
+    cr_assert(journal_case_until(&c, has_problem, NULL));
+    cr_expect(!status()->is_memory);
+    cr_expect_not_null(strstr(status()->problem, "not replaced unread"), "%s", status()->problem);
+    fault_vfs_clear();
+    cr_assert(journal_case_until(&c, has_none, NULL));
+    cr_expect(is_found(1));
+    cr_expect_eq(journal_case_add(&c, 2), 2, "and it goes on by itself");
+}
+
+/* There was none, and one appears: a volume that is mounted late. */
+Test(journal_disk, memory_does_not_go_back_to_another_file)
+{
+    char kept[600], path[600];
+
+    c.options.memory_on_error = true;
+    journal_case_open(&c);
+    cr_assert_gt(journal_case_add(&c, 1), 0);
+    journal_case_close(&c);
+    (void)snprintf(path, sizeof(path), "%s", file(""));
+    (void)snprintf(kept, sizeof(kept), "%s", file(".kept"));
+    cr_assert_eq(rename(path, kept), 0);
+    fault_vfs_refuse(SQLITE_READONLY);
+    journal_case_open(&c);
+    cr_assert_gt(journal_case_add(&c, 2), 0);
+    cr_assert(status()->is_memory);
+    cr_assert_eq(rename(kept, path), 0);
+    fault_vfs_clear();
+    for (unsigned n = 3; n < 20; n++)
+        cr_assert_gt(journal_case_add(&c, n), 0);
+    cr_expect(status()->is_memory);
+    cr_expect_not_null(strstr(status()->problem, "not the journal that was read"), "%s",
+                       status()->problem);
+    journal_case_close(&c);
+    journal_case_open(&c);
+    cr_expect(is_found(1));
+    cr_expect(!is_found(2));
 }
 
 Test(journal_disk, starts_in_memory_when_the_disk_never_worked)
