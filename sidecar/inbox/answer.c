@@ -15,8 +15,6 @@
 
 #include "base/banned.h"
 
-static void pump(struct answers *as);
-
 /* ---- small things ---- */
 
 static const char *person_or_peer(const struct answer *a)
@@ -126,7 +124,7 @@ static void end(struct answer *a, enum journal_state state, const char *why)
     m->step = STEP_SAVING;
     queue_end(i, m);
     inbox_work_changed(i);
-    pump(as);
+    answers_pump(as);
 }
 
 /* ---- trying again ---- */
@@ -153,7 +151,7 @@ void answer_again(struct answer *a, int64_t wait_ms, const char *why)
     answer_move(a, ANSWER_WAITING);
     timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + wait_ms, on_wait_over, a);
     inbox_work_changed(i);
-    pump(a->answers);
+    answers_pump(a->answers);
 }
 
 static void again(struct answer *a)
@@ -260,7 +258,7 @@ static void on_reply(void *arg, const struct reply *r)
             answer_unsure(a);
         else
             answer_doubt(a, a->m->j.changed_ms);
-        pump(as);
+        answers_pump(as);
         break;
     }
 }
@@ -334,22 +332,30 @@ static void write_intent(struct answer *a)
 
 /* ---- whose turn it is ---- */
 
-/* Two answers of one text under way, and nobody could tell their echoes apart. */
-static bool has_equal_under_way(const struct answer *a)
+struct answer *answer_equal_of(const struct answer *a)
 {
     const struct answers *as = a->answers;
 
-    if (a->is_to_peer || a->is_holding || as->text_buckets[a->text_hash % ANSWER_TEXT_BUCKETS] == 0)
-        return false;
+    if (as->text_buckets[a->text_hash % ANSWER_TEXT_BUCKETS] <= (a->is_holding ? 1 : 0))
+        return NULL;
     LIST_FOREACH(it, &as->texts)
     {
-        const struct answer *other = container_of(it, struct answer, text_node);
+        struct answer *other = container_of(it, struct answer, text_node);
 
-        if (other->text_hash == a->text_hash &&
+        if (other != a && other->text_hash == a->text_hash &&
             slice_eq(str_slice(&other->split.text), str_slice(&a->split.text)))
-            return true;
+            return other;
     }
-    return false;
+    return NULL;
+}
+
+/* Two answers of one text under way, and nobody could tell their echoes apart. */
+static bool must_wait(struct answer *a)
+{
+    if (a->is_to_peer)
+        return false;
+    return !answer_left_is_read(a->answers) || answer_left_has(a->answers, a->text_hash) ||
+           (!a->is_holding && answer_equal_of(a));
 }
 
 static struct peer_rate *rate_of(struct answers *as, const char *peer)
@@ -392,10 +398,10 @@ static int64_t peer_wait(struct answer *a)
 
 static void on_turn(struct timer *t)
 {
-    pump(t->arg);
+    answers_pump(t->arg);
 }
 
-static void pump(struct answers *as)
+void answers_pump(struct answers *as)
 {
     int64_t next_ms = 0;
 
@@ -408,7 +414,7 @@ static void pump(struct answers *as)
 
         if (as->calls >= ANSWER_CALLS_MAX)
             break;
-        if (has_equal_under_way(a))
+        if (must_wait(a))
             continue;
         int64_t at = peer_wait(a);
 
@@ -425,7 +431,7 @@ static void pump(struct answers *as)
 void answer_queue(struct answer *a)
 {
     answer_move(a, ANSWER_QUEUED);
-    pump(a->answers);
+    answers_pump(a->answers);
 }
 
 /* ---- beginning and end ---- */
@@ -447,6 +453,15 @@ static uint64_t hash_of(struct slice s) /* FNV-1a: equal ones are compared */
     for (size_t k = 0; k < s.n; k++)
         h = (h ^ (unsigned char)s.p[k]) * 0x100000001b3U;
     return h;
+}
+
+int answer_text_hash(const char *text, uint64_t *ret)
+{
+    CLEANUP(split_release) struct split split = {0};
+    int rc = split_text(slice_of(text ? text : ""), false, &split);
+
+    *ret = hash_of(str_slice(&split.text));
+    return rc;
 }
 
 static struct answer *answer_new(struct inbox *i, struct message *m)
@@ -506,14 +521,17 @@ void answer_begin(struct inbox *i, struct message *m)
                     on_wait_over, a);
         return;
     }
-    pump(i->answers);
+    answers_pump(i->answers);
 }
 
 void answer_recover(struct inbox *i, struct message *m)
 {
     struct answer *a = answer_new(i, m);
 
-    if (!a || ends_at_once(a))
+    if (!a)
+        return;
+    answer_left_resumed(i->answers, m->j.seq);
+    if (ends_at_once(a))
         return;
     a->judged = (struct judged){.what = JUDGED_UNKNOWN};
     split_words(&a->split, m->j.parts_sent, &a->words);
@@ -559,6 +577,7 @@ void answers_free(struct inbox *i)
     }
     timer_stop(&as->turn);
     answer_doubt_stop(as);
+    answer_left_stop(as);
     free(as);
     i->answers = NULL;
 }

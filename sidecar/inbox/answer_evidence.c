@@ -4,9 +4,10 @@
  * that begins when the call can no longer be carried out.
  *
  * An echo proves something only if no other answer can have made it. Equal texts are sent one after
- * the other (answer.c), so at most one of them is doubtful, and it is the last one of that text:
- * all others are in the journal as answered, each made one echo. What cannot be told apart by
- * number or by time is left to inbox.on_unknown.
+ * the other (answer.c), also across a restart (answer_left.c), so at most one of them is doubtful,
+ * and it is the last one of that text: all others are in the journal as answered, each made one
+ * echo. What cannot be told apart by number or by time is left to inbox.on_unknown: so is one whose
+ * equal was given up, or is doubtful too after all.
  */
 #include "inbox/outbox.h"
 
@@ -159,12 +160,17 @@ static void on_equals(void *arg, int code, struct journal_message *v, size_t n)
     for (size_t k = 0; k < n; k++)
         bytes +=
             (v[k].request ? strlen(v[k].request) : 0) + (v[k].answer ? strlen(v[k].answer) : 0);
-    e->is_cut = code < 0 || (n > 0 && (n == JOURNAL_READ_MAX || bytes > ANSWER_READ_BYTES) &&
-                             v[n - 1].changed_ms > near_ms);
+    e->is_cut = e->is_cut || code < 0 ||
+                (n > 0 && (n == JOURNAL_READ_MAX || bytes > ANSWER_READ_BYTES) &&
+                 v[n - 1].changed_ms > near_ms);
     for (size_t k = 0; k < n; k++) {
         if (v[k].sender[0] || !v[k].answer || strcmp(v[k].answer, answer) != 0 ||
             v[k].changed_ms < near_ms)
             continue;
+        if (v[k].state != JOURNAL_ANSWERED) { /* parked, dropped: it may have an echo, or none */
+            e->is_cut = true;
+            continue;
+        }
         e->equal_count++;
         e->equal_newer += v[k].created_us > a->m->j.created_us;
         if (v[k].changed_ms > e->equal_last_ms)
@@ -178,13 +184,18 @@ void answer_doubt(struct answer *a, int64_t intent_ms)
 {
     struct answers *as = a->answers;
     struct inbox *i = as->inbox;
-    const struct journal_query q = {.states = 1U << JOURNAL_ANSWERED, .newest_first = true};
+    struct answer *equal = answer_equal_of(a);
+    const struct journal_query q = {.states = 1U << JOURNAL_ANSWERED | 1U << JOURNAL_PARKED |
+                                              1U << JOURNAL_SKIPPED,
+                                    .newest_first = true};
 
     answer_move(a, ANSWER_DOUBTFUL);
     a->evidence =
         (struct answer_evidence){.unknown_ms = loop_now_ms(i->loop), .intent_ms = intent_ms};
     a->evidence.is_reading = journal_read(i->journal, &q, on_equals, a) == 0;
-    a->evidence.is_cut = !a->evidence.is_reading;
+    a->evidence.is_cut = !a->evidence.is_reading || equal || answer_left_has(as, a->text_hash);
+    if (equal)
+        equal->evidence.is_cut = true;
     log_info("inbox",
              "row %s: it is not known whether the answer arrived; the feed will tell, within %lld "
              "s%s%s",
@@ -221,8 +232,7 @@ void answer_saw_echo(struct inbox *i, const struct row *r)
         struct answer *a = container_of(it, struct answer, node);
 
         if (r->created_us > a->m->j.created_us && strcmp(r->echo_text, str_z(&a->words)) == 0) {
-            take_echo(a, r);
-            return; /* equal texts are not doubtful at the same time */
+            take_echo(a, r); /* of equal ones that are doubtful together it decides none */
         }
     }
 }

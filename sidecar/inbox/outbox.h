@@ -1,5 +1,5 @@
 /*
- * The inside of the outbox, for answer.c and answer_evidence.c (and their tests).
+ * The inside of the outbox, for answer.c, answer_evidence.c and answer_left.c (and their tests).
  *
  *   QUEUED -> INTENT (its commit) -> CALLING -> next part: QUEUED ... -> queue_end(ANSWERED)
  *                                       |-> WAITING (class N: back to delivered) -> QUEUED
@@ -82,6 +82,19 @@ struct answer { /* of one message in STEP_ANSWERING */
     struct answer_evidence evidence;
 };
 
+struct left_answer { /* to a person, found as answering in the journal */
+    int64_t seq;
+    uint64_t text_hash;
+    bool is_resumed; /* only while the journal is being read */
+};
+struct left_answers {
+    enum { LEFT_UNREAD = 0, LEFT_READING, LEFT_READ } state;
+    struct left_answer *v; /* not resumed yet */
+    size_t n, cap;
+    int64_t after_seq;
+    struct timer again; /* memory was short */
+};
+
 struct peer_rate {
     char peer[JOURNAL_ID_LEN + 1];
     int64_t window_ms; /* loop time of its first answer */
@@ -96,7 +109,8 @@ struct answers {
     unsigned calls;                              /* INTENT, CALLING, ASKING */
     bool is_pumping;
     struct answer_times times;
-    struct timer turn;   /* the next peer may be answered again */
+    struct timer turn; /* the next peer may be answered again */
+    struct left_answers left;
     struct timer settle; /* the next doubtful one is to be looked for */
     struct peer_rate rates[ANSWER_RATE_PEERS];
 };
@@ -107,8 +121,17 @@ void answer_queue(struct answer *a); /* its part is to be sent */
 void answer_arrived(struct answer *a);
 void answer_unsure(struct answer *a); /* nothing decides: parked, or sent again */
 void answer_again(struct answer *a, int64_t wait_ms, const char *why);
+void answers_pump(struct answers *as);
+int answer_text_hash(const char *text, uint64_t *ret); /* of an answer to a person; or -ENOMEM */
+/* Another one with the same words whose echo could be taken for a's; NULL = none. */
+struct answer *answer_equal_of(const struct answer *a);
 /* answer_evidence.c */
 void answer_doubt(struct answer *a, int64_t intent_ms);
 void answer_doubt_stop(struct answers *as);
+/* answer_left.c */
+bool answer_left_is_read(struct answers *as); /* begins to read; answers_pump() when it is */
+bool answer_left_has(const struct answers *as, uint64_t text_hash); /* not resumed yet */
+void answer_left_resumed(struct answers *as, int64_t seq);
+void answer_left_stop(struct answers *as);
 
 #endif
