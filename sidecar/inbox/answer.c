@@ -555,8 +555,9 @@ int answers_new(struct inbox *i)
     list_init(&as->texts);
     as->times = (struct answer_times){.backoff_base = ANSWER_BACKOFF_BASE_MS,
                                       .backoff_cap = ANSWER_BACKOFF_CAP_MS,
-                                      .settle = 10 * 1000,
-                                      .ask_again = 15 * 1000,
+                                      .early = ANSWER_EARLY_MS,
+                                      .settle = ANSWER_SETTLE_MS,
+                                      .ask_again = ANSWER_ASK_AGAIN_MS,
                                       .peer_try = 60 * 60 * 1000};
     i->answers = as;
     return 0;

@@ -1,7 +1,8 @@
 /*
  * Did it arrive? A call to /notify whose end we did not see leaves a trace in our own feed if it
- * was carried out: an echo row with the text (P section 10.5 rule 1). It is looked for in a sweep
- * that begins when the call can no longer be carried out.
+ * was carried out: an echo row with the text (P section 10.5 rule 1). Sweeps look for it from
+ * early on; that there is none is believed only of a sweep that begins when the call can no longer
+ * be carried out.
  *
  * An echo proves something only if no other answer can have made it. Equal texts are sent one after
  * the other (answer.c), also across a restart (answer_left.c), so at most one of them is doubtful,
@@ -12,6 +13,7 @@
 #include "inbox/outbox.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "log/log.h"
 
 #include <stdio.h>
@@ -31,29 +33,41 @@ static int64_t settled_ms(const struct answer *a)
     return a->evidence.unknown_ms + a->answers->times.settle;
 }
 
+/* When a sweep may say something of a that one begun at asked_ms (0 = none) could not. */
+static int64_t wanted_ms(const struct answer *a, int64_t asked_ms)
+{
+    const struct answer_times *t = &a->answers->times;
+    int64_t early = a->evidence.unknown_ms + t->early, settled = settled_ms(a);
+
+    if (asked_ms < early)
+        return ms_min(early, settled);
+    return asked_ms < settled ? ms_min(asked_ms + t->ask_again, settled) : asked_ms + t->ask_again;
+}
+
 /* Asks for a sweep as soon as one can decide something, and again until one did. */
 static void look(struct answers *as)
 {
     struct loop *l = as->inbox->loop;
     int64_t now = loop_now_ms(l), next = 0;
 
-    LIST_FOREACH(it, &as->doubtful)
-    {
-        int64_t at = settled_ms(container_of(it, struct answer, node));
+    for (int pass = 0; pass < 2; pass++) {
+        next = 0;
+        LIST_FOREACH(it, &as->doubtful)
+        {
+            int64_t at = wanted_ms(container_of(it, struct answer, node), as->asked_ms);
 
-        if (next == 0 || at < next)
-            next = at;
+            if (next == 0 || at < next)
+                next = at;
+        }
+        if (next == 0 || next > now)
+            break;
+        as->asked_ms = now; /* and when is the next? */
+        feed_sweep_now(as->inbox);
     }
-    if (next == 0) {
+    if (next == 0)
         timer_stop(&as->settle);
-        return;
-    }
-    if (next > now) {
+    else
         timer_start(&as->settle, l, next, on_settle, as);
-        return;
-    }
-    timer_start(&as->settle, l, now + as->times.ask_again, on_settle, as);
-    feed_sweep_now(as->inbox);
 }
 
 void answer_doubt_stop(struct answers *as)
@@ -65,7 +79,9 @@ bool answer_wants_sweep(const struct inbox *i)
 {
     LIST_FOREACH(it, &i->answers->doubtful)
     {
-        if (settled_ms(container_of(it, struct answer, node)) <= loop_now_ms(i->loop))
+        const struct answer *a = container_of(it, struct answer, node);
+
+        if (a->evidence.unknown_ms + a->answers->times.early <= loop_now_ms(i->loop))
             return true;
     }
     return false;
@@ -129,20 +145,22 @@ static enum verdict verdict_of(const struct answer_evidence *e)
     return e->echo_count == e->equal_newer ? VERDICT_NOT : VERDICT_NONE;
 }
 
-static void decide(struct answer *a)
+/* After a sweep. Before its time is_settled only what has arrived is known. */
+static bool decide(struct answer *a, bool is_settled)
 {
-    switch (verdict_of(&a->evidence)) {
-    case VERDICT_ARRIVED:
+    enum verdict v = verdict_of(&a->evidence);
+
+    if (v == VERDICT_ARRIVED) {
         it_arrived(a);
-        break;
-    case VERDICT_NOT:
+    } else if (!is_settled) {
+        return false;
+    } else if (v == VERDICT_NOT) {
         it_did_not(a);
-        break;
-    case VERDICT_NONE:
+    } else {
         say(a, "cannot be told from others of the same text");
         answer_unsure(a);
-        break;
     }
+    return true;
 }
 
 /* ---- the evidence ---- */
@@ -247,8 +265,7 @@ void answer_feed_is_complete(struct inbox *i, int64_t at_ms)
         {
             struct answer *a = container_of(it, struct answer, node);
 
-            if (at_ms >= settled_ms(a) && !a->evidence.is_reading) {
-                decide(a);
+            if (!a->evidence.is_reading && decide(a, at_ms >= settled_ms(a))) {
                 found = true;
                 break;
             }

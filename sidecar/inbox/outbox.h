@@ -30,15 +30,21 @@ enum {
     ANSWER_ECHOES_MAX = 64,              /* echoes of one text that are told apart */
     ANSWER_SKEW_MS = 2 * 1000,           /* by which our clock and the platform's may differ */
     ANSWER_READ_BYTES = 4 * 1024 * 1024, /* a read with more texts may have ended early */
-    ANSWER_NEAR_MS = 10 * 60 * 1000,     /* equal answers older than this explain no echo */
+    /* After this nothing of a call whose end we did not see comes any more: an edge cuts a call at
+     * about 100 s and the platform may still carry it out, echo rows are 30 s late (P section
+     * 10.6). Only then the feed's silence proves something. */
+    ANSWER_SETTLE_MS = 130 * 1000,
+    ANSWER_EARLY_MS = 10 * 1000,     /* first look: an echo that is there decides at once */
+    ANSWER_ASK_AGAIN_MS = 15 * 1000, /* the next looks */
+    ANSWER_NEAR_MS = 10 * 60 * 1000, /* equal answers older than this explain no echo */
 };
 
 /* Tests shorten them. */
 struct answer_times {
     int64_t backoff_base, backoff_cap;
-    int64_t settle;    /* after this nothing of a call whose end we did not see comes any more */
-    int64_t ask_again; /* for a sweep that has not been complete */
-    int64_t peer_try;  /* a peer's own trouble is waited out so long */
+    int64_t early, settle; /* for a sweep: that may find an echo, whose silence is a proof too */
+    int64_t ask_again;
+    int64_t peer_try; /* a peer's own trouble is waited out so long */
 };
 
 enum answer_phase {
@@ -112,6 +118,7 @@ struct answers {
     struct timer turn; /* the next peer may be answered again */
     struct left_answers left;
     struct timer settle; /* the next doubtful one is to be looked for */
+    int64_t asked_ms;    /* loop time of the last sweep for them; 0 = none */
     struct peer_rate rates[ANSWER_RATE_PEERS];
 };
 

@@ -2,7 +2,7 @@
 
 CHAOS_MESSAGES, CHAOS_KILLS and CHAOS_SEED make it longer or another one; `make chaos` does.
 """
-# ctest: timeout=300
+# ctest: timeout=480
 import os
 
 import chaos

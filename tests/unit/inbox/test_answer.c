@@ -233,6 +233,10 @@ static bool swept(void)
 {
     return t.sweeps > 0;
 }
+static bool swept_often(void)
+{
+    return t.sweeps > 2;
+}
 static bool called_once(void)
 {
     return calls() == 1;
@@ -259,6 +263,7 @@ static void open_case(void)
     cr_assert_eq(answers_new(&t.i), 0);
     t.i.answers->times = (struct answer_times){.backoff_base = 2,
                                                .backoff_cap = 10,
+                                               .early = 20,
                                                .settle = 20,
                                                .ask_again = 20,
                                                .peer_try = PATIENCE_MS};
@@ -480,7 +485,7 @@ Test(inbox_answer, a_complete_sweep_without_one_shows_that_it_did_not)
     platform_says(FAKE_ANSWER, 200, "{}");
     answer_begin(&t.i, message(0, "", "hello"));
     UNTIL(is_doubtful);
-    answer_feed_is_complete(&t.i, t.i.answers->inbox->loop ? loop_now_ms(t.loop) : 0);
+    answer_feed_is_complete(&t.i, loop_now_ms(t.loop));
     cr_assert_eq(calls(), 1, "a sweep that began too early proves nothing");
     cr_assert(!list_is_empty(&t.i.answers->doubtful));
     UNTIL(swept);
@@ -491,6 +496,28 @@ Test(inbox_answer, a_complete_sweep_without_one_shows_that_it_did_not)
     cr_assert_eq(calls(), 2);
     cr_assert_eq(t.final[0], JOURNAL_ANSWERED);
     cr_assert_not(answer_wants_sweep(&t.i));
+}
+
+Test(inbox_answer, what_the_platform_carries_out_late_is_not_sent_twice)
+{
+    struct answer_times *times = &t.i.answers->times;
+
+    cr_assert_geq(ANSWER_SETTLE_MS, 120 * 1000, "edges cut at 100 s, rows are 30 s late");
+    times->settle = PATIENCE_MS * 10;
+    times->early = 10;
+    times->ask_again = 5;
+    platform_says(FAKE_RESET, 0, "");
+    answer_begin(&t.i, message(0, "", "hello"));
+    UNTIL(is_doubtful);
+    UNTIL(swept_often);
+    cr_assert(answer_wants_sweep(&t.i));
+    feed_is_complete();
+    run(never, 30);
+    cr_assert_eq(t.ended, 0);
+    cr_assert_eq(calls(), 1, "early silence proves nothing");
+    echo("e1", "hello", clock_wall_ms());
+    cr_assert_eq(t.final[0], JOURNAL_ANSWERED, "early words do");
+    cr_assert_eq(t.ended, 1);
 }
 
 Test(inbox_answer, after_a_crash_the_same_evidence_decides)
