@@ -242,6 +242,8 @@ static void on_reply(void *arg, const struct reply *r)
         platform_check_state_now(i->platform);
     switch (a->judged.what) {
     case JUDGED_ARRIVED:
+        if (!a->is_to_peer)
+            answer_clocks_sent(as, str_slice(&a->words), a->sent_ms);
         answer_arrived(a);
         break;
     case JUDGED_AGAIN:
@@ -291,6 +293,7 @@ static void send_part(struct answer *a)
         return;
     }
     answer_move(a, ANSWER_CALLING);
+    a->sent_ms = clock_wall_ms();
     m->call.is_once = true;
     m->call.max_answer_bytes = PORT_ANSWER_MAX_BYTES; /* what a peer says to it; not read */
     call_send(&m->call, i->transport, path, str_slice(&body),
@@ -446,7 +449,7 @@ static void on_try_begin(struct timer *t)
         answer_begin(m->inbox, m);
 }
 
-static uint64_t hash_of(struct slice s) /* FNV-1a: equal ones are compared */
+uint64_t answer_hash(struct slice s) /* FNV-1a: equal ones are compared */
 {
     uint64_t h = 0xcbf29ce484222325U;
 
@@ -460,7 +463,7 @@ int answer_text_hash(const char *text, uint64_t *ret)
     CLEANUP(split_release) struct split split = {0};
     int rc = split_text(slice_of(text ? text : ""), false, &split);
 
-    *ret = hash_of(str_slice(&split.text));
+    *ret = answer_hash(str_slice(&split.text));
     return rc;
 }
 
@@ -484,7 +487,7 @@ static struct answer *answer_new(struct inbox *i, struct message *m)
     a->is_to_peer = is_to_peer;
     a->begun_ms = loop_now_ms(i->loop);
     a->phase = ANSWER_QUEUED;
-    a->text_hash = hash_of(str_slice(&a->split.text));
+    a->text_hash = answer_hash(str_slice(&a->split.text));
     list_init(&a->node);
     list_init(&a->text_node);
     asked_read(m->j.request, &a->asked);

@@ -128,11 +128,25 @@ static void it_did_not(struct answer *a)
 
 enum verdict { VERDICT_ARRIVED = 0, VERDICT_NOT, VERDICT_NONE };
 
-/* All echoes there are have been seen. */
-static enum verdict verdict_of(const struct answer_evidence *e)
+/*
+ * By time, which needs the platform's clock measured: is the last echo from before our intent, or
+ * from after all other answers had arrived?
+ */
+static enum verdict verdict_by_time(const struct answer_evidence *e, const struct clock_offset *o)
 {
-    bool is_late = e->echo_last_us / 1000 >= e->intent_ms - ANSWER_SKEW_MS;
-    bool is_apart = e->intent_ms - e->equal_last_ms > (int64_t)2 * ANSWER_SKEW_MS;
+    int64_t at_ms = e->echo_last_us / 1000;
+
+    if (!o->is_known)
+        return VERDICT_NONE;
+    if (at_ms - o->min_ms < e->intent_ms - ANSWER_SKEW_MS)
+        return VERDICT_NOT;
+    return at_ms - o->max_ms > e->equal_last_ms + ANSWER_SKEW_MS ? VERDICT_ARRIVED : VERDICT_NONE;
+}
+
+/* All echoes there are have been seen. */
+static enum verdict verdict_of(const struct answer *a)
+{
+    const struct answer_evidence *e = &a->evidence;
 
     if (e->echo_count == 0)
         return VERDICT_NOT;
@@ -140,15 +154,15 @@ static enum verdict verdict_of(const struct answer_evidence *e)
         return VERDICT_NONE;
     if (e->echo_count > e->equal_count)
         return VERDICT_ARRIVED;
-    if (is_apart)
-        return is_late ? VERDICT_ARRIVED : VERDICT_NOT;
-    return e->echo_count == e->equal_newer ? VERDICT_NOT : VERDICT_NONE;
+    if (e->echo_count == e->equal_newer)
+        return VERDICT_NOT;
+    return verdict_by_time(e, &a->answers->clocks.offset);
 }
 
 /* After a sweep. Before its time is_settled only what has arrived is known. */
 static bool decide(struct answer *a, bool is_settled)
 {
-    enum verdict v = verdict_of(&a->evidence);
+    enum verdict v = verdict_of(a);
 
     if (v == VERDICT_ARRIVED) {
         it_arrived(a);
@@ -171,7 +185,8 @@ static void on_equals(void *arg, int code, struct journal_message *v, size_t n)
     struct answer *a = arg;
     struct answer_evidence *e = &a->evidence;
     const char *answer = a->m->j.answer ? a->m->j.answer : "";
-    int64_t near_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS;
+    const struct clock_offset *offset = &a->answers->clocks.offset;
+    int64_t near_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS - offset->max_ms;
     size_t bytes = 0;
 
     e->is_reading = false;
@@ -245,6 +260,7 @@ void answer_saw_echo(struct inbox *i, const struct row *r)
 {
     if (!r->echo_text)
         return;
+    answer_clocks_echo(i->answers, r);
     LIST_FOREACH(it, &i->answers->doubtful)
     {
         struct answer *a = container_of(it, struct answer, node);

@@ -28,7 +28,8 @@ enum {
     ANSWER_RATE_PEERS = 256, /* peers whose answers are counted; the oldest count goes first */
     ANSWER_RATE_WINDOW_MS = 60 * 1000,
     ANSWER_ECHOES_MAX = 64,              /* echoes of one text that are told apart */
-    ANSWER_SKEW_MS = 2 * 1000,           /* by which our clock and the platform's may differ */
+    ANSWER_SKEW_MS = 2 * 1000,           /* by which a clock may jump or drift unnoticed */
+    ANSWER_SENT_KEPT = 64,               /* acknowledged ones whose echo would measure the clocks */
     ANSWER_READ_BYTES = 4 * 1024 * 1024, /* a read with more texts may have ended early */
     /* After this nothing of a call whose end we did not see comes any more: an edge cuts a call at
      * about 100 s and the platform may still carry it out, echo rows are 30 s late (P section
@@ -84,6 +85,7 @@ struct answer { /* of one message in STEP_ANSWERING */
     unsigned resends;    /* after class U */
     int64_t troubled_ms; /* since when a peer's trouble lasts; 0 = none */
     int64_t begun_ms;
+    int64_t sent_ms;      /* wall clock: the call under way */
     struct judged judged; /* of the last reply */
     struct answer_evidence evidence;
 };
@@ -99,6 +101,25 @@ struct left_answers {
     size_t n, cap;
     int64_t after_seq;
     struct timer again; /* memory was short */
+};
+
+/* How far the platform's clock is from ours: the echo of an acknowledged answer was written down
+ * between its sending and its acknowledgement. */
+struct clock_offset {
+    int64_t min_ms, max_ms; /* theirs minus ours */
+    bool is_known;
+};
+struct answer_sent {
+    uint64_t text_hash; /* 0 = none, or its echo was seen */
+    int64_t sent_ms, acknowledged_ms;
+};
+struct answer_clocks {
+    struct answer_sent sent[ANSWER_SENT_KEPT];
+    unsigned next;
+    int64_t newest_us; /* of all echoes seen; the platform's clock */
+    bool has_last;
+    struct clock_offset last;   /* of one echo */
+    struct clock_offset offset; /* of two that agree */
 };
 
 struct peer_rate {
@@ -117,6 +138,7 @@ struct answers {
     struct answer_times times;
     struct timer turn; /* the next peer may be answered again */
     struct left_answers left;
+    struct answer_clocks clocks;
     struct timer settle; /* the next doubtful one is to be looked for */
     int64_t asked_ms;    /* loop time of the last sweep for them; 0 = none */
     struct peer_rate rates[ANSWER_RATE_PEERS];
@@ -129,12 +151,16 @@ void answer_arrived(struct answer *a);
 void answer_unsure(struct answer *a); /* nothing decides: parked, or sent again */
 void answer_again(struct answer *a, int64_t wait_ms, const char *why);
 void answers_pump(struct answers *as);
+uint64_t answer_hash(struct slice s);
 int answer_text_hash(const char *text, uint64_t *ret); /* of an answer to a person; or -ENOMEM */
 /* Another one with the same words whose echo could be taken for a's; NULL = none. */
 struct answer *answer_equal_of(const struct answer *a);
 /* answer_evidence.c */
 void answer_doubt(struct answer *a, int64_t intent_ms);
 void answer_doubt_stop(struct answers *as);
+/* answer_clocks.c */
+void answer_clocks_sent(struct answers *as, struct slice text, int64_t sent_ms); /* acknowledged */
+void answer_clocks_echo(struct answers *as, const struct row *r);
 /* answer_left.c */
 bool answer_left_is_read(struct answers *as); /* begins to read; answers_pump() when it is */
 bool answer_left_has(const struct answers *as, uint64_t text_hash); /* not resumed yet */

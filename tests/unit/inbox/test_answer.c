@@ -549,10 +549,23 @@ static void equal(unsigned k, int64_t created_ms, int64_t answered_ms)
         t.equal_count = k + 1;
 }
 
+/* The platform's clock is that far ahead, as two answers with their echoes show. */
+static void measure_clocks(int64_t ahead_ms)
+{
+    static const char *const texts[] = {"first", "second"};
+
+    for (size_t k = 0; k < 2; k++) {
+        answer_clocks_sent(t.i.answers, slice_of(texts[k]), clock_wall_ms());
+        echo(texts[k], texts[k], clock_wall_ms() + ahead_ms + 100 * (int64_t)k);
+    }
+    cr_assert(t.i.answers->clocks.offset.is_known);
+}
+
 Test(inbox_answer, the_echo_of_another_answer_proves_nothing)
 {
     int64_t now = clock_wall_ms();
 
+    measure_clocks(0);
     platform_says(FAKE_RESET, 0, "");
     platform_says(FAKE_ANSWER, 200, "{}");
     equal(0, now - 60000, now - 30000); /* the same words to somebody else, long before */
@@ -567,6 +580,64 @@ Test(inbox_answer, the_echo_of_another_answer_proves_nothing)
     feed_is_complete();
     UNTIL(one_ended);
     cr_assert_eq(calls(), 2, "it had not arrived");
+}
+
+/* One echo, one other answer that may have made it, long before ours; the platform's clock is off.
+ */
+static void tell_by_time(int64_t ahead_ms, bool is_ours, enum journal_state expected)
+{
+    int64_t now = clock_wall_ms();
+
+    platform_says(FAKE_RESET, 0, "");
+    platform_says(FAKE_ANSWER, 200, "{}");
+    equal(0, now - 60000 + ahead_ms, now - 30000);
+    struct message *m = message(0, "", "hello");
+    m->j.created_us = (now - 40000 + ahead_ms) * 1000;
+    answer_begin(&t.i, m);
+    UNTIL(is_doubtful);
+    echo("e1", "hello", (is_ours ? clock_wall_ms() : now - 30000) + ahead_ms);
+    UNTIL(swept);
+    feed_is_complete();
+    UNTIL(one_ended);
+    cr_assert_eq(t.final[0], expected);
+}
+
+Test(inbox_answer, without_a_measured_clock_it_is_parked_not_guessed)
+{
+    tell_by_time(0, false, JOURNAL_PARKED);
+    cr_assert_eq(calls(), 1);
+}
+
+Test(inbox_answer, a_clock_that_is_ahead_does_not_make_an_old_echo_ours)
+{
+    measure_clocks(60 * 1000);
+    tell_by_time(60 * 1000, false, JOURNAL_ANSWERED);
+    cr_assert_eq(calls(), 2, "it had not arrived");
+}
+
+Test(inbox_answer, a_clock_that_is_behind_does_not_make_ours_an_old_echo)
+{
+    measure_clocks(-60 * 1000);
+    tell_by_time(-60 * 1000, true, JOURNAL_ANSWERED);
+    cr_assert_eq(calls(), 1, "it had arrived");
+}
+
+Test(inbox_answer, one_echo_measures_no_clock)
+{
+    struct answers *as = t.i.answers;
+
+    answer_clocks_sent(as, SLICE("ok"), clock_wall_ms());
+    echo("e1", "ok", clock_wall_ms() - 60000); /* of an earlier run that said the same */
+    cr_assert_not(as->clocks.offset.is_known);
+    answer_clocks_sent(as, SLICE("well"), clock_wall_ms());
+    echo("e2", "well", clock_wall_ms());
+    cr_assert_not(as->clocks.offset.is_known, "they contradict each other");
+    answer_clocks_sent(as, SLICE("good"), clock_wall_ms());
+    echo("e2", "good", clock_wall_ms() - 1000); /* an older row, which a sweep shows again */
+    cr_assert_not(as->clocks.offset.is_known);
+    echo("e3", "good", clock_wall_ms() + 100);
+    cr_assert(as->clocks.offset.is_known);
+    cr_assert_leq(as->clocks.offset.max_ms - as->clocks.offset.min_ms, PATIENCE_MS);
 }
 
 Test(inbox_answer, one_echo_more_than_others_can_have_made_is_its_own)
@@ -683,7 +754,7 @@ Test(inbox_answer, two_equal_ones_that_are_doubtful_together_are_not_guessed)
     UNTIL(is_doubtful);
     echo("e1", "hello", clock_wall_ms());
     cr_assert_eq(t.ended, 0, "whose is it?");
-    UNTIL(swept);
+    run(never, 50); /* both have settled */
     feed_is_complete();
     cr_assert_eq(t.ended, 2);
     cr_assert_eq(t.final[0], JOURNAL_PARKED);
