@@ -134,7 +134,7 @@ static void on_wait_over(struct timer *t)
     answer_queue(t->arg);
 }
 
-void answer_again(struct answer *a, int64_t wait_ms, const char *why)
+static void send_later(struct answer *a, int64_t wait_ms, const char *why)
 {
     struct inbox *i = a->answers->inbox;
     struct message *m = a->m;
@@ -154,7 +154,7 @@ void answer_again(struct answer *a, int64_t wait_ms, const char *why)
     answers_pump(a->answers);
 }
 
-static void again(struct answer *a)
+void answer_retry(struct answer *a)
 {
     const struct answers *as = a->answers;
     const struct judged *v = &a->judged;
@@ -163,19 +163,20 @@ static void again(struct answer *a)
     int64_t wait_ms = backoff_ms(as->times.backoff_base, cap, a->tries);
 
     a->tries++;
-    if (!v->is_peers)
+    bool has_end = v->is_peers || v->has_end;
+    if (!has_end)
         a->troubled_ms = 0;
     else if (a->troubled_ms == 0)
         a->troubled_ms = now;
     if ((v->tries_max > 0 && a->tries > v->tries_max) ||
-        (v->is_peers && now - a->troubled_ms > as->times.peer_try)) {
+        (has_end && now - a->troubled_ms > as->times.peer_try)) {
         char why[sizeof(v->why) + 64];
 
         (void)snprintf(why, sizeof(why), "not taken in %u tries: %s", a->tries, v->why);
         end(a, JOURNAL_PARKED, why);
         return;
     }
-    answer_again(a, wait_ms > v->wait_ms ? wait_ms : v->wait_ms, v->why);
+    send_later(a, wait_ms > v->wait_ms ? wait_ms : v->wait_ms, v->why);
 }
 
 void answer_unsure(struct answer *a)
@@ -185,8 +186,8 @@ void answer_unsure(struct answer *a)
 
     if (as->inbox->cfg->inbox.on_unknown == INBOX_RESEND && a->resends < ANSWER_RESENDS_MAX) {
         a->resends++;
-        answer_again(a, backoff_ms(as->times.backoff_base, as->times.backoff_cap, a->resends - 1),
-                     a->judged.why);
+        send_later(a, backoff_ms(as->times.backoff_base, as->times.backoff_cap, a->resends - 1),
+                   a->judged.why);
         return;
     }
     (void)snprintf(why, sizeof(why), "nobody knows whether the answer arrived%s%s",
@@ -218,7 +219,7 @@ static void on_row(void *arg, const struct reply *r)
     if (r->status == 200 && r->json.n > 0)
         end(a, JOURNAL_PARKED, a->judged.why);
     else
-        again(a);
+        answer_retry(a);
 }
 
 static void ask_for_row(struct answer *a)
@@ -247,7 +248,7 @@ static void on_reply(void *arg, const struct reply *r)
         answer_arrived(a);
         break;
     case JUDGED_AGAIN:
-        again(a);
+        answer_retry(a);
         break;
     case JUDGED_REFUSED:
         end(a, JOURNAL_PARKED, a->judged.why);
@@ -289,7 +290,7 @@ static void send_part(struct answer *a)
     a->judged = (struct judged){0};
     if (!ok || !str_ok(&a->words) || !str_ok(&body)) {
         (void)snprintf(a->judged.why, sizeof(a->judged.why), "not sent: no memory");
-        again(a);
+        answer_retry(a);
         return;
     }
     answer_move(a, ANSWER_CALLING);
@@ -307,12 +308,12 @@ static void on_intent(void *arg, int code)
     if (code == -EBUSY)
         return; /* the journal is being closed: the next run finds it */
     if (a->answers->inbox->is_finishing) {
-        answer_again(a, 0, "not sent: the sidecar was stopped");
+        send_later(a, 0, "not sent: the sidecar was stopped");
         return;
     }
     if (code < 0) {
         a->judged = (struct judged){.why = "not sent: the journal did not take it"};
-        again(a);
+        answer_retry(a);
         return;
     }
     send_part(a);
@@ -329,7 +330,7 @@ static void write_intent(struct answer *a)
     answer_move(a, ANSWER_INTENT);
     if (journal_set(i->journal, &m->j, NULL, on_intent, a) < 0) {
         a->judged = (struct judged){.why = "not sent: no memory"};
-        again(a);
+        answer_retry(a);
     }
 }
 

@@ -123,7 +123,9 @@ static void it_did_not(struct answer *a)
     say(a, "has not arrived");
     (void)snprintf(why, sizeof(why), "it did not arrive, as the feed shows%s%s",
                    a->judged.why[0] ? ": " : "", a->judged.why);
-    answer_again(a, 0, why);
+    a->judged = (struct judged){.what = JUDGED_AGAIN, .has_end = true};
+    (void)snprintf(a->judged.why, sizeof(a->judged.why), "%.500s", why);
+    answer_retry(a); /* whatever swallows them all will not be fed for ever */
 }
 
 enum verdict { VERDICT_ARRIVED = 0, VERDICT_NOT, VERDICT_NONE };

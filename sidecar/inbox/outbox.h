@@ -45,7 +45,7 @@ struct answer_times {
     int64_t backoff_base, backoff_cap;
     int64_t early, settle; /* for a sweep: that may find an echo, whose silence is a proof too */
     int64_t ask_again;
-    int64_t peer_try; /* a peer's own trouble is waited out so long */
+    int64_t peer_try; /* what may never be taken is tried so long */
 };
 
 enum answer_phase {
@@ -83,7 +83,7 @@ struct answer { /* of one message in STEP_ANSWERING */
     bool is_to_peer, is_counted;
     unsigned tries;      /* class N in a row */
     unsigned resends;    /* after class U */
-    int64_t troubled_ms; /* since when a peer's trouble lasts; 0 = none */
+    int64_t troubled_ms; /* since when a trouble lasts that may have no end; 0 = none */
     int64_t begun_ms;
     int64_t sent_ms;      /* wall clock: the call under way */
     struct judged judged; /* of the last reply */
@@ -149,7 +149,7 @@ void answer_move(struct answer *a, enum answer_phase phase);
 void answer_queue(struct answer *a); /* its part is to be sent */
 void answer_arrived(struct answer *a);
 void answer_unsure(struct answer *a); /* nothing decides: parked, or sent again */
-void answer_again(struct answer *a, int64_t wait_ms, const char *why);
+void answer_retry(struct answer *a);  /* by a->judged: backs off, and parks in the end */
 void answers_pump(struct answers *as);
 uint64_t answer_hash(struct slice s);
 int answer_text_hash(const char *text, uint64_t *ret); /* of an answer to a person; or -ENOMEM */

@@ -425,6 +425,17 @@ Test(inbox_answer, what_will_never_be_taken_is_parked_at_once)
     cr_assert_not_null(strstr(t.why, "may not talk to people"), "%s", t.why);
 }
 
+Test(inbox_answer, what_is_never_taken_is_parked_in_the_end)
+{
+    t.i.answers->times.peer_try = 50;
+    platform_says(FAKE_ANSWER, 415, "{\"error\":\"x\"}");
+    answer_begin(&t.i, message(0, "", "hello"));
+    UNTIL(one_ended);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_gt(calls(), 1);
+    cr_assert_not_null(strstr(t.why, "not taken in"), "%s", t.why);
+}
+
 Test(inbox_answer, denied_counts_only_while_the_platform_knows_us)
 {
     platform_says(FAKE_ANSWER, 403, "{\"error\":\"access denied: x\"}");
@@ -685,6 +696,28 @@ Test(inbox_answer, two_answers_of_one_text_are_never_under_way_together)
     cr_assert_eq(calls(), 2);
     cr_assert_eq(t.final[0], JOURNAL_ANSWERED);
     cr_assert_eq(t.final[1], JOURNAL_ANSWERED);
+}
+
+Test(inbox_answer, what_never_arrives_is_sent_more_and_more_seldom_and_parked)
+{
+    struct answer_times *times = &t.i.answers->times;
+    struct message *m = message(0, "", "hello");
+
+    times->backoff_base = times->backoff_cap = 50;
+    times->peer_try = 120;
+    platform_says(FAKE_RESET, 0, "");
+    answer_begin(&t.i, m);
+    for (unsigned k = 0; k < 8 && t.ended == 0; k++) {
+        UNTIL(is_doubtful);
+        run(never, 30);
+        feed_is_complete();
+        if (t.ended == 0)
+            cr_assert_gt(m->j.due_ms, clock_wall_ms() - 10, "it backs off");
+        run(never, 60);
+    }
+    cr_assert_eq(t.ended, 1);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_not_null(strstr(t.why, "did not arrive"), "%s", t.why);
 }
 
 static void left_by_an_earlier_run(unsigned k)
