@@ -186,22 +186,10 @@ static void on_equals(void *arg, int code, struct journal_message *v, size_t n)
 {
     struct answer *a = arg;
     struct answer_evidence *e = &a->evidence;
-    const char *answer = a->m->j.answer ? a->m->j.answer : "";
-    const struct clock_offset *offset = &a->answers->clocks.offset;
-    int64_t near_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS - offset->max_ms;
-    size_t bytes = 0;
 
     e->is_reading = false;
-    for (size_t k = 0; k < n; k++)
-        bytes +=
-            (v[k].request ? strlen(v[k].request) : 0) + (v[k].answer ? strlen(v[k].answer) : 0);
-    e->is_cut = e->is_cut || code < 0 ||
-                (n > 0 && (n == JOURNAL_READ_MAX || bytes > ANSWER_READ_BYTES) &&
-                 v[n - 1].changed_ms > near_ms);
+    e->is_cut = e->is_cut || code < 0 || n == JOURNAL_READ_MAX;
     for (size_t k = 0; k < n; k++) {
-        if (v[k].sender[0] || !v[k].answer || strcmp(v[k].answer, answer) != 0 ||
-            v[k].changed_ms < near_ms)
-            continue;
         if (v[k].state != JOURNAL_ANSWERED) { /* parked, dropped: it may have an echo, or none */
             e->is_cut = true;
             continue;
@@ -219,10 +207,13 @@ void answer_doubt(struct answer *a, int64_t intent_ms)
 {
     struct answers *as = a->answers;
     struct inbox *i = as->inbox;
+    const struct answer_clocks *c = &as->clocks;
     struct answer *equal = answer_equal_of(a);
-    const struct journal_query q = {.states = 1U << JOURNAL_ANSWERED | 1U << JOURNAL_PARKED |
-                                              1U << JOURNAL_SKIPPED,
-                                    .newest_first = true};
+    const struct journal_query q = {
+        .states = 1U << JOURNAL_ANSWERED | 1U << JOURNAL_PARKED | 1U << JOURNAL_SKIPPED,
+        .answer = a->m->j.answer ? a->m->j.answer : "",
+        .changed_from_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS - c->offset.max_ms,
+        .newest_first = true};
 
     answer_move(a, ANSWER_DOUBTFUL);
     a->evidence =

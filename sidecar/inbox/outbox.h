@@ -27,10 +27,9 @@ enum {
     ANSWER_TEXT_BUCKETS = 1024,
     ANSWER_RATE_PEERS = 256, /* peers whose answers are counted; the oldest count goes first */
     ANSWER_RATE_WINDOW_MS = 60 * 1000,
-    ANSWER_ECHOES_MAX = 64,              /* echoes of one text that are told apart */
-    ANSWER_SKEW_MS = 2 * 1000,           /* by which a clock may jump or drift unnoticed */
-    ANSWER_SENT_KEPT = 64,               /* acknowledged ones whose echo would measure the clocks */
-    ANSWER_READ_BYTES = 4 * 1024 * 1024, /* a read with more texts may have ended early */
+    ANSWER_ECHOES_MAX = 64,    /* echoes of one text that are told apart */
+    ANSWER_SKEW_MS = 2 * 1000, /* by which a clock may jump or drift unnoticed */
+    ANSWER_SENT_KEPT = 64,     /* acknowledged ones whose echo would measure the clocks */
     /* After this nothing of a call whose end we did not see comes any more: an edge cuts a call at
      * about 100 s and the platform may still carry it out, echo rows are 30 s late (P section
      * 10.6). Only then the feed's silence proves something. */

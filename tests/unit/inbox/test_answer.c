@@ -87,6 +87,8 @@ int journal_read(struct journal *j, const struct journal_query *q, journal_read_
         return 0;
     }
     cr_assert_eq(q->states, 1U << JOURNAL_ANSWERED | 1U << JOURNAL_PARKED | 1U << JOURNAL_SKIPPED);
+    cr_assert_not_null(q->answer, "not everything that was ever answered");
+    cr_assert_gt(q->changed_from_ms, 0);
     t.read = done;
     t.read_arg = arg;
     return 0;
@@ -552,10 +554,8 @@ Test(inbox_answer, after_a_crash_the_same_evidence_decides)
 
 static void equal(unsigned k, int64_t created_ms, int64_t answered_ms)
 {
-    t.equals[k] = (struct journal_message){.state = JOURNAL_ANSWERED,
-                                           .created_us = created_ms * 1000,
-                                           .changed_ms = answered_ms,
-                                           .answer = (char *)"hello"};
+    t.equals[k] = (struct journal_message){
+        .state = JOURNAL_ANSWERED, .created_us = created_ms * 1000, .changed_ms = answered_ms};
     if (t.equal_count <= k)
         t.equal_count = k + 1;
 }
