@@ -229,6 +229,7 @@ static void ask_for_row(struct answer *a)
 
     answer_move(a, ANSWER_ASKING);
     (void)snprintf(path, sizeof(path), "/workspaces/%.36s", i->cfg->workspace.id);
+    a->m->call.max_answer_bytes = 0; /* the usual: a row is longer than what an answer gets */
     call_send(&a->m->call, i->transport, path, (struct slice){0}, 0, on_row, a);
 }
 
@@ -296,7 +297,7 @@ static void send_part(struct answer *a)
     answer_move(a, ANSWER_CALLING);
     a->sent_ms = clock_wall_ms();
     m->call.is_once = true;
-    m->call.max_answer_bytes = PORT_ANSWER_MAX_BYTES; /* what a peer says to it; not read */
+    m->call.max_answer_bytes = ANSWER_REPLY_BYTES;
     call_send(&m->call, i->transport, path, str_slice(&body),
               a->is_to_peer ? ANSWER_PEER_TIMEOUT_MS : ANSWER_NOTIFY_TIMEOUT_MS, on_reply, a);
 }

@@ -168,9 +168,26 @@ static void judge_person_4xx(const struct reply *r, struct judged *ret)
     judge_again(r, ret);
 }
 
+/* Of an answer that was too long to be read the status counts: it has no JSON. */
+static void judge_long(const struct reply *r, bool is_to_peer, struct judged *ret)
+{
+    struct reply l = *r;
+
+    if (r->long_status / 100 == 2)
+        return; /* a peer has much to say to it */
+    l.status = r->long_status;
+    l.long_status = 0;
+    l.class = l.status / 100 == 4 && l.status != 408 ? REPLY_NOT_DELIVERED : REPLY_UNKNOWN;
+    answer_judge(&l, is_to_peer, ret);
+}
+
 void answer_judge(const struct reply *r, bool is_to_peer, struct judged *ret)
 {
     *ret = (struct judged){.what = JUDGED_ARRIVED};
+    if (r->long_status > 0) {
+        judge_long(r, is_to_peer, ret);
+        return;
+    }
     if (r->class == REPLY_OK) {
         if (is_to_peer)
             judge_taken(r, ret);

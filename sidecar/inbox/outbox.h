@@ -20,7 +20,8 @@ enum {
     ANSWER_CALLS_MAX = 64,                /* under way at once; the rest waits its turn */
     ANSWER_NOTIFY_TIMEOUT_MS = 15 * 1000, /* P section 4.1 */
     ANSWER_PEER_TIMEOUT_MS = 300 * 1000,
-    ANSWER_BACKOFF_BASE_MS = 1000, /* P section 4.4 */
+    ANSWER_REPLY_BYTES = 64 * 1024, /* of what comes back; of a longer one the status counts */
+    ANSWER_BACKOFF_BASE_MS = 1000,  /* P section 4.4 */
     ANSWER_BACKOFF_CAP_MS = 30 * 1000,
     ANSWER_AUTH_CAP_MS = 60 * 1000,
     ANSWER_RESENDS_MAX = 5, /* inbox.on_unknown: resend */

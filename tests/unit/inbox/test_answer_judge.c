@@ -190,6 +190,34 @@ Test(inbox_answer_judge, without_an_answer_it_depends_on_whether_it_was_sent)
     }
 }
 
+Test(inbox_answer_judge, of_an_answer_that_is_too_long_the_status_counts)
+{
+    static const struct {
+        int status;
+        enum judgement what;
+    } rows[] = {
+        {200, JUDGED_ARRIVED}, {404, JUDGED_AGAIN},   {413, JUDGED_REFUSED},
+        {408, JUDGED_UNKNOWN}, {502, JUDGED_UNKNOWN}, {302, JUDGED_UNKNOWN},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct client_answer a = {.outcome = CLIENT_TOO_BIG,
+                                  .status = rows[i].status,
+                                  .content_type = "",
+                                  .retry_after = "",
+                                  .error = "words"};
+        struct reply r;
+        struct judged v;
+
+        reply_read(&a, &context, &r);
+        cr_expect_eq(r.status, 0);
+        for (int peer = 0; peer < 2; peer++) {
+            answer_judge(&r, peer, &v);
+            cr_expect_eq(v.what, rows[i].what, "%d", rows[i].status);
+        }
+    }
+}
+
 /* ---- what is sent ---- */
 
 Test(inbox_answer_body, ids_are_version_5_and_the_same_for_every_try)
