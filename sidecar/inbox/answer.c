@@ -15,8 +15,6 @@
 
 #include "base/banned.h"
 
-static void pump(struct answers *as);
-
 /* ---- small things ---- */
 
 static const char *person_or_peer(const struct answer *a)
@@ -126,7 +124,7 @@ static void end(struct answer *a, enum journal_state state, const char *why)
     m->step = STEP_SAVING;
     queue_end(i, m);
     inbox_work_changed(i);
-    pump(as);
+    answers_pump(as);
 }
 
 /* ---- trying again ---- */
@@ -136,7 +134,7 @@ static void on_wait_over(struct timer *t)
     answer_queue(t->arg);
 }
 
-void answer_again(struct answer *a, int64_t wait_ms, const char *why)
+static void send_later(struct answer *a, int64_t wait_ms, const char *why)
 {
     struct inbox *i = a->answers->inbox;
     struct message *m = a->m;
@@ -153,10 +151,10 @@ void answer_again(struct answer *a, int64_t wait_ms, const char *why)
     answer_move(a, ANSWER_WAITING);
     timer_start(&m->timer, i->loop, loop_now_ms(i->loop) + wait_ms, on_wait_over, a);
     inbox_work_changed(i);
-    pump(a->answers);
+    answers_pump(a->answers);
 }
 
-static void again(struct answer *a)
+void answer_retry(struct answer *a)
 {
     const struct answers *as = a->answers;
     const struct judged *v = &a->judged;
@@ -165,19 +163,20 @@ static void again(struct answer *a)
     int64_t wait_ms = backoff_ms(as->times.backoff_base, cap, a->tries);
 
     a->tries++;
-    if (!v->is_peers)
+    bool has_end = v->is_peers || v->has_end;
+    if (!has_end)
         a->troubled_ms = 0;
     else if (a->troubled_ms == 0)
         a->troubled_ms = now;
     if ((v->tries_max > 0 && a->tries > v->tries_max) ||
-        (v->is_peers && now - a->troubled_ms > as->times.peer_try)) {
+        (has_end && now - a->troubled_ms > as->times.peer_try)) {
         char why[sizeof(v->why) + 64];
 
         (void)snprintf(why, sizeof(why), "not taken in %u tries: %s", a->tries, v->why);
         end(a, JOURNAL_PARKED, why);
         return;
     }
-    answer_again(a, wait_ms > v->wait_ms ? wait_ms : v->wait_ms, v->why);
+    send_later(a, wait_ms > v->wait_ms ? wait_ms : v->wait_ms, v->why);
 }
 
 void answer_unsure(struct answer *a)
@@ -187,8 +186,8 @@ void answer_unsure(struct answer *a)
 
     if (as->inbox->cfg->inbox.on_unknown == INBOX_RESEND && a->resends < ANSWER_RESENDS_MAX) {
         a->resends++;
-        answer_again(a, backoff_ms(as->times.backoff_base, as->times.backoff_cap, a->resends - 1),
-                     a->judged.why);
+        send_later(a, backoff_ms(as->times.backoff_base, as->times.backoff_cap, a->resends - 1),
+                   a->judged.why);
         return;
     }
     (void)snprintf(why, sizeof(why), "nobody knows whether the answer arrived%s%s",
@@ -220,7 +219,7 @@ static void on_row(void *arg, const struct reply *r)
     if (r->status == 200 && r->json.n > 0)
         end(a, JOURNAL_PARKED, a->judged.why);
     else
-        again(a);
+        answer_retry(a);
 }
 
 static void ask_for_row(struct answer *a)
@@ -230,6 +229,7 @@ static void ask_for_row(struct answer *a)
 
     answer_move(a, ANSWER_ASKING);
     (void)snprintf(path, sizeof(path), "/workspaces/%.36s", i->cfg->workspace.id);
+    a->m->call.max_answer_bytes = 0; /* the usual: a row is longer than what an answer gets */
     call_send(&a->m->call, i->transport, path, (struct slice){0}, 0, on_row, a);
 }
 
@@ -244,10 +244,12 @@ static void on_reply(void *arg, const struct reply *r)
         platform_check_state_now(i->platform);
     switch (a->judged.what) {
     case JUDGED_ARRIVED:
+        if (!a->is_to_peer)
+            answer_clocks_sent(as, str_slice(&a->words), a->sent_ms);
         answer_arrived(a);
         break;
     case JUDGED_AGAIN:
-        again(a);
+        answer_retry(a);
         break;
     case JUDGED_REFUSED:
         end(a, JOURNAL_PARKED, a->judged.why);
@@ -260,7 +262,7 @@ static void on_reply(void *arg, const struct reply *r)
             answer_unsure(a);
         else
             answer_doubt(a, a->m->j.changed_ms);
-        pump(as);
+        answers_pump(as);
         break;
     }
 }
@@ -289,12 +291,13 @@ static void send_part(struct answer *a)
     a->judged = (struct judged){0};
     if (!ok || !str_ok(&a->words) || !str_ok(&body)) {
         (void)snprintf(a->judged.why, sizeof(a->judged.why), "not sent: no memory");
-        again(a);
+        answer_retry(a);
         return;
     }
     answer_move(a, ANSWER_CALLING);
+    a->sent_ms = clock_wall_ms();
     m->call.is_once = true;
-    m->call.max_answer_bytes = PORT_ANSWER_MAX_BYTES; /* what a peer says to it; not read */
+    m->call.max_answer_bytes = ANSWER_REPLY_BYTES;
     call_send(&m->call, i->transport, path, str_slice(&body),
               a->is_to_peer ? ANSWER_PEER_TIMEOUT_MS : ANSWER_NOTIFY_TIMEOUT_MS, on_reply, a);
 }
@@ -306,12 +309,12 @@ static void on_intent(void *arg, int code)
     if (code == -EBUSY)
         return; /* the journal is being closed: the next run finds it */
     if (a->answers->inbox->is_finishing) {
-        answer_again(a, 0, "not sent: the sidecar was stopped");
+        send_later(a, 0, "not sent: the sidecar was stopped");
         return;
     }
     if (code < 0) {
         a->judged = (struct judged){.why = "not sent: the journal did not take it"};
-        again(a);
+        answer_retry(a);
         return;
     }
     send_part(a);
@@ -328,28 +331,36 @@ static void write_intent(struct answer *a)
     answer_move(a, ANSWER_INTENT);
     if (journal_set(i->journal, &m->j, NULL, on_intent, a) < 0) {
         a->judged = (struct judged){.why = "not sent: no memory"};
-        again(a);
+        answer_retry(a);
     }
 }
 
 /* ---- whose turn it is ---- */
 
-/* Two answers of one text under way, and nobody could tell their echoes apart. */
-static bool has_equal_under_way(const struct answer *a)
+struct answer *answer_equal_of(const struct answer *a)
 {
     const struct answers *as = a->answers;
 
-    if (a->is_to_peer || a->is_holding || as->text_buckets[a->text_hash % ANSWER_TEXT_BUCKETS] == 0)
-        return false;
+    if (as->text_buckets[a->text_hash % ANSWER_TEXT_BUCKETS] <= (a->is_holding ? 1 : 0))
+        return NULL;
     LIST_FOREACH(it, &as->texts)
     {
-        const struct answer *other = container_of(it, struct answer, text_node);
+        struct answer *other = container_of(it, struct answer, text_node);
 
-        if (other->text_hash == a->text_hash &&
+        if (other != a && other->text_hash == a->text_hash &&
             slice_eq(str_slice(&other->split.text), str_slice(&a->split.text)))
-            return true;
+            return other;
     }
-    return false;
+    return NULL;
+}
+
+/* Two answers of one text under way, and nobody could tell their echoes apart. */
+static bool must_wait(struct answer *a)
+{
+    if (a->is_to_peer)
+        return false;
+    return !answer_left_is_read(a->answers) || answer_left_has(a->answers, a->text_hash) ||
+           (!a->is_holding && answer_equal_of(a));
 }
 
 static struct peer_rate *rate_of(struct answers *as, const char *peer)
@@ -392,10 +403,10 @@ static int64_t peer_wait(struct answer *a)
 
 static void on_turn(struct timer *t)
 {
-    pump(t->arg);
+    answers_pump(t->arg);
 }
 
-static void pump(struct answers *as)
+void answers_pump(struct answers *as)
 {
     int64_t next_ms = 0;
 
@@ -408,7 +419,7 @@ static void pump(struct answers *as)
 
         if (as->calls >= ANSWER_CALLS_MAX)
             break;
-        if (has_equal_under_way(a))
+        if (must_wait(a))
             continue;
         int64_t at = peer_wait(a);
 
@@ -425,7 +436,7 @@ static void pump(struct answers *as)
 void answer_queue(struct answer *a)
 {
     answer_move(a, ANSWER_QUEUED);
-    pump(a->answers);
+    answers_pump(a->answers);
 }
 
 /* ---- beginning and end ---- */
@@ -440,13 +451,22 @@ static void on_try_begin(struct timer *t)
         answer_begin(m->inbox, m);
 }
 
-static uint64_t hash_of(struct slice s) /* FNV-1a: equal ones are compared */
+uint64_t answer_hash(struct slice s) /* FNV-1a: equal ones are compared */
 {
     uint64_t h = 0xcbf29ce484222325U;
 
     for (size_t k = 0; k < s.n; k++)
         h = (h ^ (unsigned char)s.p[k]) * 0x100000001b3U;
     return h;
+}
+
+int answer_text_hash(const char *text, uint64_t *ret)
+{
+    CLEANUP(split_release) struct split split = {0};
+    int rc = split_text(slice_of(text ? text : ""), false, &split);
+
+    *ret = answer_hash(str_slice(&split.text));
+    return rc;
 }
 
 static struct answer *answer_new(struct inbox *i, struct message *m)
@@ -469,7 +489,7 @@ static struct answer *answer_new(struct inbox *i, struct message *m)
     a->is_to_peer = is_to_peer;
     a->begun_ms = loop_now_ms(i->loop);
     a->phase = ANSWER_QUEUED;
-    a->text_hash = hash_of(str_slice(&a->split.text));
+    a->text_hash = answer_hash(str_slice(&a->split.text));
     list_init(&a->node);
     list_init(&a->text_node);
     asked_read(m->j.request, &a->asked);
@@ -506,14 +526,17 @@ void answer_begin(struct inbox *i, struct message *m)
                     on_wait_over, a);
         return;
     }
-    pump(i->answers);
+    answers_pump(i->answers);
 }
 
 void answer_recover(struct inbox *i, struct message *m)
 {
     struct answer *a = answer_new(i, m);
 
-    if (!a || ends_at_once(a))
+    if (!a)
+        return;
+    answer_left_resumed(i->answers, m->j.seq);
+    if (ends_at_once(a))
         return;
     a->judged = (struct judged){.what = JUDGED_UNKNOWN};
     split_words(&a->split, m->j.parts_sent, &a->words);
@@ -537,8 +560,9 @@ int answers_new(struct inbox *i)
     list_init(&as->texts);
     as->times = (struct answer_times){.backoff_base = ANSWER_BACKOFF_BASE_MS,
                                       .backoff_cap = ANSWER_BACKOFF_CAP_MS,
-                                      .settle = 10 * 1000,
-                                      .ask_again = 15 * 1000,
+                                      .early = ANSWER_EARLY_MS,
+                                      .settle = ANSWER_SETTLE_MS,
+                                      .ask_again = ANSWER_ASK_AGAIN_MS,
                                       .peer_try = 60 * 60 * 1000};
     i->answers = as;
     return 0;
@@ -559,6 +583,7 @@ void answers_free(struct inbox *i)
     }
     timer_stop(&as->turn);
     answer_doubt_stop(as);
+    answer_left_stop(as);
     free(as);
     i->answers = NULL;
 }

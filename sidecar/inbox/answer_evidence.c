@@ -1,16 +1,19 @@
 /*
  * Did it arrive? A call to /notify whose end we did not see leaves a trace in our own feed if it
- * was carried out: an echo row with the text (P section 10.5 rule 1). It is looked for in a sweep
- * that begins when the call can no longer be carried out.
+ * was carried out: an echo row with the text (P section 10.5 rule 1). Sweeps look for it from
+ * early on; that there is none is believed only of a sweep that begins when the call can no longer
+ * be carried out.
  *
  * An echo proves something only if no other answer can have made it. Equal texts are sent one after
- * the other (answer.c), so at most one of them is doubtful, and it is the last one of that text:
- * all others are in the journal as answered, each made one echo. What cannot be told apart by
- * number or by time is left to inbox.on_unknown.
+ * the other (answer.c), also across a restart (answer_left.c), so at most one of them is doubtful,
+ * and it is the last one of that text: all others are in the journal as answered, each made one
+ * echo. What cannot be told apart by number or by time is left to inbox.on_unknown: so is one whose
+ * equal was given up, or is doubtful too after all.
  */
 #include "inbox/outbox.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "log/log.h"
 
 #include <stdio.h>
@@ -30,29 +33,41 @@ static int64_t settled_ms(const struct answer *a)
     return a->evidence.unknown_ms + a->answers->times.settle;
 }
 
+/* When a sweep may say something of a that one begun at asked_ms (0 = none) could not. */
+static int64_t wanted_ms(const struct answer *a, int64_t asked_ms)
+{
+    const struct answer_times *t = &a->answers->times;
+    int64_t early = a->evidence.unknown_ms + t->early, settled = settled_ms(a);
+
+    if (asked_ms < early)
+        return ms_min(early, settled);
+    return asked_ms < settled ? ms_min(asked_ms + t->ask_again, settled) : asked_ms + t->ask_again;
+}
+
 /* Asks for a sweep as soon as one can decide something, and again until one did. */
 static void look(struct answers *as)
 {
     struct loop *l = as->inbox->loop;
     int64_t now = loop_now_ms(l), next = 0;
 
-    LIST_FOREACH(it, &as->doubtful)
-    {
-        int64_t at = settled_ms(container_of(it, struct answer, node));
+    for (int pass = 0; pass < 2; pass++) {
+        next = 0;
+        LIST_FOREACH(it, &as->doubtful)
+        {
+            int64_t at = wanted_ms(container_of(it, struct answer, node), as->asked_ms);
 
-        if (next == 0 || at < next)
-            next = at;
+            if (next == 0 || at < next)
+                next = at;
+        }
+        if (next == 0 || next > now)
+            break;
+        as->asked_ms = now; /* and when is the next? */
+        feed_sweep_now(as->inbox);
     }
-    if (next == 0) {
+    if (next == 0)
         timer_stop(&as->settle);
-        return;
-    }
-    if (next > now) {
+    else
         timer_start(&as->settle, l, next, on_settle, as);
-        return;
-    }
-    timer_start(&as->settle, l, now + as->times.ask_again, on_settle, as);
-    feed_sweep_now(as->inbox);
 }
 
 void answer_doubt_stop(struct answers *as)
@@ -64,7 +79,9 @@ bool answer_wants_sweep(const struct inbox *i)
 {
     LIST_FOREACH(it, &i->answers->doubtful)
     {
-        if (settled_ms(container_of(it, struct answer, node)) <= loop_now_ms(i->loop))
+        const struct answer *a = container_of(it, struct answer, node);
+
+        if (a->evidence.unknown_ms + a->answers->times.early <= loop_now_ms(i->loop))
             return true;
     }
     return false;
@@ -106,16 +123,32 @@ static void it_did_not(struct answer *a)
     say(a, "has not arrived");
     (void)snprintf(why, sizeof(why), "it did not arrive, as the feed shows%s%s",
                    a->judged.why[0] ? ": " : "", a->judged.why);
-    answer_again(a, 0, why);
+    a->judged = (struct judged){.what = JUDGED_AGAIN, .has_end = true};
+    (void)snprintf(a->judged.why, sizeof(a->judged.why), "%.500s", why);
+    answer_retry(a); /* whatever swallows them all will not be fed for ever */
 }
 
 enum verdict { VERDICT_ARRIVED = 0, VERDICT_NOT, VERDICT_NONE };
 
-/* All echoes there are have been seen. */
-static enum verdict verdict_of(const struct answer_evidence *e)
+/*
+ * By time, which needs the platform's clock measured: is the last echo from before our intent, or
+ * from after all other answers had arrived?
+ */
+static enum verdict verdict_by_time(const struct answer_evidence *e, const struct clock_offset *o)
 {
-    bool is_late = e->echo_last_us / 1000 >= e->intent_ms - ANSWER_SKEW_MS;
-    bool is_apart = e->intent_ms - e->equal_last_ms > (int64_t)2 * ANSWER_SKEW_MS;
+    int64_t at_ms = e->echo_last_us / 1000;
+
+    if (!o->is_known)
+        return VERDICT_NONE;
+    if (at_ms - o->min_ms < e->intent_ms - ANSWER_SKEW_MS)
+        return VERDICT_NOT;
+    return at_ms - o->max_ms > e->equal_last_ms + ANSWER_SKEW_MS ? VERDICT_ARRIVED : VERDICT_NONE;
+}
+
+/* All echoes there are have been seen. */
+static enum verdict verdict_of(const struct answer *a)
+{
+    const struct answer_evidence *e = &a->evidence;
 
     if (e->echo_count == 0)
         return VERDICT_NOT;
@@ -123,25 +156,27 @@ static enum verdict verdict_of(const struct answer_evidence *e)
         return VERDICT_NONE;
     if (e->echo_count > e->equal_count)
         return VERDICT_ARRIVED;
-    if (is_apart)
-        return is_late ? VERDICT_ARRIVED : VERDICT_NOT;
-    return e->echo_count == e->equal_newer ? VERDICT_NOT : VERDICT_NONE;
+    if (e->echo_count == e->equal_newer)
+        return VERDICT_NOT;
+    return verdict_by_time(e, &a->answers->clocks.offset);
 }
 
-static void decide(struct answer *a)
+/* After a sweep. Before its time is_settled only what has arrived is known. */
+static bool decide(struct answer *a, bool is_settled)
 {
-    switch (verdict_of(&a->evidence)) {
-    case VERDICT_ARRIVED:
+    enum verdict v = verdict_of(a);
+
+    if (v == VERDICT_ARRIVED) {
         it_arrived(a);
-        break;
-    case VERDICT_NOT:
+    } else if (!is_settled) {
+        return false;
+    } else if (v == VERDICT_NOT) {
         it_did_not(a);
-        break;
-    case VERDICT_NONE:
+    } else {
         say(a, "cannot be told from others of the same text");
         answer_unsure(a);
-        break;
     }
+    return true;
 }
 
 /* ---- the evidence ---- */
@@ -151,20 +186,14 @@ static void on_equals(void *arg, int code, struct journal_message *v, size_t n)
 {
     struct answer *a = arg;
     struct answer_evidence *e = &a->evidence;
-    const char *answer = a->m->j.answer ? a->m->j.answer : "";
-    int64_t near_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS;
-    size_t bytes = 0;
 
     e->is_reading = false;
-    for (size_t k = 0; k < n; k++)
-        bytes +=
-            (v[k].request ? strlen(v[k].request) : 0) + (v[k].answer ? strlen(v[k].answer) : 0);
-    e->is_cut = code < 0 || (n > 0 && (n == JOURNAL_READ_MAX || bytes > ANSWER_READ_BYTES) &&
-                             v[n - 1].changed_ms > near_ms);
+    e->is_cut = e->is_cut || code < 0 || n == JOURNAL_READ_MAX;
     for (size_t k = 0; k < n; k++) {
-        if (v[k].sender[0] || !v[k].answer || strcmp(v[k].answer, answer) != 0 ||
-            v[k].changed_ms < near_ms)
+        if (v[k].state != JOURNAL_ANSWERED) { /* parked, dropped: it may have an echo, or none */
+            e->is_cut = true;
             continue;
+        }
         e->equal_count++;
         e->equal_newer += v[k].created_us > a->m->j.created_us;
         if (v[k].changed_ms > e->equal_last_ms)
@@ -178,13 +207,21 @@ void answer_doubt(struct answer *a, int64_t intent_ms)
 {
     struct answers *as = a->answers;
     struct inbox *i = as->inbox;
-    const struct journal_query q = {.states = 1U << JOURNAL_ANSWERED, .newest_first = true};
+    const struct answer_clocks *c = &as->clocks;
+    struct answer *equal = answer_equal_of(a);
+    const struct journal_query q = {
+        .states = 1U << JOURNAL_ANSWERED | 1U << JOURNAL_PARKED | 1U << JOURNAL_SKIPPED,
+        .answer = a->m->j.answer ? a->m->j.answer : "",
+        .changed_from_ms = a->m->j.created_us / 1000 - ANSWER_NEAR_MS - c->offset.max_ms,
+        .newest_first = true};
 
     answer_move(a, ANSWER_DOUBTFUL);
     a->evidence =
         (struct answer_evidence){.unknown_ms = loop_now_ms(i->loop), .intent_ms = intent_ms};
     a->evidence.is_reading = journal_read(i->journal, &q, on_equals, a) == 0;
-    a->evidence.is_cut = !a->evidence.is_reading;
+    a->evidence.is_cut = !a->evidence.is_reading || equal || answer_left_has(as, a->text_hash);
+    if (equal)
+        equal->evidence.is_cut = true;
     log_info("inbox",
              "row %s: it is not known whether the answer arrived; the feed will tell, within %lld "
              "s%s%s",
@@ -216,13 +253,13 @@ void answer_saw_echo(struct inbox *i, const struct row *r)
 {
     if (!r->echo_text)
         return;
+    answer_clocks_echo(i->answers, r);
     LIST_FOREACH(it, &i->answers->doubtful)
     {
         struct answer *a = container_of(it, struct answer, node);
 
         if (r->created_us > a->m->j.created_us && strcmp(r->echo_text, str_z(&a->words)) == 0) {
-            take_echo(a, r);
-            return; /* equal texts are not doubtful at the same time */
+            take_echo(a, r); /* of equal ones that are doubtful together it decides none */
         }
     }
 }
@@ -237,8 +274,7 @@ void answer_feed_is_complete(struct inbox *i, int64_t at_ms)
         {
             struct answer *a = container_of(it, struct answer, node);
 
-            if (at_ms >= settled_ms(a) && !a->evidence.is_reading) {
-                decide(a);
+            if (!a->evidence.is_reading && decide(a, at_ms >= settled_ms(a))) {
                 found = true;
                 break;
             }

@@ -70,6 +70,20 @@ static void judge_again(const struct reply *r, struct judged *ret)
         ret->wait_ms = r->wait_ms;
 }
 
+/* Nothing says that it will ever be taken. */
+static void judge_odd(const struct reply *r, struct judged *ret)
+{
+    ret->has_end = true;
+    judge_again(r, ret);
+}
+
+/* Our token, or the peer's own 401, which the platform hands on. */
+static bool is_our_401(const struct reply *r, bool is_to_peer)
+{
+    return !is_to_peer || has_error(r, "missing caller auth token") ||
+           has_error(r, "invalid caller auth token");
+}
+
 static void judge_peers(const struct reply *r, struct judged *ret, int64_t wait_ms, unsigned tries)
 {
     ret->wait_ms = wait_ms;
@@ -82,7 +96,6 @@ static void judge_peer_4xx(const struct reply *r, struct judged *ret)
 {
     switch (r->status) {
     case 400:
-    case 413: /* [L]: over the limit of a body */
         say(ret, JUDGED_REFUSED, "the platform cannot read it", r);
         return;
     case 402:
@@ -113,10 +126,6 @@ static void judge_peer_4xx(const struct reply *r, struct judged *ret)
 
 static void judge_peer_5xx(const struct reply *r, struct judged *ret)
 {
-    if (reply_is_true(r->json, "delivery_confirmed")) {
-        ret->what = JUDGED_ARRIVED;
-        return;
-    }
     if (r->status == 502 && has_error(r, "failed to reach workspace agent")) {
         judge_peers(r, ret, 0, JUDGE_REACH_TRIES);
     } else if (r->status == 502 && error_begins(r, "workspace URL is not publicly routable")) {
@@ -135,7 +144,6 @@ static void judge_person_4xx(const struct reply *r, struct judged *ret)
 {
     switch (r->status) {
     case 400:
-    case 413:
         say(ret, JUDGED_REFUSED, "the platform cannot read it", r);
         return;
     case 402:
@@ -149,17 +157,37 @@ static void judge_person_4xx(const struct reply *r, struct judged *ret)
         break;
     case 404: /* our own row: whether it is removed is the state activity's to say */
         break;
-    default:
+    case 429:
         judge_again(r, ret);
+        return;
+    default:
+        judge_odd(r, ret);
         return;
     }
     ret->asks_state = true;
     judge_again(r, ret);
 }
 
+/* Of an answer that was too long to be read the status counts: it has no JSON. */
+static void judge_long(const struct reply *r, bool is_to_peer, struct judged *ret)
+{
+    struct reply l = *r;
+
+    if (r->long_status / 100 == 2)
+        return; /* a peer has much to say to it */
+    l.status = r->long_status;
+    l.long_status = 0;
+    l.class = l.status / 100 == 4 && l.status != 408 ? REPLY_NOT_DELIVERED : REPLY_UNKNOWN;
+    answer_judge(&l, is_to_peer, ret);
+}
+
 void answer_judge(const struct reply *r, bool is_to_peer, struct judged *ret)
 {
     *ret = (struct judged){.what = JUDGED_ARRIVED};
+    if (r->long_status > 0) {
+        judge_long(r, is_to_peer, ret);
+        return;
+    }
     if (r->class == REPLY_OK) {
         if (is_to_peer)
             judge_taken(r, ret);
@@ -168,11 +196,17 @@ void answer_judge(const struct reply *r, bool is_to_peer, struct judged *ret)
             judge_again(r, ret);
         else
             say(ret, JUDGED_UNKNOWN, "", r);
-    } else if (r->status == 401) {
+    } else if (is_to_peer && r->status >= 300 && reply_is_true(r->json, "delivery_confirmed")) {
+        ret->what = JUDGED_ARRIVED; /* whatever became of the peer's own answer */
+    } else if (r->status == 401 && is_our_401(r, is_to_peer)) {
         ret->asks_state = true;
         judge_again(r, ret);
+    } else if (r->status == 413) { /* the platform's, [L], or an edge's: the same bytes again */
+        say(ret, JUDGED_REFUSED, "it is too long for the platform, or for an edge before it", r);
+    } else if (r->status == 429 && r->json.n == 0) {
+        judge_again(r, ret);
     } else if (r->class == REPLY_NOT_DELIVERED && r->json.n == 0) {
-        judge_again(r, ret); /* an edge's 404, 403, 413: says nothing about the message */
+        judge_odd(r, ret); /* an edge's 404, 403: says nothing about the message */
     } else if (r->status / 100 == 4 && r->status != 408) {
         if (is_to_peer)
             judge_peer_4xx(r, ret);

@@ -33,6 +33,7 @@ struct judged {
     int64_t wait_ms;    /* floor of the pause before the next try; 0 = none */
     unsigned tries_max; /* JUDGED_AGAIN: then refused; 0 = as long as it takes */
     bool is_peers;      /* JUDGED_AGAIN: the peer's trouble, not the platform's: has an end */
+    bool has_end;       /* JUDGED_AGAIN: may be a refusal all the same: has an end too */
     bool asks_state;    /* the workspace's state should be looked at (P section 5.2) */
     char why[512];      /* a sentence; "" = all is well */
 };

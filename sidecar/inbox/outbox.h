@@ -1,5 +1,5 @@
 /*
- * The inside of the outbox, for answer.c and answer_evidence.c (and their tests).
+ * The inside of the outbox, for answer.c, answer_evidence.c and answer_left.c (and their tests).
  *
  *   QUEUED -> INTENT (its commit) -> CALLING -> next part: QUEUED ... -> queue_end(ANSWERED)
  *                                       |-> WAITING (class N: back to delivered) -> QUEUED
@@ -20,25 +20,32 @@ enum {
     ANSWER_CALLS_MAX = 64,                /* under way at once; the rest waits its turn */
     ANSWER_NOTIFY_TIMEOUT_MS = 15 * 1000, /* P section 4.1 */
     ANSWER_PEER_TIMEOUT_MS = 300 * 1000,
-    ANSWER_BACKOFF_BASE_MS = 1000, /* P section 4.4 */
+    ANSWER_REPLY_BYTES = 64 * 1024, /* of what comes back; of a longer one the status counts */
+    ANSWER_BACKOFF_BASE_MS = 1000,  /* P section 4.4 */
     ANSWER_BACKOFF_CAP_MS = 30 * 1000,
     ANSWER_AUTH_CAP_MS = 60 * 1000,
     ANSWER_RESENDS_MAX = 5, /* inbox.on_unknown: resend */
     ANSWER_TEXT_BUCKETS = 1024,
     ANSWER_RATE_PEERS = 256, /* peers whose answers are counted; the oldest count goes first */
     ANSWER_RATE_WINDOW_MS = 60 * 1000,
-    ANSWER_ECHOES_MAX = 64,              /* echoes of one text that are told apart */
-    ANSWER_SKEW_MS = 2 * 1000,           /* by which our clock and the platform's may differ */
-    ANSWER_READ_BYTES = 4 * 1024 * 1024, /* a read with more texts may have ended early */
-    ANSWER_NEAR_MS = 10 * 60 * 1000,     /* equal answers older than this explain no echo */
+    ANSWER_ECHOES_MAX = 64,    /* echoes of one text that are told apart */
+    ANSWER_SKEW_MS = 2 * 1000, /* by which a clock may jump or drift unnoticed */
+    ANSWER_SENT_KEPT = 64,     /* acknowledged ones whose echo would measure the clocks */
+    /* After this nothing of a call whose end we did not see comes any more: an edge cuts a call at
+     * about 100 s and the platform may still carry it out, echo rows are 30 s late (P section
+     * 10.6). Only then the feed's silence proves something. */
+    ANSWER_SETTLE_MS = 130 * 1000,
+    ANSWER_EARLY_MS = 10 * 1000,     /* first look: an echo that is there decides at once */
+    ANSWER_ASK_AGAIN_MS = 15 * 1000, /* the next looks */
+    ANSWER_NEAR_MS = 10 * 60 * 1000, /* equal answers older than this explain no echo */
 };
 
 /* Tests shorten them. */
 struct answer_times {
     int64_t backoff_base, backoff_cap;
-    int64_t settle;    /* after this nothing of a call whose end we did not see comes any more */
-    int64_t ask_again; /* for a sweep that has not been complete */
-    int64_t peer_try;  /* a peer's own trouble is waited out so long */
+    int64_t early, settle; /* for a sweep: that may find an echo, whose silence is a proof too */
+    int64_t ask_again;
+    int64_t peer_try; /* what may never be taken is tried so long */
 };
 
 enum answer_phase {
@@ -76,10 +83,43 @@ struct answer { /* of one message in STEP_ANSWERING */
     bool is_to_peer, is_counted;
     unsigned tries;      /* class N in a row */
     unsigned resends;    /* after class U */
-    int64_t troubled_ms; /* since when a peer's trouble lasts; 0 = none */
+    int64_t troubled_ms; /* since when a trouble lasts that may have no end; 0 = none */
     int64_t begun_ms;
+    int64_t sent_ms;      /* wall clock: the call under way */
     struct judged judged; /* of the last reply */
     struct answer_evidence evidence;
+};
+
+struct left_answer { /* to a person, found as answering in the journal */
+    int64_t seq;
+    uint64_t text_hash;
+    bool is_resumed; /* only while the journal is being read */
+};
+struct left_answers {
+    enum { LEFT_UNREAD = 0, LEFT_READING, LEFT_READ } state;
+    struct left_answer *v; /* not resumed yet */
+    size_t n, cap;
+    int64_t after_seq;
+    struct timer again; /* memory was short */
+};
+
+/* How far the platform's clock is from ours: the echo of an acknowledged answer was written down
+ * between its sending and its acknowledgement. */
+struct clock_offset {
+    int64_t min_ms, max_ms; /* theirs minus ours */
+    bool is_known;
+};
+struct answer_sent {
+    uint64_t text_hash; /* 0 = none, or its echo was seen */
+    int64_t sent_ms, acknowledged_ms;
+};
+struct answer_clocks {
+    struct answer_sent sent[ANSWER_SENT_KEPT];
+    unsigned next;
+    int64_t newest_us; /* of all echoes seen; the platform's clock */
+    bool has_last;
+    struct clock_offset last;   /* of one echo */
+    struct clock_offset offset; /* of two that agree */
 };
 
 struct peer_rate {
@@ -96,8 +136,11 @@ struct answers {
     unsigned calls;                              /* INTENT, CALLING, ASKING */
     bool is_pumping;
     struct answer_times times;
-    struct timer turn;   /* the next peer may be answered again */
+    struct timer turn; /* the next peer may be answered again */
+    struct left_answers left;
+    struct answer_clocks clocks;
     struct timer settle; /* the next doubtful one is to be looked for */
+    int64_t asked_ms;    /* loop time of the last sweep for them; 0 = none */
     struct peer_rate rates[ANSWER_RATE_PEERS];
 };
 
@@ -106,9 +149,22 @@ void answer_move(struct answer *a, enum answer_phase phase);
 void answer_queue(struct answer *a); /* its part is to be sent */
 void answer_arrived(struct answer *a);
 void answer_unsure(struct answer *a); /* nothing decides: parked, or sent again */
-void answer_again(struct answer *a, int64_t wait_ms, const char *why);
+void answer_retry(struct answer *a);  /* by a->judged: backs off, and parks in the end */
+void answers_pump(struct answers *as);
+uint64_t answer_hash(struct slice s);
+int answer_text_hash(const char *text, uint64_t *ret); /* of an answer to a person; or -ENOMEM */
+/* Another one with the same words whose echo could be taken for a's; NULL = none. */
+struct answer *answer_equal_of(const struct answer *a);
 /* answer_evidence.c */
 void answer_doubt(struct answer *a, int64_t intent_ms);
 void answer_doubt_stop(struct answers *as);
+/* answer_clocks.c */
+void answer_clocks_sent(struct answers *as, struct slice text, int64_t sent_ms); /* acknowledged */
+void answer_clocks_echo(struct answers *as, const struct row *r);
+/* answer_left.c */
+bool answer_left_is_read(struct answers *as); /* begins to read; answers_pump() when it is */
+bool answer_left_has(const struct answers *as, uint64_t text_hash); /* not resumed yet */
+void answer_left_resumed(struct answers *as, int64_t seq);
+void answer_left_stop(struct answers *as);
 
 #endif

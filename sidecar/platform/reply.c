@@ -136,7 +136,8 @@ static void explain_status(const struct reply_context *c, struct reply *r)
 void reply_read(const struct client_answer *a, const struct reply_context *c, struct reply *ret)
 {
     *ret = (struct reply){.status = a->outcome == CLIENT_OK ? a->status : 0,
-                          .is_too_big = a->outcome == CLIENT_TOO_BIG};
+                          .is_too_big = a->outcome == CLIENT_TOO_BIG,
+                          .long_status = a->outcome == CLIENT_TOO_BIG ? a->status : 0};
     if (a->outcome == CLIENT_OK) {
         ret->body = a->body;
         ret->is_empty = slice_trim(a->body).n == 0;

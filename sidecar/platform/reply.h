@@ -27,7 +27,8 @@ struct reply { /* borrowed by the callback it is given to */
     int status;         /* HTTP; 0 = no answer */
     struct slice json;  /* the body when it is JSON, else empty */
     struct slice body;  /* as it came, whatever it is; empty without a whole answer */
-    bool is_too_big;    /* the answer was longer than the caller takes */
+    bool is_too_big;    /* the answer was longer than the caller takes, */
+    int long_status;    /* and its HTTP status was this; status is 0 then */
     bool is_empty;      /* an answer without a body */
     bool is_misrouted;  /* 404 or 200 that the platform's API did not write (P section 3.3) */
     int64_t wait_ms;    /* Retry-After as a floor; 0 = none */

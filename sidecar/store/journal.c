@@ -440,11 +440,12 @@ int journal_read(struct journal *j, const struct journal_query *q, journal_read_
     struct op *op = op_new(j, OP_READ, arg);
 
     if (!op || copy_text(q->conversation, &op->conversation) < 0 ||
-        copy_text(q->row_id, &op->row_id) < 0)
+        copy_text(q->row_id, &op->row_id) < 0 || copy_text(q->answer, &op->answer) < 0)
         return op_refuse(j, op);
     op->q = *q;
     op->q.conversation = op->conversation;
     op->q.row_id = op->row_id;
+    op->q.answer = op->answer;
     op->done.read = done;
     return op_give(j, op);
 }

@@ -166,10 +166,13 @@ int journal_restore(struct journal *j, const struct journal_message *v, size_t n
 
 enum { JOURNAL_READ_MAX = 500 }; /* messages of one read */
 struct journal_query {
-    unsigned states;           /* bits 1 << state; 0 = any */
-    int64_t after_seq;         /* newer ones only */
-    const char *conversation;  /* NULL = any; copied */
-    const char *row_id;        /* NULL = any; copied */
+    unsigned states;          /* bits 1 << state; 0 = any */
+    int64_t after_seq;        /* newer ones only */
+    const char *conversation; /* NULL = any; copied */
+    const char *row_id;       /* NULL = any; copied */
+    const char *answer;       /* NULL = any; copied. Else exactly this text to a person, and v comes
+                                 without request and answer: only how many and when is asked */
+    int64_t changed_from_ms;  /* changed_ms is not before */
     unsigned per_conversation; /* at most so many of each, oldest first; 0 = no limit */
     bool newest_first;
     bool is_brief;  /* without request and answer: such a read is as long as its limit says */

@@ -117,5 +117,6 @@ void op_free(struct op *op)
     journal_conversation_release(&op->c);
     free(op->conversation);
     free(op->row_id);
+    free(op->answer);
     free(op);
 }

@@ -55,8 +55,8 @@ struct op {
     bool has_cursor, has_conversation;
     struct journal_cursor cursor;  /* add: given; read_start: found */
     struct journal_conversation c; /* set: given; read_conversation: name given, rest found */
-    struct journal_query q;        /* its texts are owned by the two below */
-    char *conversation, *row_id;
+    struct journal_query q;        /* its texts are owned by the three below */
+    char *conversation, *row_id, *answer;
     int64_t last_ms; /* read_start */
     bool is_good;    /* verify */
     char sentence[ERR_MSG_MAX];

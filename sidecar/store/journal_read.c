@@ -20,13 +20,13 @@ enum {
     BITS_HELD = 1U << JOURNAL_PARKED | 1U << JOURNAL_DEAD,
 };
 
-static void add_columns(struct str *sql, bool is_brief)
+static void add_columns(struct str *sql, bool has_texts)
 {
     str_addf(sql,
              "SELECT m.seq, m.state, m.row_id, m.sender, m.created_us, m.changed_ms, m.due_ms,"
              " m.attempts, m.deaths, m.parts_sent, m.message_id, m.conversation, m.context_id,"
              " m.task_id, %s, m.why FROM message AS m ",
-             is_brief ? "NULL, NULL" : "b.request, b.answer");
+             has_texts ? "b.request, b.answer" : "NULL, NULL");
 }
 
 static const char *index_of(const struct journal_query *q, bool is_open, bool is_held)
@@ -46,9 +46,9 @@ static void add_query(struct str *sql, const struct journal_query *q)
     bool is_open = q->states != 0 && (q->states & ~(unsigned)BITS_OPEN) == 0;
     bool is_held = q->states != 0 && (q->states & ~(unsigned)BITS_HELD) == 0;
 
-    add_columns(sql, q->is_brief);
+    add_columns(sql, !q->is_brief && !q->answer);
     str_addz(sql, index_of(q, is_open, is_held));
-    if (!q->is_brief)
+    if (!q->is_brief || q->answer)
         str_addz(sql, "LEFT JOIN body AS b ON b.seq = m.seq ");
     str_addz(sql, "WHERE m.seq > ?1");
     if (is_open)
@@ -61,6 +61,10 @@ static void add_query(struct str *sql, const struct journal_query *q)
         str_addz(sql, " AND m.conversation = ?3");
     if (q->row_id)
         str_addz(sql, " AND m.row_id = ?4");
+    if (q->changed_from_ms)
+        str_addz(sql, " AND m.changed_ms >= ?7");
+    if (q->answer)
+        str_addz(sql, " AND m.sender = '' AND b.answer = ?8");
     if (q->per_conversation) {
         /* older ones of the same conversation that match too: fewer than the limit */
         str_addf(sql,
@@ -157,6 +161,9 @@ int read_messages(struct disk *k, struct op *op, struct err *err)
         bind_text(s, 4, q->row_id);
     (void)sqlite3_bind_int64(s, 5, q->per_conversation);
     (void)sqlite3_bind_int64(s, 6, limit);
+    (void)sqlite3_bind_int64(s, 7, q->changed_from_ms);
+    if (q->answer)
+        bind_text(s, 8, q->answer);
     rc = read_rows(k, s, limit, op, err);
     (void)sqlite3_finalize(s);
     return rc;

@@ -3,7 +3,7 @@
 CHAOS_MESSAGES, CHAOS_KILLS and CHAOS_SEED make it longer or another one; `make chaos` does.
 """
 # ctest: long
-# ctest: timeout=300
+# ctest: timeout=480
 import os
 
 import chaos

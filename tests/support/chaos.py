@@ -32,7 +32,9 @@ TASKS = 0.02          # of the messages make the agent work on a task
 PAUSE = 0.2           # seconds between two kills, on average
 PATIENT = 0.8         # of them wait until the one before is up again; the others may hit its start
 FAULTS = 0.5          # so many kills come with a fault of the platform
-ENDING = 60          # seconds for the rest, once all is left in peace, and a tenth of a second for each message
+# Seconds for the rest, once all is left in peace, and a tenth of a second for each message. What did not arrive is believed to be lost
+# 130 s later at the earliest.
+ENDING = 130 + 90
 
 
 class Chaos:

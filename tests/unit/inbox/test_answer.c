@@ -43,6 +43,11 @@ static struct {
     unsigned equal_count;
     journal_read_fn *read;
     void *read_arg;
+    struct journal_message left; /* as answering by an earlier run; seq 0 = none */
+    journal_read_fn *scan;
+    void *scan_arg;
+    int64_t scan_after;
+    bool is_scan_slow;
     /* others */
     unsigned sweeps, state_checks, ended;
     enum journal_state final[MESSAGES_MAX];
@@ -74,7 +79,16 @@ int journal_set(struct journal *j, const struct journal_message *m,
 int journal_read(struct journal *j, const struct journal_query *q, journal_read_fn *done, void *arg)
 {
     (void)j;
-    cr_assert_eq(q->states, 1U << JOURNAL_ANSWERED);
+    if (q->states == 1U << JOURNAL_ANSWERING) { /* what an earlier run left */
+        cr_assert_null(t.scan);
+        t.scan = done;
+        t.scan_arg = arg;
+        t.scan_after = q->after_seq;
+        return 0;
+    }
+    cr_assert_eq(q->states, 1U << JOURNAL_ANSWERED | 1U << JOURNAL_PARKED | 1U << JOURNAL_SKIPPED);
+    cr_assert_not_null(q->answer, "not everything that was ever answered");
+    cr_assert_gt(q->changed_from_ms, 0);
     t.read = done;
     t.read_arg = arg;
     return 0;
@@ -160,7 +174,14 @@ static void commit_all(void)
 
 static void answer_read(void)
 {
-    journal_read_fn *read = t.read;
+    journal_read_fn *read = t.read, *scan = t.scan;
+
+    if (scan && !t.is_scan_slow) {
+        bool has_one = t.left.seq > t.scan_after;
+
+        t.scan = NULL;
+        scan(t.scan_arg, 0, has_one ? &t.left : NULL, has_one);
+    }
 
     if (read) {
         t.read = NULL;
@@ -202,6 +223,10 @@ static bool two_ended(void)
 {
     return t.ended == 2;
 }
+static bool all_three_ended(void)
+{
+    return t.ended == 3;
+}
 static bool is_doubtful(void)
 {
     return !list_is_empty(&t.i.answers->doubtful) && !t.read;
@@ -209,6 +234,10 @@ static bool is_doubtful(void)
 static bool swept(void)
 {
     return t.sweeps > 0;
+}
+static bool swept_often(void)
+{
+    return t.sweeps > 2;
 }
 static bool called_once(void)
 {
@@ -236,6 +265,7 @@ static void open_case(void)
     cr_assert_eq(answers_new(&t.i), 0);
     t.i.answers->times = (struct answer_times){.backoff_base = 2,
                                                .backoff_cap = 10,
+                                               .early = 20,
                                                .settle = 20,
                                                .ask_again = 20,
                                                .peer_try = PATIENCE_MS};
@@ -400,6 +430,17 @@ Test(inbox_answer, what_will_never_be_taken_is_parked_at_once)
     cr_assert_not_null(strstr(t.why, "may not talk to people"), "%s", t.why);
 }
 
+Test(inbox_answer, what_is_never_taken_is_parked_in_the_end)
+{
+    t.i.answers->times.peer_try = 50;
+    platform_says(FAKE_ANSWER, 415, "{\"error\":\"x\"}");
+    answer_begin(&t.i, message(0, "", "hello"));
+    UNTIL(one_ended);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_gt(calls(), 1);
+    cr_assert_not_null(strstr(t.why, "not taken in"), "%s", t.why);
+}
+
 Test(inbox_answer, denied_counts_only_while_the_platform_knows_us)
 {
     platform_says(FAKE_ANSWER, 403, "{\"error\":\"access denied: x\"}");
@@ -460,7 +501,7 @@ Test(inbox_answer, a_complete_sweep_without_one_shows_that_it_did_not)
     platform_says(FAKE_ANSWER, 200, "{}");
     answer_begin(&t.i, message(0, "", "hello"));
     UNTIL(is_doubtful);
-    answer_feed_is_complete(&t.i, t.i.answers->inbox->loop ? loop_now_ms(t.loop) : 0);
+    answer_feed_is_complete(&t.i, loop_now_ms(t.loop));
     cr_assert_eq(calls(), 1, "a sweep that began too early proves nothing");
     cr_assert(!list_is_empty(&t.i.answers->doubtful));
     UNTIL(swept);
@@ -471,6 +512,28 @@ Test(inbox_answer, a_complete_sweep_without_one_shows_that_it_did_not)
     cr_assert_eq(calls(), 2);
     cr_assert_eq(t.final[0], JOURNAL_ANSWERED);
     cr_assert_not(answer_wants_sweep(&t.i));
+}
+
+Test(inbox_answer, what_the_platform_carries_out_late_is_not_sent_twice)
+{
+    struct answer_times *times = &t.i.answers->times;
+
+    cr_assert_geq(ANSWER_SETTLE_MS, 120 * 1000, "edges cut at 100 s, rows are 30 s late");
+    times->settle = PATIENCE_MS * 10;
+    times->early = 10;
+    times->ask_again = 5;
+    platform_says(FAKE_RESET, 0, "");
+    answer_begin(&t.i, message(0, "", "hello"));
+    UNTIL(is_doubtful);
+    UNTIL(swept_often);
+    cr_assert(answer_wants_sweep(&t.i));
+    feed_is_complete();
+    run(never, 30);
+    cr_assert_eq(t.ended, 0);
+    cr_assert_eq(calls(), 1, "early silence proves nothing");
+    echo("e1", "hello", clock_wall_ms());
+    cr_assert_eq(t.final[0], JOURNAL_ANSWERED, "early words do");
+    cr_assert_eq(t.ended, 1);
 }
 
 Test(inbox_answer, after_a_crash_the_same_evidence_decides)
@@ -495,15 +558,28 @@ Test(inbox_answer, after_a_crash_the_same_evidence_decides)
 static void equal(unsigned k, int64_t created_ms, int64_t answered_ms)
 {
     t.equals[k] = (struct journal_message){
-        .created_us = created_ms * 1000, .changed_ms = answered_ms, .answer = (char *)"hello"};
+        .state = JOURNAL_ANSWERED, .created_us = created_ms * 1000, .changed_ms = answered_ms};
     if (t.equal_count <= k)
         t.equal_count = k + 1;
+}
+
+/* The platform's clock is that far ahead, as two answers with their echoes show. */
+static void measure_clocks(int64_t ahead_ms)
+{
+    static const char *const texts[] = {"first", "second"};
+
+    for (size_t k = 0; k < 2; k++) {
+        answer_clocks_sent(t.i.answers, slice_of(texts[k]), clock_wall_ms());
+        echo(texts[k], texts[k], clock_wall_ms() + ahead_ms + 100 * (int64_t)k);
+    }
+    cr_assert(t.i.answers->clocks.offset.is_known);
 }
 
 Test(inbox_answer, the_echo_of_another_answer_proves_nothing)
 {
     int64_t now = clock_wall_ms();
 
+    measure_clocks(0);
     platform_says(FAKE_RESET, 0, "");
     platform_says(FAKE_ANSWER, 200, "{}");
     equal(0, now - 60000, now - 30000); /* the same words to somebody else, long before */
@@ -518,6 +594,64 @@ Test(inbox_answer, the_echo_of_another_answer_proves_nothing)
     feed_is_complete();
     UNTIL(one_ended);
     cr_assert_eq(calls(), 2, "it had not arrived");
+}
+
+/* One echo, one other answer that may have made it, long before ours; the platform's clock is off.
+ */
+static void tell_by_time(int64_t ahead_ms, bool is_ours, enum journal_state expected)
+{
+    int64_t now = clock_wall_ms();
+
+    platform_says(FAKE_RESET, 0, "");
+    platform_says(FAKE_ANSWER, 200, "{}");
+    equal(0, now - 60000 + ahead_ms, now - 30000);
+    struct message *m = message(0, "", "hello");
+    m->j.created_us = (now - 40000 + ahead_ms) * 1000;
+    answer_begin(&t.i, m);
+    UNTIL(is_doubtful);
+    echo("e1", "hello", (is_ours ? clock_wall_ms() : now - 30000) + ahead_ms);
+    UNTIL(swept);
+    feed_is_complete();
+    UNTIL(one_ended);
+    cr_assert_eq(t.final[0], expected);
+}
+
+Test(inbox_answer, without_a_measured_clock_it_is_parked_not_guessed)
+{
+    tell_by_time(0, false, JOURNAL_PARKED);
+    cr_assert_eq(calls(), 1);
+}
+
+Test(inbox_answer, a_clock_that_is_ahead_does_not_make_an_old_echo_ours)
+{
+    measure_clocks(60 * 1000);
+    tell_by_time(60 * 1000, false, JOURNAL_ANSWERED);
+    cr_assert_eq(calls(), 2, "it had not arrived");
+}
+
+Test(inbox_answer, a_clock_that_is_behind_does_not_make_ours_an_old_echo)
+{
+    measure_clocks(-60 * 1000);
+    tell_by_time(-60 * 1000, true, JOURNAL_ANSWERED);
+    cr_assert_eq(calls(), 1, "it had arrived");
+}
+
+Test(inbox_answer, one_echo_measures_no_clock)
+{
+    struct answers *as = t.i.answers;
+
+    answer_clocks_sent(as, SLICE("ok"), clock_wall_ms());
+    echo("e1", "ok", clock_wall_ms() - 60000); /* of an earlier run that said the same */
+    cr_assert_not(as->clocks.offset.is_known);
+    answer_clocks_sent(as, SLICE("well"), clock_wall_ms());
+    echo("e2", "well", clock_wall_ms());
+    cr_assert_not(as->clocks.offset.is_known, "they contradict each other");
+    answer_clocks_sent(as, SLICE("good"), clock_wall_ms());
+    echo("e2", "good", clock_wall_ms() - 1000); /* an older row, which a sweep shows again */
+    cr_assert_not(as->clocks.offset.is_known);
+    echo("e3", "good", clock_wall_ms() + 100);
+    cr_assert(as->clocks.offset.is_known);
+    cr_assert_leq(as->clocks.offset.max_ms - as->clocks.offset.min_ms, PATIENCE_MS);
 }
 
 Test(inbox_answer, one_echo_more_than_others_can_have_made_is_its_own)
@@ -565,6 +699,119 @@ Test(inbox_answer, two_answers_of_one_text_are_never_under_way_together)
     cr_assert_eq(calls(), 2);
     cr_assert_eq(t.final[0], JOURNAL_ANSWERED);
     cr_assert_eq(t.final[1], JOURNAL_ANSWERED);
+}
+
+Test(inbox_answer, what_never_arrives_is_sent_more_and_more_seldom_and_parked)
+{
+    struct answer_times *times = &t.i.answers->times;
+    struct message *m = message(0, "", "hello");
+
+    times->backoff_base = times->backoff_cap = 50;
+    times->peer_try = 120;
+    platform_says(FAKE_RESET, 0, "");
+    answer_begin(&t.i, m);
+    for (unsigned k = 0; k < 8 && t.ended == 0; k++) {
+        UNTIL(is_doubtful);
+        run(never, 30);
+        feed_is_complete();
+        if (t.ended == 0)
+            cr_assert_gt(m->j.due_ms, clock_wall_ms() - 10, "it backs off");
+        run(never, 60);
+    }
+    cr_assert_eq(t.ended, 1);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_not_null(strstr(t.why, "did not arrive"), "%s", t.why);
+}
+
+static void left_by_an_earlier_run(unsigned k)
+{
+    struct message *m = message(k, "", "hello");
+
+    m->j.state = JOURNAL_ANSWERING;
+    m->j.changed_ms = clock_wall_ms();
+    t.left = m->j; /* the journal's, which owns no texts */
+}
+
+Test(inbox_answer, nothing_is_said_to_people_before_it_is_known_what_an_earlier_run_left)
+{
+    platform_says(FAKE_ANSWER, 200, "{}");
+    t.is_scan_slow = true;
+    answer_begin(&t.i, message(0, "", "hello"));
+    answer_begin(&t.i, message(1, PEER, "hello"));
+    UNTIL(one_ended);
+    run(never, 30);
+    cr_assert_eq(t.final[1], JOURNAL_ANSWERED, "peers do not wait");
+    cr_assert_eq(calls(), 1);
+    t.is_scan_slow = false;
+    UNTIL(two_ended);
+}
+
+Test(inbox_answer, an_equal_one_does_not_overtake_what_an_earlier_run_left)
+{
+    platform_says(FAKE_ANSWER, 200, "{}");
+    left_by_an_earlier_run(1);
+    answer_begin(&t.i, message(0, "", "hello")); /* older, so the window resumes it first */
+    answer_begin(&t.i, message(2, "", "other words"));
+    UNTIL(one_ended);
+    run(never, 30);
+    cr_assert_eq(t.final[2], JOURNAL_ANSWERED, "other words need not wait");
+    cr_assert_eq(calls(), 1, "its echo would count for the one that was lost");
+    answer_recover(&t.i, &t.m[1]);
+    UNTIL(is_doubtful);
+    run(never, 30);
+    cr_assert_eq(calls(), 1, "nor while that one is doubtful");
+    UNTIL(swept);
+    feed_is_complete();
+    UNTIL(all_three_ended);
+    cr_assert_eq(calls(), 3, "it had not arrived, and both are sent");
+}
+
+Test(inbox_answer, it_may_be_resumed_while_the_journal_is_read)
+{
+    platform_says(FAKE_ANSWER, 200, "{}");
+    t.is_scan_slow = true;
+    left_by_an_earlier_run(1);
+    answer_begin(&t.i, message(0, "", "hello"));
+    answer_recover(&t.i, &t.m[1]);
+    t.is_scan_slow = false;
+    UNTIL(is_doubtful);
+    echo("e1", "hello", clock_wall_ms());
+    UNTIL(two_ended);
+    cr_assert_eq(calls(), 1, "only the other one is sent");
+}
+
+Test(inbox_answer, two_equal_ones_that_are_doubtful_together_are_not_guessed)
+{
+    left_by_an_earlier_run(0);
+    answer_recover(&t.i, &t.m[0]);
+    UNTIL(is_doubtful);
+    left_by_an_earlier_run(1);
+    answer_recover(&t.i, &t.m[1]);
+    UNTIL(is_doubtful);
+    echo("e1", "hello", clock_wall_ms());
+    cr_assert_eq(t.ended, 0, "whose is it?");
+    run(never, 50); /* both have settled */
+    feed_is_complete();
+    cr_assert_eq(t.ended, 2);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_eq(t.final[1], JOURNAL_PARKED);
+}
+
+Test(inbox_answer, an_equal_one_that_was_given_up_may_have_made_the_echo)
+{
+    int64_t now = clock_wall_ms();
+
+    platform_says(FAKE_RESET, 0, "");
+    equal(0, now - 100, now - 50);
+    t.equals[0].state = JOURNAL_PARKED;
+    answer_begin(&t.i, message(0, "", "hello"));
+    UNTIL(is_doubtful);
+    echo("e1", "hello", now);
+    cr_assert_eq(t.ended, 0);
+    UNTIL(swept);
+    feed_is_complete();
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_eq(calls(), 1);
 }
 
 Test(inbox_answer, at_the_end_nothing_new_leaves_and_what_is_committed_says_so)

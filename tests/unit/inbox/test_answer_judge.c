@@ -49,6 +49,8 @@ Test(inbox_answer_judge, each_row_of_a_call_to_a_peer)
         {200, "", JUDGED_UNKNOWN, 0, 0, 0},
         {400, "{\"error\":\"invalid JSON\"}", JUDGED_REFUSED, 0, 0, 0},
         {401, "{\"error\":\"missing caller auth token\"}", JUDGED_AGAIN, 0, 0, 0},
+        {401, "{\"error\":\"invalid caller auth token\"}", JUDGED_AGAIN, 0, 0, 0},
+        {401, "{\"error\":\"log in first\"}", JUDGED_AGAIN, 1, 0, JUDGE_PEER_TRIES},
         {402, "{\"error\":\"workspace budget limit exceeded\"}", JUDGED_REFUSED, 0, 0, 0},
         {403, "{\"error\":\"access denied: not related\"}", JUDGED_DENIED, 0, 0, 0},
         {403, "{\"error\":\"invalid caller ID\"}", JUDGED_REFUSED, 0, 0, 0},
@@ -58,6 +60,10 @@ Test(inbox_answer_judge, each_row_of_a_call_to_a_peer)
         {404, "<html>", JUDGED_AGAIN, 0, 0, 0},
         {408, "{\"error\":\"x\"}", JUDGED_UNKNOWN, 0, 0, 0},
         {413, "{\"truncated\":true,\"max_bytes\":1}", JUDGED_REFUSED, 0, 0, 0},
+        {413, "<html>", JUDGED_REFUSED, 0, 0, 0},
+        {401, "{\"error\":\"x\",\"delivery_confirmed\":true}", JUDGED_ARRIVED, 0, 0, 0},
+        {404, "{\"error\":\"Not Found\",\"delivery_confirmed\":true}", JUDGED_ARRIVED, 0, 0, 0},
+        {429, "", JUDGED_AGAIN, 0, 0, 0},
         {429, "{\"error\":\"rate limit exceeded\",\"retry_after\":7}", JUDGED_AGAIN, 0, 7000, 0},
         {429, "{\"error\":\"slow down\"}", JUDGED_AGAIN, 1, 0, 0},
         {418, "{\"error\":\"a teapot\"}", JUDGED_AGAIN, 1, 0, JUDGE_PEER_TRIES},
@@ -113,6 +119,8 @@ Test(inbox_answer_judge, each_row_of_a_call_to_a_person)
         {404, "{\"error\":\"workspace not found\"}", JUDGED_AGAIN, true},
         {404, "404 page not found", JUDGED_AGAIN, false},
         {408, "{}", JUDGED_UNKNOWN, false},
+        {413, "", JUDGED_REFUSED, false},
+        {415, "{\"error\":\"x\"}", JUDGED_AGAIN, false},
         {429, "{\"error\":\"rate limit exceeded\",\"retry_after\":1}", JUDGED_AGAIN, false},
         {500, "{\"error\":\"internal error\"}", JUDGED_UNKNOWN, false},
         {500, "oops", JUDGED_UNKNOWN, false},
@@ -127,6 +135,33 @@ Test(inbox_answer_judge, each_row_of_a_call_to_a_person)
         cr_expect_eq(v.what, rows[i].what, "%d %s: %d", rows[i].status, rows[i].body, v.what);
         cr_expect_eq(v.asks_state, rows[i].asks_state, "%d %s", rows[i].status, rows[i].body);
     }
+}
+
+Test(inbox_answer_judge, what_may_never_be_taken_is_not_tried_for_ever)
+{
+    static const struct {
+        int status;
+        const char *body;
+        bool has_end;
+    } rows[] = {
+        {404, "404 page not found", true},
+        {403, "", true},
+        {405, "{\"error\":\"x\"}", true},
+        {415, "{\"error\":\"x\"}", true},
+        {422, "{\"error\":\"x\"}", true},
+        {409, "{}", true},
+        {429, "", false},
+        {401, "{\"error\":\"x\"}", false},
+        {403, "{\"error\":\"x\"}", false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct judged v = judge(rows[i].status, rows[i].body, false);
+
+        cr_expect_eq(v.what, JUDGED_AGAIN, "%d %s", rows[i].status, rows[i].body);
+        cr_expect_eq(v.has_end, rows[i].has_end, "%d %s", rows[i].status, rows[i].body);
+    }
+    cr_expect(judge(404, "<html>", true).has_end);
 }
 
 Test(inbox_answer_judge, without_an_answer_it_depends_on_whether_it_was_sent)
@@ -151,6 +186,34 @@ Test(inbox_answer_judge, without_an_answer_it_depends_on_whether_it_was_sent)
             answer_judge(&r, peer, &v);
             cr_expect_eq(v.what, rows[i].what, "%d", rows[i].outcome);
             cr_expect_str_eq(v.why, "words");
+        }
+    }
+}
+
+Test(inbox_answer_judge, of_an_answer_that_is_too_long_the_status_counts)
+{
+    static const struct {
+        int status;
+        enum judgement what;
+    } rows[] = {
+        {200, JUDGED_ARRIVED}, {404, JUDGED_AGAIN},   {413, JUDGED_REFUSED},
+        {408, JUDGED_UNKNOWN}, {502, JUDGED_UNKNOWN}, {302, JUDGED_UNKNOWN},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct client_answer a = {.outcome = CLIENT_TOO_BIG,
+                                  .status = rows[i].status,
+                                  .content_type = "",
+                                  .retry_after = "",
+                                  .error = "words"};
+        struct reply r;
+        struct judged v;
+
+        reply_read(&a, &context, &r);
+        cr_expect_eq(r.status, 0);
+        for (int peer = 0; peer < 2; peer++) {
+            answer_judge(&r, peer, &v);
+            cr_expect_eq(v.what, rows[i].what, "%d", rows[i].status);
         }
     }
 }

@@ -311,6 +311,36 @@ Test(journal, reads_by_state_conversation_and_number)
         "numbers 5 to 9 are two of each but one");
 }
 
+Test(journal, finds_equal_answers_without_their_texts)
+{
+    static const char *const answers[] = {"yes", "no", "yes", "yes, or no"};
+    struct journal_query q = {.states = 1U << JOURNAL_ANSWERED, .answer = "yes"};
+    struct journal_message *v;
+    unsigned rows[16];
+
+    for (unsigned n = 1; n <= 4; n++) {
+        struct journal_message m = journal_case_message(n);
+
+        m.seq = journal_case_add(&c, n);
+        m.state = JOURNAL_ANSWERED;
+        m.answer = slice_dup(slice_of(answers[n - 1]));
+        cr_assert_eq(journal_case_set(&c, &m, NULL), 0);
+        journal_message_release(&m);
+    }
+    cr_expect_eq(read_rows(&q, rows, 16), 2U);
+    cr_expect_eq(rows[0], 1U);
+    cr_expect_eq(rows[1], 3U);
+    size_t n = journal_case_read(&c, &q, &v);
+    cr_assert_eq(n, 2U);
+    cr_expect_null(v[0].answer);
+    cr_expect_null(v[0].request);
+    q.changed_from_ms = v[1].changed_ms;
+    journal_case_free(v, n);
+    cr_expect_geq(read_rows(&q, rows, 16), 1U);
+    q.changed_from_ms += 3600 * 1000;
+    cr_expect_eq(read_rows(&q, rows, 16), 0U);
+}
+
 static void assert_conversation(const char *context_id, const char *task_id)
 {
     struct journal_conversation k = journal_case_conversation(&c, "c1");
