@@ -3,7 +3,7 @@
 # Warnings are errors only with WERROR=ON, which CI sets: a newer compiler than ours must not break your build.
 # The packages come from .ci/packages and are installed by .ci/setup, which uses sudo by itself; build never under sudo (`sudo make install` builds nothing).
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
-TEST_JOBS ?= $(shell echo $$(($(JOBS) + 1)))
+TEST_JOBS ?= $(shell echo $$(($(JOBS) * 2)))
 WERROR  ?= OFF
 PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 60

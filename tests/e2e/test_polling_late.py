@@ -1,3 +1,4 @@
+# ctest: long
 # ctest: timeout=480
 """An answer that was lost, found out by the silence of the feed: that takes more than two minutes."""
 import unittest

@@ -40,7 +40,7 @@ struct journal {
     unsigned reads, writes;
     unsigned page_max; /* a read ends early behind so many, as the real one does behind many bytes;
                           0 = no */
-    unsigned restores;                /* messages given back */
+    unsigned restores; /* messages given back */
     bool has_lost[FAKE_ROWS_MAX + 1]; /* by seq: the file that had it is gone */
     struct journal_status status;
 };
