@@ -196,19 +196,20 @@ class Restarts(Delivery):
         self.assertEqual(["taskId" in x["message"] for x in self.asked("the red one")], [True, False])
 
     def test_killed_again_and_again(self):
+        """Each in a conversation of its own: one whose answer's fate is unknown waits for the feed (test_polling_late.py)."""
         self.begin()
         texts = [f"m{n}" for n in range(60)]
         for n, text in enumerate(texts):
-            self.p.send(text)
+            self.p.rows([{"text": text, "context_id": f"context of {text}"}])
             if n % 15 == 14:
                 eventually(lambda n=n: len(self.asked()) > n // 2, "it goes on")
                 self.kill()
                 self.run_one()
         eventually(lambda: {x["text"] for x in self.asked()} == set(texts), "each reached the agent", timeout=2 * harness.PATIENCE)
-        eventually(lambda: len(self.told()) >= len(texts) - 4, "all are answered but those whose fate is unknown")
+        eventually(lambda: len(self.told()) + self.inbox("list", "--state", "answering").count(" answering ") >= len(texts),
+                   "all are answered but those whose fate is unknown", timeout=2 * harness.PATIENCE)
         told = self.told()
         self.assertEqual(len(told), len(set(told)), "none twice")
-        self.assertEqual(told, [f"re: {t}" for t in texts if f"re: {t}" in told], "in order")
 
 
 class Held(Delivery):
