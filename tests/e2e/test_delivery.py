@@ -1,4 +1,5 @@
 """Polled messages on their way to the agent: order, tasks, failures, deaths, pauses, and a sidecar that is killed at each step."""
+# ctest: long
 # ctest: timeout=300
 import json
 import os

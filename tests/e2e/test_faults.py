@@ -9,6 +9,7 @@ docs/supervision.md holds TABLE for people; `PYTHONPATH=tests/support python3 te
 anew. A call that no row matches fails the test: give it a row. FAULTS=fork runs only the calls whose name begins so,
 FAULTS_VERBOSE=1 prints every run.
 """
+# ctest: long
 # ctest: timeout=600
 # ctest: serial
 import collections
