@@ -369,7 +369,7 @@ static bool has_marker_behind_references(struct slice text)
 /* A blank behind each "&": no reference any more. */
 static void without_references(struct slice s, struct str *out)
 {
-    for (size_t at = 0; at < s.n; at++)
+    for (size_t at = 0; s.p && at < s.n; at++)
         str_add(out, s.p[at] == '&' ? SLICE("& ") : (struct slice){s.p + at, 1});
 }
 
