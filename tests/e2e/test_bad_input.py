@@ -1,4 +1,5 @@
 """What bad input gets: a sentence that says what, where and how to fix it."""
+# ctest: long
 import os
 import pathlib
 import socket

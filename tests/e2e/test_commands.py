@@ -1,4 +1,5 @@
 """The subcommands as a person uses them: help, version, plan, check-config, health, status, send, drain, stop, install."""
+# ctest: long
 import json
 import os
 import stat

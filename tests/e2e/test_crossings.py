@@ -1,4 +1,5 @@
 """Two things at once: a stop or a drain meets the start, a hold, a removal, a busy agent, the end of the budget."""
+# ctest: long
 import signal
 import time
 import unittest

@@ -1,5 +1,6 @@
 """As in a pod: the agent is another container's process. preStop, the agent's own restart, TERM after the agent has gone, a stop that
 reaches the agent through its socket, and what that socket permits."""
+# ctest: long
 import os
 import pathlib
 import signal

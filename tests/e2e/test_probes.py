@@ -1,4 +1,5 @@
 """The probes in every state of design section 6: started, ready, live, and the agent's own health."""
+# ctest: long
 import json
 import os
 import pathlib

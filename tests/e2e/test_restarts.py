@@ -1,4 +1,5 @@
 """An agent that fails again and again: who hears of it, in which words, and how it ends."""
+# ctest: long
 import json
 import pathlib
 import re

@@ -1,4 +1,5 @@
 """Stopping: one budget, one clock (design section 7)."""
+# ctest: long
 import json
 import os
 import signal

@@ -1,4 +1,5 @@
 """`run -- COMMAND`: the agent's process, its environment, its end, and the same without a command."""
+# ctest: long
 import json
 import os
 import re
