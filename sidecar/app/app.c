@@ -21,7 +21,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void on_work(void *arg);
 static void on_restart_pending(void *arg, int64_t drain_seconds);
 static void on_agent_failure(void *arg, const char *sentence);
 static const char *agent_reason(void *arg);
@@ -32,7 +31,7 @@ static void control_stop(void *arg, const char *who);
 static int control_reload(void *arg, const char *who, struct str *json);
 
 static const struct proxy_callbacks proxy_callbacks = {
-    .on_work = on_work,
+    .on_work = app_on_work,
     .on_restart_pending = on_restart_pending,
     .on_agent_failure = on_agent_failure,
     .agent_reason = agent_reason,
@@ -229,7 +228,7 @@ void app_life(struct app *a, enum life_event e)
 /* ---- what the world tells us
  * ------------------------------------------------------------------------------------- */
 
-static void on_work(void *arg)
+void app_on_work(void *arg)
 {
     struct app *a = arg;
 

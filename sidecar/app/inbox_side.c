@@ -15,18 +15,6 @@
  * ---------------------------------------------------------------------------------------
  */
 
-static void on_work(void *arg)
-{
-    struct app *a = arg;
-
-    if (a->platform) {
-        platform_work_changed(a->platform);
-    }
-    if (stopping_is_on(&a->stopping)) {
-        stopping_changed(&a->stopping);
-    }
-}
-
 static void on_idle(void *arg)
 {
     struct app *a = arg;
@@ -53,7 +41,7 @@ static bool agent_speaks_1_0(void *arg)
 }
 
 static const struct inbox_callbacks inbox_callbacks = {
-    .on_work = on_work,
+    .on_work = app_on_work,
     .on_idle = on_idle,
     .on_state_hint = on_state_hint,
     .agent_speaks_1_0 = agent_speaks_1_0,

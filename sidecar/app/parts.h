@@ -119,7 +119,8 @@ struct app {
 /* app.c */
 void app_life(struct app *a, enum life_event e); /* moves the lifecycle and acts on the change */
 void app_tell_status(struct app *a);             /* STATUS= line */
-void app_tell_ready(struct app *a);              /* READY=1 again, after RELOADING=1 */
+void app_on_work(void *app);        /* requests or messages in work: more or fewer (a callback) */
+void app_tell_ready(struct app *a); /* READY=1 again, after RELOADING=1 */
 
 /* sockets.c */
 int sockets_take_a2a(struct app *a);   /* one that a service manager gives us, or -1 */
