@@ -297,15 +297,23 @@ static int set_wal(struct database *d, struct err *err)
     return rc;
 }
 
-static int open_steps(struct database *d, enum database_check check, struct err *err)
+/* Before anything in it is believed: is it ours, and of which version? */
+static int first_steps(struct database *d, int64_t *ret_version, struct err *err)
 {
-    int64_t version = 0;
     int rc = set_pragmas(d, err);
 
     if (rc == 0)
         rc = avoid_journal(d, err);
     if (rc == 0)
-        rc = identify(d, &version, err);
+        rc = identify(d, ret_version, err);
+    return rc;
+}
+
+static int open_steps(struct database *d, enum database_check check, struct err *err)
+{
+    int64_t version = 0;
+    int rc = first_steps(d, &version, err);
+
     /* The file could be opened for writing: it is its header that forbids it. */
     if (rc == 0 && sqlite3_db_readonly(d->db, "main") == 1)
         rc = err_set(err, -EBADMSG, "%s is damaged: its header asks for a newer SQLite", d->path);
@@ -360,12 +368,8 @@ int database_open(struct database *d, const char *path, const char *vfs,
 static int look_steps(struct database *d, struct err *err)
 {
     int64_t version = 0;
-    int rc = set_pragmas(d, err);
+    int rc = first_steps(d, &version, err);
 
-    if (rc == 0)
-        rc = avoid_journal(d, err);
-    if (rc == 0)
-        rc = identify(d, &version, err);
     if (rc == 0 && d->was_new)
         rc = err_set(err, -EBADMSG, "%s has no tables: a first start was cut short", d->path);
     if (rc == 0 && version < d->schema->version)
