@@ -1,5 +1,5 @@
 /*
- * A json-c tokener with our limit.
+ * A json-c tokener with our limit, and what its trees are asked for.
  */
 #include "base/json_read.h"
 
@@ -20,4 +20,20 @@ struct json_object *json_read(struct slice text)
         o = json_tokener_parse_ex(t, "", 1); /* a number at the end */
     json_tokener_free(t);
     return o;
+}
+
+struct json_object *json_read_member(struct json_object *o, const char *name)
+{
+    struct json_object *v = NULL;
+
+    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
+               ? v
+               : NULL;
+}
+
+struct slice json_read_text(struct json_object *o)
+{
+    if (!json_object_is_type(o, json_type_string))
+        return (struct slice){NULL, 0};
+    return (struct slice){json_object_get_string(o), (size_t)json_object_get_string_len(o)};
 }

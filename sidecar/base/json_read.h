@@ -14,4 +14,8 @@ enum { JSON_READ_DEPTH_MAX = 128 }; /* levels: two of JSON_SCAN_DEPTH_MAX, one i
 /* NULL: not JSON, not whole, too deep, null, or no memory. */
 struct json_object *json_read(struct slice text);
 
+/* Of anything, NULL too. Borrowed from o: NULL when it is no object or has no such member. */
+struct json_object *json_read_member(struct json_object *o, const char *name);
+struct slice json_read_text(struct json_object *o); /* of a string; empty when it is none */
+
 #endif

@@ -8,6 +8,7 @@
  */
 #include "inbox/agent_answer.h"
 
+#include "base/json_read.h"
 #include "inbox/answer_parts.h"
 
 #include <errno.h>
@@ -57,10 +58,10 @@ static void say_error(struct agent_answer *a, int64_t code, const char *text)
 
 static void read_rpc_error(struct json_object *error, bool has_task, struct agent_answer *a)
 {
-    struct json_object *words = part_member(error, "message");
+    struct json_object *words = json_read_member(error, "message");
     const char *text =
         json_object_is_type(words, json_type_string) ? json_object_get_string(words) : "";
-    int64_t code = json_object_get_int64(part_member(error, "code"));
+    int64_t code = json_object_get_int64(json_read_member(error, "code"));
 
     if (json_object_is_type(error, json_type_string)) /* {"error":"..."} of the SDK's listener */
         text = json_object_get_string(error);
@@ -153,9 +154,9 @@ static const struct task_words *words_of(struct json_object *state)
 
 static void read_id(struct json_object *o, const char *name, const char *other, char *ret)
 {
-    struct json_object *v = part_member(o, name);
+    struct json_object *v = json_read_member(o, name);
 
-    v = v ? v : part_member(o, other);
+    v = v ? v : json_read_member(o, other);
     ret[0] = '\0';
     if (json_object_is_type(v, json_type_string) && json_object_get_string_len(v) <= AGENT_ID_MAX &&
         strlen(json_object_get_string(v)) == (size_t)json_object_get_string_len(v))
@@ -176,8 +177,8 @@ static void set_text(struct agent_answer *a, const struct task_words *w, struct 
 
 static void read_task(struct json_object *task, struct agent_answer *a)
 {
-    struct json_object *status = part_member(task, "status");
-    const struct task_words *w = words_of(part_member(status, "state"));
+    struct json_object *status = json_read_member(task, "status");
+    const struct task_words *w = words_of(json_read_member(status, "state"));
     struct str said = {0};
 
     read_id(task, "contextId", "context_id", a->context_id);
@@ -214,17 +215,18 @@ static void read_message(struct json_object *message, struct agent_answer *a)
 
 static bool is_task(struct json_object *o)
 {
-    struct json_object *kind = part_member(o, "kind");
+    struct json_object *kind = json_read_member(o, "kind");
 
     if (json_object_is_type(kind, json_type_string))
         return strcmp(json_object_get_string(kind), "task") == 0;
-    return json_object_is_type(part_member(part_member(o, "status"), "state"), json_type_string);
+    return json_object_is_type(json_read_member(json_read_member(o, "status"), "state"),
+                               json_type_string);
 }
 
 static void read_result(struct json_object *o, struct agent_answer *a)
 {
-    struct json_object *task = part_member(o, "task");
-    struct json_object *message = part_member(o, "message");
+    struct json_object *task = json_read_member(o, "task");
+    struct json_object *message = json_read_member(o, "message");
     struct str said = {0};
 
     if (is_task(o) || is_task(task)) {
@@ -245,7 +247,7 @@ static void read_result(struct json_object *o, struct agent_answer *a)
 
 static void read_json(struct json_object *o, int status, bool has_task, struct agent_answer *a)
 {
-    struct json_object *error = part_member(o, "error");
+    struct json_object *error = json_read_member(o, "error");
     struct json_object *result = NULL;
     bool is_object = json_object_is_type(o, json_type_object);
 

@@ -4,6 +4,7 @@
  */
 #include "inbox/answer_parts.h"
 
+#include "base/json_read.h"
 #include "inbox/agent_answer.h"
 
 #include <stdint.h>
@@ -11,27 +12,11 @@
 
 #include "base/banned.h"
 
-struct json_object *part_member(struct json_object *o, const char *name)
-{
-    struct json_object *v = NULL;
-
-    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
-               ? v
-               : NULL;
-}
-
-static struct slice text_of(struct json_object *o)
-{
-    if (!json_object_is_type(o, json_type_string))
-        return (struct slice){NULL, 0};
-    return (struct slice){json_object_get_string(o), (size_t)json_object_get_string_len(o)};
-}
-
 static struct slice first_text(struct json_object *o, const char *a, const char *b)
 {
-    struct slice s = text_of(part_member(o, a));
+    struct slice s = json_read_text(json_read_member(o, a));
 
-    return s.n > 0 ? s : text_of(part_member(o, b));
+    return s.n > 0 ? s : json_read_text(json_read_member(o, b));
 }
 
 bool parts_parse(struct slice text, struct json_object **ret)
@@ -81,7 +66,7 @@ static void add_json(struct json_object *o, struct str *out)
 /* A file cannot be sent on; its name and place can be said. */
 static void add_file(struct json_object *part, struct str *out)
 {
-    struct json_object *file = part_member(part, "file");
+    struct json_object *file = json_read_member(part, "file");
     struct json_object *at = file ? file : part;
     struct slice name = first_text(at, "name", "filename");
     struct slice uri = first_text(at, "uri", "url");
@@ -105,20 +90,20 @@ static void parts_texts(struct json_object *parts, struct str *out)
     bool has_text = false;
 
     if (json_object_is_type(parts, json_type_string))
-        str_add(out, text_of(parts));
+        str_add(out, json_read_text(parts));
     if (!json_object_is_type(parts, json_type_array))
         return;
     for (size_t i = 0; i < json_object_array_length(parts); i++) {
         struct json_object *part = json_object_array_get_idx(parts, i);
-        struct slice text = text_of(part_member(part, "text"));
+        struct slice text = json_read_text(json_read_member(part, "text"));
 
-        str_add(out, text.n > 0 ? text : text_of(part));
+        str_add(out, text.n > 0 ? text : json_read_text(part));
         has_text = has_text || text.n > 0;
         if (text.n == 0)
             add_file(part, out);
     }
     for (size_t i = 0; !has_text && i < json_object_array_length(parts); i++) {
-        struct json_object *data = part_member(json_object_array_get_idx(parts, i), "data");
+        struct json_object *data = json_read_member(json_object_array_get_idx(parts, i), "data");
 
         if (data)
             add_json(data, out);
@@ -127,19 +112,19 @@ static void parts_texts(struct json_object *parts, struct str *out)
 
 bool parts_has_some(struct json_object *o)
 {
-    return part_member(o, "parts") || part_member(o, "content");
+    return json_read_member(o, "parts") || json_read_member(o, "content");
 }
 
 void parts_of_message(struct json_object *message, struct str *out)
 {
-    struct json_object *parts = part_member(message, "parts");
+    struct json_object *parts = json_read_member(message, "parts");
 
-    parts_texts(parts ? parts : part_member(message, "content"), out);
+    parts_texts(parts ? parts : json_read_member(message, "content"), out);
 }
 
 static bool is_agents(struct json_object *message)
 {
-    struct slice role = text_of(part_member(message, "role"));
+    struct slice role = json_read_text(json_read_member(message, "role"));
 
     return slice_eq(role, SLICE("agent")) || slice_eq(role, SLICE("ROLE_AGENT"));
 }
@@ -155,7 +140,7 @@ static void last_words(struct json_object *history, struct str *out)
 
 void parts_of_task(struct json_object *task, struct str *out)
 {
-    struct json_object *artifacts = part_member(task, "artifacts");
+    struct json_object *artifacts = json_read_member(task, "artifacts");
     struct str said = {0};
     size_t n =
         json_object_is_type(artifacts, json_type_array) ? json_object_array_length(artifacts) : 0;
@@ -163,20 +148,20 @@ void parts_of_task(struct json_object *task, struct str *out)
     for (size_t i = 0; i < n; i++) {
         struct str one = {0};
 
-        parts_texts(part_member(json_object_array_get_idx(artifacts, i), "parts"), &one);
+        parts_texts(json_read_member(json_object_array_get_idx(artifacts, i), "parts"), &one);
         add_separated(out, str_slice(&one));
         out->failed = out->failed || one.failed;
         str_release(&one);
     }
-    parts_of_message(part_member(part_member(task, "status"), "message"), &said);
+    parts_of_message(json_read_member(json_read_member(task, "status"), "message"), &said);
     if (said.len > 0 && (out->len == 0 || !memmem(out->p, out->len, said.p, said.len)))
         add_separated(out, str_slice(&said));
     out->failed = out->failed || said.failed;
     str_release(&said);
     if (out->len == 0)
-        parts_texts(part_member(task, "parts"), out);
+        parts_texts(json_read_member(task, "parts"), out);
     if (out->len == 0)
-        last_words(part_member(task, "history"), out);
+        last_words(json_read_member(task, "history"), out);
 }
 
 void parts_of_any(struct json_object *o, struct str *out)
@@ -188,11 +173,11 @@ void parts_of_any(struct json_object *o, struct str *out)
     if (!o)
         return;
     if (json_object_is_type(o, json_type_string)) {
-        str_add(out, text_of(o));
+        str_add(out, json_read_text(o));
         return;
     }
     for (size_t i = 0; known.n == 0 && i < sizeof(names) / sizeof(names[0]); i++)
-        known = text_of(part_member(o, names[i]));
+        known = json_read_text(json_read_member(o, names[i]));
     if (known.n > 0)
         str_add(out, known);
     else if (!json_object_is_type(o, json_type_object) || json_object_object_length(o) > 0)

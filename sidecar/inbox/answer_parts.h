@@ -11,9 +11,6 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
-/* A member of an object; NULL when o is none, or has it not, or it is null. */
-struct json_object *part_member(struct json_object *o, const char *name);
-
 bool parts_parse(struct slice text, struct json_object **ret); /* one JSON value and nothing else */
 bool parts_has_some(struct json_object *o);                    /* parts or content, of a message */
 void parts_of_message(struct json_object *message, struct str *out);

@@ -4,6 +4,7 @@
  */
 #include "inbox/answer_parts.h"
 
+#include "base/json_read.h"
 #include "inbox/agent_answer.h"
 
 #include <string.h>
@@ -47,9 +48,9 @@ static void fold_status(struct fold *f, struct json_object *event)
 
     if (!task)
         return;
-    set(task, "status", part_member(event, "status"));
-    set(task, "contextId", part_member(event, "contextId"));
-    set(task, "id", part_member(event, "taskId"));
+    set(task, "status", json_read_member(event, "status"));
+    set(task, "contextId", json_read_member(event, "contextId"));
+    set(task, "id", json_read_member(event, "taskId"));
 }
 
 static bool is_same(struct json_object *a, struct json_object *b)
@@ -64,15 +65,15 @@ static size_t find_artifact(struct json_object *all, struct json_object *id)
     size_t n = json_object_array_length(all);
 
     for (size_t i = 0; i < n; i++)
-        if (is_same(part_member(json_object_array_get_idx(all, i), "artifactId"), id))
+        if (is_same(json_read_member(json_object_array_get_idx(all, i), "artifactId"), id))
             return i;
     return n;
 }
 
 static void append_parts(struct json_object *to, struct json_object *from)
 {
-    struct json_object *old = part_member(to, "parts");
-    struct json_object *more = part_member(from, "parts");
+    struct json_object *old = json_read_member(to, "parts");
+    struct json_object *more = json_read_member(from, "parts");
 
     if (!json_object_is_type(old, json_type_array) || !json_object_is_type(more, json_type_array))
         return;
@@ -83,9 +84,9 @@ static void append_parts(struct json_object *to, struct json_object *from)
 static void fold_artifact(struct fold *f, struct json_object *event)
 {
     struct json_object *task = the_task(f);
-    struct json_object *artifact = part_member(event, "artifact");
-    struct json_object *all = part_member(task, "artifacts");
-    bool is_more = json_object_get_boolean(part_member(event, "append"));
+    struct json_object *artifact = json_read_member(event, "artifact");
+    struct json_object *all = json_read_member(task, "artifacts");
+    bool is_more = json_object_get_boolean(json_read_member(event, "append"));
 
     if (!task || !json_object_is_type(artifact, json_type_object))
         return;
@@ -94,7 +95,7 @@ static void fold_artifact(struct fold *f, struct json_object *event)
         if (!all || json_object_object_add(task, "artifacts", all) != 0)
             return;
     }
-    size_t at = find_artifact(all, part_member(artifact, "artifactId"));
+    size_t at = find_artifact(all, json_read_member(artifact, "artifactId"));
     if (at == json_object_array_length(all)) {
         if (at < STREAM_ARTIFACTS_MAX)
             (void)json_object_array_add(all, json_object_get(artifact));
@@ -107,7 +108,7 @@ static void fold_artifact(struct fold *f, struct json_object *event)
 
 static bool is_kind(struct json_object *o, const char *kind)
 {
-    struct json_object *v = part_member(o, "kind");
+    struct json_object *v = json_read_member(o, "kind");
 
     return json_object_is_type(v, json_type_string) && strcmp(json_object_get_string(v), kind) == 0;
 }
@@ -126,15 +127,15 @@ static void take_answer(struct fold *f, struct json_object *answer)
 
 static void fold_event(struct fold *f, struct json_object *event)
 {
-    struct json_object *o = part_member(event, "result");
+    struct json_object *o = json_read_member(event, "result");
 
-    if (part_member(event, "error"))
+    if (json_read_member(event, "error"))
         o = NULL;
     else if (!o)
         o = event; /* as the REST binding has them */
-    struct json_object *status = part_member(o, "statusUpdate");
-    struct json_object *artifact = part_member(o, "artifactUpdate");
-    struct json_object *task = part_member(o, "task");
+    struct json_object *status = json_read_member(o, "statusUpdate");
+    struct json_object *artifact = json_read_member(o, "artifactUpdate");
+    struct json_object *task = json_read_member(o, "task");
 
     if (status || is_kind(o, "status-update"))
         fold_status(f, status ? status : o);
@@ -199,7 +200,7 @@ bool parts_of_stream(struct slice body, struct json_object **ret)
 
     *ret = NULL;
     fold_stream(&f, body);
-    if (!f.is_bad && f.task && !part_member(f.answer, "error")) {
+    if (!f.is_bad && f.task && !json_read_member(f.answer, "error")) {
         *ret = json_object_new_object();
         if (*ret)
             (void)json_object_object_add(*ret, "result", json_object_get(f.task));

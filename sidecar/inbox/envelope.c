@@ -4,7 +4,7 @@
  */
 #include "inbox/envelope.h"
 
-#include "base/json_scan.h"
+#include "base/json_read.h"
 #include "base/json_write.h"
 #include "inbox/markers.h"
 #include "inbox/row.h"
@@ -18,7 +18,6 @@
 #include "base/banned.h"
 
 enum {
-    REQUEST_DEPTH_MAX = ROW_JSON_DEPTH_MAX,
     ID_MAX = 128,       /* bytes of a peer's id that is passed on as it is */
     ID_HASH_BYTES = 16, /* of the hash that stands for another one */
     BASE64_END_MAX = 8, /* of "==" and line ends behind it */
@@ -34,19 +33,10 @@ struct builder {
 
 /* ---- reading ---- */
 
-static struct json_object *member(struct json_object *o, const char *name)
-{
-    struct json_object *v = NULL;
-
-    return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, name, &v)
-               ? v
-               : NULL;
-}
-
 /* A member that is a string, or NULL. */
 static struct json_object *text_member(struct json_object *o, const char *name)
 {
-    struct json_object *v = member(o, name);
+    struct json_object *v = json_read_member(o, name);
 
     return json_object_is_type(v, json_type_string) ? v : NULL;
 }
@@ -54,13 +44,6 @@ static struct json_object *text_member(struct json_object *o, const char *name)
 static bool is_text(struct json_object *o, const char *text)
 {
     return json_object_is_type(o, json_type_string) && strcmp(json_object_get_string(o), text) == 0;
-}
-
-static struct slice text_of(struct json_object *o)
-{
-    if (!json_object_is_type(o, json_type_string))
-        return (struct slice){NULL, 0};
-    return (struct slice){json_object_get_string(o), (size_t)json_object_get_string_len(o)};
 }
 
 static struct json_object *first_of(struct json_object *o, const char *const names[])
@@ -72,51 +55,16 @@ static struct json_object *first_of(struct json_object *o, const char *const nam
     return v;
 }
 
-static int refuse_costly(struct err *err)
-{
-    return err_set(err, -EBADMSG, "its request has more than %d JSON values", ROW_JSON_VALUES_MAX);
-}
-
 static int parse(const char *text, struct json_object **ret, struct err *err)
 {
-    struct json_tokener *tok = NULL;
-    struct json_object *o = NULL;
+    int rc = row_request_parse(text, ret);
 
-    *ret = NULL;
-    if (json_values_most(slice_of(text)) > ROW_JSON_VALUES_MAX) /* an older version took such */
-        return refuse_costly(err);
-    tok = json_tokener_new_ex(REQUEST_DEPTH_MAX);
-    if (!tok)
-        return err_set(err, -ENOMEM, "out of memory");
-    size_t n = strlen(text);
-    o = n < INT32_MAX ? json_tokener_parse_ex(tok, text, (int)n + 1) : NULL;
-    json_tokener_free(tok);
-    if (json_object_is_type(o, json_type_string)) { /* P section 10.4: once more */
-        struct json_object *inner = NULL;
-        int rc = 0;
-
-        if (json_values_most(text_of(o)) > ROW_JSON_VALUES_MAX) {
-            json_object_put(o);
-            return refuse_costly(err);
-        }
-        tok = json_tokener_new_ex(REQUEST_DEPTH_MAX);
-        if (tok)
-            inner = json_tokener_parse_ex(tok, json_object_get_string(o),
-                                          json_object_get_string_len(o) + 1);
-        else
-            rc = -ENOMEM;
-        json_tokener_free(tok);
-        json_object_put(o);
-        if (rc < 0)
-            return err_set(err, rc, "out of memory");
-        o = inner;
-    }
-    if (!json_object_is_type(o, json_type_object)) {
-        json_object_put(o);
-        return err_set(err, -EBADMSG, "its request is no JSON object");
-    }
-    *ret = o;
-    return 0;
+    if (rc == -E2BIG) /* an older version took such */
+        return err_set(err, -EBADMSG, "its request has more than %d JSON values",
+                       ROW_JSON_VALUES_MAX);
+    if (rc == -ENOMEM)
+        return err_set(err, rc, "out of memory");
+    return rc < 0 ? err_set(err, rc, "its request is no JSON object") : 0;
 }
 
 /* ---- writing ---- */
@@ -236,9 +184,9 @@ static struct json_object *file_part(struct builder *b, struct json_object *file
 {
     struct json_object *uri = first_of(file, uri_keys);
     struct json_object *bytes = uri ? NULL : first_of(file, bytes_keys);
-    struct json_object *size = member(file, "size");
+    struct json_object *size = json_read_member(file, "size");
 
-    if (bytes && b->e->is_peer && !is_base64(text_of(bytes)))
+    if (bytes && b->e->is_peer && !is_base64(json_read_text(bytes)))
         return text_part(b, SLICE("(a file was left out: its bytes are no base64)"));
     struct json_object *part = new_part(b, "file");
     struct json_object *into = part;
@@ -266,8 +214,9 @@ static struct json_object *data_part(struct builder *b, struct json_object *from
                                      struct json_object *data)
 {
     struct json_object *part = new_part(b, "data");
-    struct json_object *note = member(member(from, "metadata"), "data_part_compat");
-    struct json_object *inner = member(data, "value");
+    struct json_object *note =
+        json_read_member(json_read_member(from, "metadata"), "data_part_compat");
+    struct json_object *inner = json_read_member(data, "value");
 
     if (!part)
         return NULL;
@@ -292,15 +241,15 @@ static struct json_object *data_part(struct builder *b, struct json_object *from
 /* A part of either version; NULL: nothing in it that we know. */
 static struct json_object *any_part(struct builder *b, struct json_object *from)
 {
-    struct json_object *kind = member(from, "kind");
-    struct json_object *file = member(from, "file");
+    struct json_object *kind = json_read_member(from, "kind");
+    struct json_object *file = json_read_member(from, "file");
     struct json_object *part = NULL;
 
-    kind = kind ? kind : member(from, "type");
+    kind = kind ? kind : json_read_member(from, "type");
     if (json_object_is_type(from, json_type_string)) /* v0.2 content */
-        return text_of(from).n > 0 ? text_part(b, text_of(from)) : NULL;
+        return json_read_text(from).n > 0 ? text_part(b, json_read_text(from)) : NULL;
     if (text_member(from, "text") && (!kind || is_text(kind, "text"))) {
-        struct slice text = text_of(text_member(from, "text"));
+        struct slice text = json_read_text(text_member(from, "text"));
 
         part = text.n > 0 ? text_part(b, text) : NULL;
     } else if (json_object_is_type(file, json_type_object) &&
@@ -308,12 +257,12 @@ static struct json_object *any_part(struct builder *b, struct json_object *from)
         part = file_part(b, file);
     } else if (first_of(from, uri_keys) || first_of(from, bytes_keys)) {
         part = file_part(b, from);
-    } else if (member(from, "data")) {
-        part = data_part(b, from, member(from, "data"));
+    } else if (json_read_member(from, "data")) {
+        part = data_part(b, from, json_read_member(from, "data"));
     }
-    bool is_note = member(member(from, "metadata"), "data_part_compat") != NULL;
-    if (part && !member(part, "metadata") && !(b->e->is_1_0 && is_note))
-        put_theirs(b, part, "metadata", member(from, "metadata"));
+    bool is_note = json_read_member(json_read_member(from, "metadata"), "data_part_compat") != NULL;
+    if (part && !json_read_member(part, "metadata") && !(b->e->is_1_0 && is_note))
+        put_theirs(b, part, "metadata", json_read_member(from, "metadata"));
     return part;
 }
 
@@ -330,7 +279,7 @@ static struct json_object *make_parts(struct builder *b, struct json_object *req
             json_object_put(part);
     }
     if (parts && json_object_array_length(parts) == 0 && (text = row_lone_text(request))) {
-        struct json_object *part = text_part(b, text_of(text));
+        struct json_object *part = text_part(b, json_read_text(text));
 
         if (part && json_object_array_add(parts, part) != 0)
             json_object_put(part);
@@ -412,7 +361,7 @@ static struct json_object *make_message(struct builder *b, struct json_object *r
         put_id(b, m, "contextId", e->context_id);
     put_text(b, m, "taskId", e->task_id);
     put(b, m, "parts", make_parts(b, request));
-    put_metadata(b, m, member(theirs, "metadata"));
+    put_metadata(b, m, json_read_member(theirs, "metadata"));
     return m;
 }
 
@@ -448,8 +397,10 @@ static struct json_object *make_request(struct builder *b, struct json_object *r
     put(b, params, "message", make_message(b, request));
     put(b, how, e->is_1_0 ? "returnImmediately" : "blocking", json_object_new_boolean(!e->is_1_0));
     put(b, params, "configuration", how);
-    if (member(request, "params") != row_message(request)) /* else it is the message's own */
-        put_params_metadata(b, params, member(member(request, "params"), "metadata"));
+    if (json_read_member(request, "params") !=
+        row_message(request)) /* else it is the message's own */
+        put_params_metadata(b, params,
+                            json_read_member(json_read_member(request, "params"), "metadata"));
     put(b, o, "params", params);
     return o;
 }

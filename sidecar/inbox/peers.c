@@ -6,6 +6,7 @@
 #include "inbox/parts.h"
 
 #include "base/cleanup.h"
+#include "base/json_read.h"
 #include "base/parse.h"
 #include "log/log.h"
 
@@ -148,22 +149,9 @@ void peers_learn(struct inbox *i, const struct row *r)
 
 static const char *text_of(struct json_object *o, const char *name)
 {
-    struct json_object *v = NULL;
+    struct json_object *v = json_read_member(o, name);
 
-    if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, name, &v) ||
-        !json_object_is_type(v, json_type_string))
-        return "";
-    return json_object_get_string(v);
-}
-
-static struct json_object *parse(struct slice json)
-{
-    struct json_tokener *t = json_tokener_new_ex(128);
-    struct json_object *o = t ? json_tokener_parse_ex(t, json.p, (int)json.n) : NULL;
-
-    if (t)
-        json_tokener_free(t);
-    return o;
+    return json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 }
 
 static void discover_next(struct peers *p);
@@ -171,7 +159,7 @@ static void discover_next(struct peers *p);
 static void on_list(void *arg, const struct reply *r)
 {
     struct peers *p = arg;
-    struct json_object *o = r->class == REPLY_OK ? parse(r->json) : NULL;
+    struct json_object *o = r->class == REPLY_OK ? json_read(r->json) : NULL;
     size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
     int64_t now = loop_now_ms(p->i->loop);
 
@@ -201,7 +189,7 @@ static void on_discovered(void *arg, const struct reply *r)
     struct peer *peer = find(p, p->discovering);
 
     if (r->class == REPLY_OK) {
-        struct json_object *o = parse(r->json);
+        struct json_object *o = json_read(r->json);
 
         set_facts(p, p->discovering, text_of(o, "name"), "");
         json_object_put(o);

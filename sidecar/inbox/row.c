@@ -4,6 +4,7 @@
  */
 #include "inbox/row.h"
 
+#include "base/json_read.h"
 #include "base/json_scan.h"
 #include "base/parse.h"
 
@@ -45,25 +46,16 @@ const char *row_kind_name(enum row_kind k)
 /* ---- members that may be anything --------------------------------------------------------------
  */
 
-static struct json_object *member(struct json_object *o, const char *name)
-{
-    struct json_object *v = NULL;
-
-    if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, name, &v))
-        return NULL;
-    return v;
-}
-
 static struct json_object *object_in(struct json_object *o, const char *name)
 {
-    struct json_object *v = member(o, name);
+    struct json_object *v = json_read_member(o, name);
 
     return json_object_is_type(v, json_type_object) ? v : NULL;
 }
 
 static const char *text_in(struct json_object *o, const char *name)
 {
-    struct json_object *v = member(o, name);
+    struct json_object *v = json_read_member(o, name);
 
     return json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 }
@@ -172,7 +164,7 @@ bool row_time_us(struct slice s, int64_t *ret)
 
 static struct json_object *array_in(struct json_object *o, const char *name)
 {
-    struct json_object *v = member(o, name);
+    struct json_object *v = json_read_member(o, name);
 
     return json_object_is_type(v, json_type_array) ? v : NULL;
 }
@@ -224,7 +216,7 @@ struct json_object *row_parts(struct json_object *request)
 
 static struct json_object *string_in(struct json_object *o, const char *name)
 {
-    struct json_object *v = member(o, name);
+    struct json_object *v = json_read_member(o, name);
 
     return json_object_is_type(v, json_type_string) ? v : NULL;
 }
@@ -254,14 +246,15 @@ static bool is_text_part(struct json_object *part)
 
     if (strcmp(kind, "text") == 0 || strcmp(text_in(part, "type"), "text") == 0)
         return true;
-    return kind[0] == '\0' && json_object_is_type(member(part, "text"), json_type_string); /* 1.0 */
+    return kind[0] == '\0' &&
+           json_object_is_type(json_read_member(part, "text"), json_type_string); /* 1.0 */
 }
 
 static bool is_file_part(struct json_object *part)
 {
     const char *kind = first_text(text_in(part, "kind"), text_in(part, "type"));
 
-    return strcmp(kind, "file") == 0 || member(part, "file") ||
+    return strcmp(kind, "file") == 0 || json_read_member(part, "file") ||
            (!is_text_part(part) && (text_in(part, "url")[0] || text_in(part, "raw")[0]));
 }
 
@@ -287,23 +280,18 @@ static bool says_something(struct json_object *request)
 /* ---- the request -------------------------------------------------------------------------------
  */
 
-static struct slice slice_in(struct json_object *string)
-{
-    return (struct slice){json_object_get_string(string),
-                          (size_t)json_object_get_string_len(string)};
-}
-
 static int parse(struct slice text, struct json_object **ret)
 {
-    bool is_costly = text.n >= INT32_MAX || json_values_most(text) > ROW_JSON_VALUES_MAX;
-    struct json_tokener *t = json_tokener_new_ex(ROW_JSON_DEPTH_MAX);
+    struct json_tokener *t;
 
     *ret = NULL;
+    if (text.n >= INT32_MAX || json_values_most(text) > ROW_JSON_VALUES_MAX)
+        return -E2BIG;
+    t = json_tokener_new_ex(ROW_JSON_DEPTH_MAX);
     if (!t)
         return -ENOMEM;
-    if (!is_costly)
-        *ret = json_tokener_parse_ex(t, text.p, (int)text.n);
-    bool is_whole = !is_costly && json_tokener_get_error(t) == json_tokener_success;
+    *ret = json_tokener_parse_ex(t, text.p, (int)text.n);
+    bool is_whole = json_tokener_get_error(t) == json_tokener_success;
     json_tokener_free(t);
     if (is_whole && *ret)
         return 0;
@@ -312,35 +300,30 @@ static int parse(struct slice text, struct json_object **ret)
     return -EBADMSG;
 }
 
-static struct json_object *parse_once_more(struct json_object *string)
+static int parse_object(struct slice text, struct json_object **ret)
 {
-    struct json_object *o;
+    int rc = parse(text, ret);
 
-    if (parse(slice_in(string), &o) < 0)
-        return NULL;
-    if (json_object_is_type(o, json_type_object))
-        return o;
-    json_object_put(o);
-    return NULL;
+    if (rc == 0 && !json_object_is_type(*ret, json_type_object)) {
+        json_object_put(*ret);
+        *ret = NULL;
+        rc = -EBADMSG;
+    }
+    return rc;
 }
 
 int row_request_parse(const char *text, struct json_object **ret)
 {
-    struct json_object *o;
-    int rc = parse(slice_of(text), &o);
+    int rc = parse(slice_of(text), ret);
 
-    if (rc == 0 && json_object_is_type(o, json_type_string)) {
-        struct json_object *inner = parse_once_more(o);
+    if (rc == 0 && !json_object_is_type(*ret, json_type_object)) {
+        struct json_object *other = *ret;
 
-        json_object_put(o);
-        o = inner;
+        *ret = NULL;
+        rc = json_object_is_type(other, json_type_string) ? parse_object(json_read_text(other), ret)
+                                                          : -EBADMSG;
+        json_object_put(other);
     }
-    if (rc == 0 && !json_object_is_type(o, json_type_object)) {
-        json_object_put(o);
-        o = NULL;
-        rc = -EBADMSG;
-    }
-    *ret = o;
     return rc;
 }
 
@@ -373,23 +356,23 @@ static struct json_object *request_of_text(const char *text)
 
 static void read_request(struct json_object *o, struct row *ret)
 {
-    struct json_object *body = member(o, "request_body");
+    struct json_object *body = json_read_member(o, "request_body");
     struct json_object *data = object_in(o, "data");
     const char *said = first_text(text_in(data, "text"), text_in(data, "message"));
 
     if (!body)
-        body = member(data, "request_body");
+        body = json_read_member(data, "request_body");
     if (json_object_is_type(body, json_type_object)) {
         ret->request = json_object_get(body);
     } else if (json_object_is_type(body, json_type_string)) {
-        ret->is_request_made = true;
-        bool is_costly = json_values_most(slice_in(body)) > ROW_JSON_VALUES_MAX;
+        int rc = parse_object(json_read_text(body), &ret->request);
 
-        if (is_costly && json_validate(slice_in(body)) == JSON_OBJECT) {
+        ret->is_request_made = true;
+        /* else words with many commas */
+        if (rc == -E2BIG && json_validate(json_read_text(body)) == JSON_OBJECT) {
             ret->kind = ROW_COSTLY;
             return;
         }
-        ret->request = is_costly ? NULL : parse_once_more(body); /* words with many commas */
         if (!ret->request && !is_blank(json_object_get_string(body)))
             ret->request = request_of_text(json_object_get_string(body));
     }
@@ -423,8 +406,8 @@ static bool is_agents(struct json_object *message)
 
 static void read_metadata(struct json_object *metadata, struct row_about *ret)
 {
-    struct json_object *reply = member(metadata, "reply");
-    struct json_object *hops = member(metadata, ROW_HOPS_KEY);
+    struct json_object *reply = json_read_member(metadata, "reply");
+    struct json_object *hops = json_read_member(metadata, ROW_HOPS_KEY);
 
     ret->is_reply |=
         json_object_is_type(reply, json_type_boolean) && json_object_get_boolean(reply);
@@ -500,7 +483,7 @@ static bool is_work_method(const char *method)
 static enum row_kind kind_of(struct json_object *o, const char *own_id, const struct row *r)
 {
     const char *type = first_text(text_in(o, "activity_type"), text_in(o, "type"));
-    struct json_object *duration = member(o, "duration_ms");
+    struct json_object *duration = json_read_member(o, "duration_ms");
 
     if (type[0] && strcmp(type, "a2a_receive") != 0)
         return ROW_OTHER_TYPE;
@@ -550,7 +533,7 @@ bool row_read(struct json_object *o, const char *own_id, struct row *ret)
                         .card_url = ""};
     if (!copy_uuid(text_in(o, "id"), ret->id) || !row_time_us(slice_of(time), &ret->created_us))
         return false;
-    seq = member(o, "seq");
+    seq = json_read_member(o, "seq");
     if (json_object_is_type(seq, json_type_int) && json_object_get_int64(seq) >= 0)
         ret->seq = json_object_get_int64(seq);
     if (!read_source(o, ret))

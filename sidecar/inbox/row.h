@@ -71,7 +71,8 @@ bool row_time_us(struct slice text, int64_t *ret);
  * answers it. Ids, role and parts are those of params.message, params, message or the request
  * itself: of the first that has parts (or v0.2 content).
  */
-/* 0: an object, also one that was a string; -EBADMSG: no object or too deep; -ENOMEM. */
+/* 0: an object, also one that was a string; -EBADMSG: no object or too deep; -E2BIG: more than
+ * ROW_JSON_VALUES_MAX values; -ENOMEM. */
 int row_request_parse(const char *text, struct json_object **ret);
 struct json_object *row_message(struct json_object *request); /* never NULL for an object */
 struct json_object *row_parts(struct json_object *request);   /* an array with elements, or NULL */
