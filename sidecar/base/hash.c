@@ -62,3 +62,12 @@ uint64_t hash_of(const struct hash_key *key, struct slice text)
     rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
+
+uint64_t hash_plain(struct slice text)
+{
+    uint64_t h = 0xcbf29ce484222325U;
+
+    for (size_t k = 0; k < text.n; k++)
+        h = (h ^ (unsigned char)text.p[k]) * 0x100000001b3U;
+    return h;
+}

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -451,21 +452,12 @@ static void on_try_begin(struct timer *t)
         answer_begin(m->inbox, m);
 }
 
-uint64_t answer_hash(struct slice s) /* FNV-1a: equal ones are compared */
-{
-    uint64_t h = 0xcbf29ce484222325U;
-
-    for (size_t k = 0; k < s.n; k++)
-        h = (h ^ (unsigned char)s.p[k]) * 0x100000001b3U;
-    return h;
-}
-
 int answer_text_hash(const char *text, uint64_t *ret)
 {
     CLEANUP(split_release) struct split split = {0};
     int rc = split_text(slice_of(text ? text : ""), false, &split);
 
-    *ret = answer_hash(str_slice(&split.text));
+    *ret = hash_plain(str_slice(&split.text));
     return rc;
 }
 
@@ -489,7 +481,7 @@ static struct answer *answer_new(struct inbox *i, struct message *m)
     a->is_to_peer = is_to_peer;
     a->begun_ms = loop_now_ms(i->loop);
     a->phase = ANSWER_QUEUED;
-    a->text_hash = answer_hash(str_slice(&a->split.text));
+    a->text_hash = hash_plain(str_slice(&a->split.text));
     list_init(&a->node);
     list_init(&a->text_node);
     asked_read(m->j.request, &a->asked);

@@ -7,6 +7,7 @@
 #include "inbox/outbox.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #include "base/banned.h"
 
@@ -15,7 +16,7 @@ void answer_clocks_sent(struct answers *as, struct slice text, int64_t sent_ms)
     struct answer_clocks *c = &as->clocks;
 
     c->sent[c->next++ % ANSWER_SENT_KEPT] = (struct answer_sent){
-        .text_hash = answer_hash(text), .sent_ms = sent_ms, .acknowledged_ms = clock_wall_ms()};
+        .text_hash = hash_plain(text), .sent_ms = sent_ms, .acknowledged_ms = clock_wall_ms()};
 }
 
 /* The one of this text; of two of them nobody can say whose echo it is. */
@@ -36,7 +37,7 @@ static struct answer_sent *find(struct answer_clocks *c, uint64_t text_hash)
 void answer_clocks_echo(struct answers *as, const struct row *r)
 {
     struct answer_clocks *c = &as->clocks;
-    struct answer_sent *sent = find(c, answer_hash(slice_of(r->echo_text)));
+    struct answer_sent *sent = find(c, hash_plain(slice_of(r->echo_text)));
     int64_t at_ms = r->created_us / 1000;
 
     if (r->created_us <= c->newest_us)

@@ -151,7 +151,6 @@ void answer_arrived(struct answer *a);
 void answer_unsure(struct answer *a); /* nothing decides: parked, or sent again */
 void answer_retry(struct answer *a);  /* by a->judged: backs off, and parks in the end */
 void answers_pump(struct answers *as);
-uint64_t answer_hash(struct slice s);
 int answer_text_hash(const char *text, uint64_t *ret); /* of an answer to a person; or -ENOMEM */
 /* Another one with the same words whose echo could be taken for a's; NULL = none. */
 struct answer *answer_equal_of(const struct answer *a);

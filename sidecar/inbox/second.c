@@ -6,6 +6,7 @@
 #include "inbox/second.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "inbox/feed.h"
 #include "log/log.h"
 
@@ -63,20 +64,15 @@ static void say(struct second *s, const char *sign)
 /* ---- answers that are not ours -----------------------------------------------------------------
  */
 
-static uint64_t hash_of(struct slice text)
+static uint64_t trimmed_hash(struct slice text)
 {
-    uint64_t h = 0xcbf29ce484222325U; /* FNV-1a: no secret hangs on it */
-
     while (text.n > 0 && memchr(" \t\r\n", text.p[text.n - 1], 4)) /* the platform may trim */
         text.n--;
     while (text.n > 0 && memchr(" \t\r\n", text.p[0], 4)) {
         text.p++;
         text.n--;
     }
-
-    for (size_t k = 0; k < text.n; k++)
-        h = (h ^ (unsigned char)text.p[k]) * 0x100000001b3U;
-    return h;
+    return hash_plain(text);
 }
 
 void second_sends(struct inbox *i, struct slice text)
@@ -88,12 +84,12 @@ void second_sends(struct inbox *i, struct slice text)
     if (!s->texts)
         s->texts = calloc(SECOND_TEXTS, sizeof(*s->texts));
     if (s->texts)
-        s->texts[s->text_count++ % SECOND_TEXTS] = hash_of(text);
+        s->texts[s->text_count++ % SECOND_TEXTS] = trimmed_hash(text);
 }
 
 static bool is_ours(const struct second *s, struct slice text)
 {
-    uint64_t h = hash_of(text);
+    uint64_t h = trimmed_hash(text);
     size_t n = s->text_count < SECOND_TEXTS ? s->text_count : SECOND_TEXTS;
 
     for (size_t k = 0; k < n; k++) {

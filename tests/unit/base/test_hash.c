@@ -17,6 +17,14 @@ Test(hash, is_what_its_authors_say)
     cr_assert_eq(hash_of(&key, (struct slice){text, 15}), UINT64_C(0xa129ca6149be45e5));
 }
 
+/* FNV-1a of 64 bits: vectors of its authors. */
+Test(hash, the_plain_one_is_what_its_authors_say)
+{
+    cr_assert_eq(hash_plain(SLICE("")), UINT64_C(0xcbf29ce484222325));
+    cr_assert_eq(hash_plain(SLICE("a")), UINT64_C(0xaf63dc4c8601ec8c));
+    cr_assert_eq(hash_plain(SLICE("foobar")), UINT64_C(0x85944171f73967e8));
+}
+
 Test(hash, each_key_has_its_own_values)
 {
     const struct hash_key a = hash_key_new(), b = hash_key_new();
