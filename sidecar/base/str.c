@@ -178,6 +178,25 @@ size_t escape_printable(struct slice *rest, char out[ESCAPE_MAX])
     return 4 * c.n; /* at most 8: only C1 controls are longer than one byte */
 }
 
+void str_add_valid(struct str *s, struct slice text)
+{
+    size_t begin = 0;
+
+    for (size_t at = 0; at < text.n;) {
+        size_t n = slice_utf8_next((struct slice){text.p + at, text.n - at});
+
+        if (n > 0 && text.p[at] != '\0') {
+            at += n;
+            continue;
+        }
+        str_add(s, (struct slice){text.p + begin, at - begin});
+        if (n == 0)
+            str_addz(s, "\xef\xbf\xbd");
+        begin = ++at;
+    }
+    str_add(s, text.n > 0 ? (struct slice){text.p + begin, text.n - begin} : text);
+}
+
 void str_add_json(struct str *s, struct slice text)
 {
     char out[ESCAPE_MAX];

@@ -27,6 +27,8 @@ void str_add(struct str *s, struct slice bytes);
 void str_addz(struct str *s, const char *z);
 void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void str_vaddf(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+/* invalid UTF-8 becomes U+FFFD, a byte each; NULs are left out */
+void str_add_valid(struct str *s, struct slice text);
 /* a quoted JSON string; invalid UTF-8 becomes U+FFFD */
 void str_add_json(struct str *s, struct slice text);
 /* control characters and invalid UTF-8 as \xNN, cut with "..." */

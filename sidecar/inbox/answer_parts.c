@@ -187,18 +187,9 @@ void parts_of_any(struct json_object *o, struct str *out)
 struct slice parts_clean(struct str *s)
 {
     struct str clean = {0};
-    struct slice rest = str_slice(s);
-    size_t n;
+    struct slice rest;
 
-    for (; rest.n > 0; rest = (struct slice){rest.p + n, rest.n - n}) {
-        size_t valid = slice_utf8_next(rest);
-
-        n = valid > 0 ? valid : 1;
-        if (valid == 0)
-            str_addz(&clean, "\xef\xbf\xbd");
-        else if (rest.p[0] != '\0')
-            str_add(&clean, (struct slice){rest.p, n});
-    }
+    str_add_valid(&clean, str_slice(s));
     clean.failed = clean.failed || s->failed;
     str_release(s);
     *s = clean;

@@ -7,26 +7,6 @@
 
 #include "base/banned.h"
 
-/* U+2028 and the like are left alone: any text is shown by somebody else. */
-static void make_valid(struct slice in, struct str *out)
-{
-    size_t begin = 0;
-
-    for (size_t at = 0; at < in.n;) {
-        size_t n = slice_utf8_next((struct slice){in.p + at, in.n - at});
-
-        if (n > 0 && in.p[at] != '\0') {
-            at += n;
-            continue;
-        }
-        str_add(out, (struct slice){in.p + begin, at - begin});
-        if (n == 0)
-            str_addz(out, "\xef\xbf\xbd");
-        begin = ++at;
-    }
-    str_add(out, (struct slice){in.p + begin, in.n - begin});
-}
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
@@ -94,7 +74,8 @@ int split_text(struct slice answer, bool is_for_peer, struct split *ret)
     size_t max = (is_for_peer ? SPLIT_PEER_JSON_BYTES : SPLIT_PERSON_BYTES) - SPLIT_WORDS_BYTES;
 
     *ret = (struct split){.is_for_peer = is_for_peer};
-    make_valid(answer, &ret->text);
+    /* U+2028 and the like are left alone: any text is shown by somebody else. */
+    str_add_valid(&ret->text, answer);
     if (!str_ok(&ret->text))
         return -ENOMEM;
     struct slice rest = trim_end(str_slice(&ret->text));

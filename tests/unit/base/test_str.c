@@ -89,3 +89,15 @@ Test(str, makes_text_printable)
     cr_assert_str_eq(printable_of(SLICE("abcde\n"), 6), "abcde...");
     cr_assert_str_eq(printable_of(SLICE("abc\xC3\xA9"), 4), "abc...");
 }
+
+Test(str, valid_text_stays_and_the_rest_becomes_u_fffd)
+{
+    struct str s = {0};
+
+    str_add_valid(&s, (struct slice){NULL, 0});
+    cr_assert_str_eq(str_z(&s), "");
+    str_add_valid(&s, SLICE("a\xc3\xa4\0b\xff\xc3"));
+    cr_assert_str_eq(str_z(&s), "a\xc3\xa4"
+                                "b\xef\xbf\xbd\xef\xbf\xbd");
+    str_release(&s);
+}
