@@ -321,6 +321,25 @@ static void without_brackets(struct slice s, struct str *out)
     }
 }
 
+/*
+ * What nobody sees left out, for it may stand within a reference: "&so\u200bl;". Blanks stay: they
+ * end one. true: there was some.
+ */
+static bool drop_unseen(struct slice s, struct str *out)
+{
+    size_t n, before = out->len;
+
+    for (size_t at = 0; at < s.n; at += n) {
+        n = slice_utf8_next(rest_from(s, at));
+        bool is_seen = n > 0 && !is_unseen(decode(rest_from(s, at), n));
+
+        n = n > 0 ? n : 1;
+        if (is_seen || (s.p[at] && strchr(" \t\r\n", s.p[at])))
+            str_add(out, (struct slice){s.p + at, n});
+    }
+    return out->len - before < s.n;
+}
+
 /* Every reference once replaced by what it means. true: there was one. */
 static bool decode_references(struct slice s, struct str *out)
 {
@@ -352,12 +371,14 @@ static bool has_marker_behind_references(struct slice text)
 
     str_add(&now, text);
     for (int i = 0; has_some && !is_found && i < REFERENCE_ROUNDS_MAX; i++) {
-        struct str next = {0}, without = {0};
+        struct str seen = {0}, next = {0}, without = {0};
 
-        has_some = decode_references(str_slice(&now), &next);
+        has_some = drop_unseen(str_slice(&now), &seen);
+        has_some |= decode_references(str_slice(&seen), &next);
         is_found = next.len > 0 && replace_all(str_slice(&next), &without);
-        next.failed |= now.failed | without.failed;
+        next.failed |= now.failed | seen.failed | without.failed;
         str_release(&without);
+        str_release(&seen);
         str_release(&now);
         now = next;
     }
