@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "inbox/agent_answer.h"
 #include "inbox/envelope.h"
+#include "inbox/outcome.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -368,8 +369,10 @@ static int make_body(struct inbox *i, struct message *m, struct hand_over *h, st
     CLEANUP(free_cleanup) char *rewritten = uploads_rewrite(i, m->j.request ? m->j.request : "");
     struct peer_facts peer = {0};
     bool is_peer = m->j.sender[0] != '\0';
+    /* an outcome of a delegation whose row names no peer */
+    bool is_nameless = slice_eq_nocase(slice_of(m->j.sender), slice_of(i->cfg->workspace.id));
 
-    if (is_peer)
+    if (is_peer && !is_nameless)
         peers_find(i, m->j.sender, &peer);
     h->is_1_0 = deliver_speaks_1_0(i);
     h->has_task = c->task_id && c->task_id[0];
@@ -383,7 +386,8 @@ static int make_body(struct inbox *i, struct message *m, struct hand_over *h, st
         .is_1_0 = h->is_1_0,
         .is_peer = is_peer,
         .has_markers = i->cfg->inbox.peer_markers,
-        .sender_id = m->j.sender,
+        .is_outcome = outcome_is(&m->j),
+        .sender_id = is_nameless ? "" : m->j.sender,
         .peer_name = peer.name,
         .peer_role = peer.role,
         .card_url = peer.card_url,
