@@ -163,6 +163,21 @@ void handle_delegation_record(struct call *c)
         answer(c, 202, id, "recorded", NULL, false);
 }
 
+/* The one in the inbox names neither the target nor another source than its reader. */
+static void make_inbox_copy(struct row *result, const char *id, const char *workspace_id)
+{
+    bool is_failed = strcmp(result->status, "failed") == 0;
+    struct json_object *o = json_object_new_object();
+
+    text_copy(result->source_id, sizeof(result->source_id), slice_of(workspace_id));
+    result->target_id[0] = '\0';
+    text_copy(result->status, sizeof(result->status), slice_of(is_failed ? "error" : "ok"));
+    text_set(&result->summary, is_failed ? "Delegation failed" : "Delegation result delivered");
+    json_object_object_add(o, "delegation_id", json_object_new_string(id));
+    row_set_request(result, o);
+    json_object_put(o);
+}
+
 /* The result as a row: for whoever looks at delegations, or in the inbox. */
 static void leave_result(struct call *c, const struct row *r, const char *id, const char *type)
 {
@@ -175,10 +190,8 @@ static void leave_result(struct call *c, const struct row *r, const char *id, co
     json_object_object_add(o, "delegation_id", json_object_new_string(id));
     json_object_object_add(o, "text",
                            json_object_new_string(field_text(c->json, "response_preview")));
-    text_copy(result->source_id, sizeof(result->source_id),
-              slice_of(strcmp(type, TYPE) == 0 ? r->workspace_id : r->target_id));
-    text_copy(result->target_id, sizeof(result->target_id),
-              slice_of(strcmp(type, TYPE) == 0 ? r->target_id : r->workspace_id));
+    text_copy(result->source_id, sizeof(result->source_id), slice_of(r->workspace_id));
+    text_copy(result->target_id, sizeof(result->target_id), slice_of(r->target_id));
     text_copy(result->status, sizeof(result->status), slice_of(r->status));
     text_set(&result->method, "delegate_result");
     text_set(&result->summary,
@@ -187,6 +200,8 @@ static void leave_result(struct call *c, const struct row *r, const char *id, co
         text_set(&result->error_detail, field_text(c->json, "error"));
     row_set_response(result, o);
     json_object_put(o);
+    if (strcmp(type, TYPE) != 0)
+        make_inbox_copy(result, id, r->workspace_id);
     feed_publish_now(&c->dp->feed, result, true);
 }
 

@@ -100,7 +100,7 @@ static void print_message(FILE *to, json_object *m)
         (void)fprintf(to, ", %s", text(m, "step"));
     }
     if (number(m, "attempts") + number(m, "deaths") > 0) {
-        (void)fprintf(to, ", %lld failed attempts, %lld deaths of the agent",
+        (void)fprintf(to, ", %lld failed attempts, %lld deaths with it in hand",
                       (long long)number(m, "attempts"), (long long)number(m, "deaths"));
     }
     (void)fprintf(to, "\n");

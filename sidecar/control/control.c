@@ -186,18 +186,20 @@ static void on_inbox_answer(void *fn_arg, int http_status, struct slice json)
     }
 }
 
-/* "row=1234-..." or "state=parked,dead": the part behind "=", which is letters, digits, - and ,. */
-static bool read_word(struct slice query, char ret[INBOX_WORD_MAX])
+/*
+ * The word behind "row=" or "state=", as name says: letters, digits, - and ,. Without a query it is
+ * empty; any other parameter is refused, or a mistaken drop?state=ROW would drop the row.
+ */
+static bool read_word(struct slice query, struct slice name, char ret[INBOX_WORD_MAX])
 {
-    const char *eq = query.n > 0 ? memchr(query.p, '=', query.n) : NULL;
-    size_t n = eq ? query.n - (size_t)(eq + 1 - query.p) : 0;
+    size_t n = query.n > 0 ? query.n - name.n : 0;
 
     ret[0] = '\0';
-    if (n >= INBOX_WORD_MAX) {
+    if ((query.n > 0 && !slice_starts_with(query, name)) || n >= INBOX_WORD_MAX) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        char c = eq[1 + i];
+        char c = query.p[name.n + i];
 
         if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'F') && !(c >= '0' && c <= '9') &&
             c != '-' && c != ',') {
@@ -209,6 +211,23 @@ static bool read_word(struct slice query, char ret[INBOX_WORD_MAX])
     return true;
 }
 
+/* What an order takes: the list some states, verify nothing, the others a row. */
+static bool read_inbox_word(struct slice query, enum control_inbox order, char ret[INBOX_WORD_MAX])
+{
+    switch (order) {
+    case CONTROL_INBOX_LIST:
+        return read_word(query, SLICE("state="), ret);
+    case CONTROL_INBOX_VERIFY:
+        ret[0] = '\0';
+        return query.n == 0;
+    case CONTROL_INBOX_SHOW:
+    case CONTROL_INBOX_RETRY:
+    case CONTROL_INBOX_DROP:
+        return read_word(query, SLICE("row="), ret) && ret[0] != '\0';
+    }
+    return false;
+}
+
 static void answer_inbox(struct control *c, struct exchange *x, const struct http_request *rq,
                          int value)
 {
@@ -216,9 +235,10 @@ static void answer_inbox(struct control *c, struct exchange *x, const struct htt
     struct waiter *w;
     int r;
 
-    if (!read_word(rq->query, word) ||
-        (word[0] == '\0' && value != CONTROL_INBOX_LIST && value != CONTROL_INBOX_VERIFY)) {
-        exchange_answer_json(x, 400, SLICE("{\"error\":\"?row= names a message\"}\n"));
+    if (!read_inbox_word(rq->query, (enum control_inbox)value, word)) {
+        exchange_answer_json(x, 400,
+                             SLICE("{\"error\":\"?row= names a message, ?state= of the list some "
+                                   "states; nothing else is taken\"}\n"));
         return;
     }
     w = calloc(1, sizeof(*w));

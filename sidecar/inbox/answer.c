@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "inbox/outcome.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -498,6 +499,8 @@ static bool ends_at_once(struct answer *a)
         why = "the agent had nothing to say";
     else if (a->m->j.parts_sent >= a->split.count)
         why = "";
+    else if (outcome_is(&a->m->j))
+        why = "not sent: the message is the outcome of a delegation, which asks for nothing";
     else if (a->is_to_peer && a->m->j.parts_sent == 0)
         why = asked_forbids(&a->asked);
     if (why)

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/json_scan.h"
 #include "base/parse.h"
+#include "inbox/outcome.h"
 #include "inbox/page.h"
 #include "log/log.h"
 
@@ -25,20 +26,21 @@ enum { CONTEXT_BYTES = ROW_ID_TEXT_MAX + 1 }; /* with its NUL */
 /*
  * The contextId that the agent sees; the same at each start. A person's own is kept. Of a peer's it
  * is a hash of workspace, peer and that, as a UUID (version 8): a peer cannot name the context of
- * anybody else. Without one a person has the hash of workspace and "user", a peer of its id.
+ * anybody else. Without one a person has the hash of workspace and "user", a peer of its id. A
+ * delegation has that of its own id.
  */
-static void agent_context(const char *workspace, const struct row *r, char ret[CONTEXT_BYTES])
+static void agent_context(const char *workspace, const char *who, const struct row *r,
+                          char ret[CONTEXT_BYTES])
 {
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
     char text[2 * 37 + CONTEXT_BYTES];
     size_t at = 0;
 
-    if (!r->source_id[0] && r->context_id[0]) {
+    if (r->kind == ROW_MESSAGE && !r->source_id[0] && r->context_id[0]) {
         (void)snprintf(ret, CONTEXT_BYTES, "%s", r->context_id);
         return;
     }
-    (void)snprintf(text, sizeof(text), "%.36s/%s%s%s", workspace,
-                   r->source_id[0] ? r->source_id : "user", r->context_id[0] ? "/" : "",
+    (void)snprintf(text, sizeof(text), "%.36s/%s%s%s", workspace, who, r->context_id[0] ? "/" : "",
                    r->context_id);
     (void)EVP_Digest(text, strlen(text), hash, NULL, EVP_sha256(), NULL);
     hash[6] = (unsigned char)((hash[6] & 0x0f) | 0x80);
@@ -75,7 +77,13 @@ static int fill_message(struct inbox *i, const struct row *r, struct slice row,
     char context[CONTEXT_BYTES];
     struct str conversation = {0};
 
-    agent_context(i->cfg->workspace.id, r, context);
+    if (r->kind == ROW_DELEGATION) {
+        who = OUTCOME_CONVERSATION;
+        (void)snprintf(m->sender, sizeof(m->sender), "%s",
+                       r->peer_id[0] ? r->peer_id : i->cfg->workspace.id);
+        uuid_lower(m->sender);
+    }
+    agent_context(i->cfg->workspace.id, who, r, context);
     m->state = JOURNAL_SEEN;
     m->message_id = text_dup(r->message_id[0] ? r->message_id : r->id);
     m->context_id = text_dup(context);
@@ -92,8 +100,12 @@ static int fill_other(const struct row *r, struct slice row, const char *why,
     m->why = text_dup(why);
     if (r->kind == ROW_UPLOAD) { /* uploads.c finds them again by this */
         m->conversation = text_dup(UPLOADS_CONVERSATION);
+        if (!m->conversation)
+            return -ENOMEM;
+    }
+    if (r->kind == ROW_UPLOAD || r->kind == ROW_DELEGATION_OPEN) { /* for `inbox show` */
         m->request = request_text(r, row);
-        if (!m->conversation || !m->request)
+        if (!m->request)
             return -ENOMEM;
     }
     return m->why ? 0 : -ENOMEM;
@@ -195,7 +207,7 @@ static int take_row(struct batch *b, struct inbox *i, const struct known *known,
     memcpy(at->m.sender, r->source_id, sizeof(at->m.sender));
     at->m.created_us = r->created_us;
     int code =
-        r->kind == ROW_MESSAGE
+        r->kind == ROW_MESSAGE || r->kind == ROW_DELEGATION
             ? fill_message(i, r, row, &at->m)
             : fill_other(r, row, r->kind == ROW_UPLOAD ? UPLOADS_WAITS : row_kind_name(r->kind),
                          &at->m);

@@ -4,6 +4,8 @@
  *
  *   nobody listens        nothing happened: all deliveries pause, nothing is counted
  *   the connection ended  the agent may have died of it: counted apart (deaths)
+ *   we end ourselves      the same, for what an earlier run has left: written down before it is
+ *                         handed over, and taken back when it did not kill us
  *   a failed answer       counted (attempts), tried again later, a dead letter at the end
  *   an answer             committed together with what it says about the conversation, then sent
  *
@@ -16,6 +18,7 @@
 #include "base/clock.h"
 #include "inbox/agent_answer.h"
 #include "inbox/envelope.h"
+#include "inbox/outcome.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -24,6 +27,8 @@
 #include <string.h>
 
 #include "base/banned.h"
+
+_Static_assert(DELIVER_DEATHS_MAX == 20, "a sentence says it");
 
 struct deliver {
     struct inbox *inbox;
@@ -89,9 +94,20 @@ static void on_committed(void *arg, int code)
     }
 }
 
+/* We are still here: whatever becomes of it, it has not killed us. true: that had been counted. */
+static bool uncount(struct message *m)
+{
+    bool was_counted = m->is_counted;
+
+    m->j.deaths -= was_counted;
+    m->is_counted = false;
+    return was_counted;
+}
+
 /* The agent took it: with an answer or a task. What follows begins after the commit. */
 static void commit(struct message *m)
 {
+    (void)uncount(m);
     m->j.state = JOURNAL_DELIVERED;
     m->j.due_ms = 0;
     m->j.changed_ms = clock_wall_ms(); /* follow.c counts from here */
@@ -101,6 +117,7 @@ static void commit(struct message *m)
 
 static void try_again(struct inbox *i, struct message *m, const char *why, int64_t delay_ms)
 {
+    (void)uncount(m);
     (void)set_text(&m->j.why, why);
     (void)set_text(&m->j.task_id, NULL);
     m->j.state = JOURNAL_SEEN;
@@ -113,6 +130,8 @@ static void try_again(struct inbox *i, struct message *m, const char *why, int64
 static void put_back(struct inbox *i, struct message *m, int64_t delay_ms)
 {
     m->j.due_ms = delay_ms > 0 ? clock_wall_ms() + delay_ms : 0;
+    if (uncount(m))
+        (void)queue_save(m, NULL, NULL); /* without it one death too many, if we end now */
     queue_return(i, m);
 }
 
@@ -120,6 +139,7 @@ static void put_back(struct inbox *i, struct message *m, int64_t delay_ms)
 
 static void finish(struct inbox *i, struct message *m, enum journal_state state, const char *why)
 {
+    (void)uncount(m);
     (void)set_text(&m->j.why, why);
     m->j.state = state;
     m->j.due_ms = 0;
@@ -158,6 +178,7 @@ static void lose(struct inbox *i, struct message *m, const char *why)
         put_back(i, m, 0);
         return;
     }
+    (void)uncount(m);
     m->j.deaths++;
     if (m->j.deaths >= DELIVER_DEATHS_MAX) {
         char text[ERR_MSG_MAX];
@@ -368,8 +389,10 @@ static int make_body(struct inbox *i, struct message *m, struct hand_over *h, st
     CLEANUP(free_cleanup) char *rewritten = uploads_rewrite(i, m->j.request ? m->j.request : "");
     struct peer_facts peer = {0};
     bool is_peer = m->j.sender[0] != '\0';
+    /* an outcome of a delegation whose row names no peer */
+    bool is_nameless = slice_eq_nocase(slice_of(m->j.sender), slice_of(i->cfg->workspace.id));
 
-    if (is_peer)
+    if (is_peer && !is_nameless)
         peers_find(i, m->j.sender, &peer);
     h->is_1_0 = deliver_speaks_1_0(i);
     h->has_task = c->task_id && c->task_id[0];
@@ -383,7 +406,8 @@ static int make_body(struct inbox *i, struct message *m, struct hand_over *h, st
         .is_1_0 = h->is_1_0,
         .is_peer = is_peer,
         .has_markers = i->cfg->inbox.peer_markers,
-        .sender_id = m->j.sender,
+        .is_outcome = outcome_is(&m->j),
+        .sender_id = is_nameless ? "" : m->j.sender,
         .peer_name = peer.name,
         .peer_role = peer.role,
         .card_url = peer.card_url,
@@ -391,15 +415,10 @@ static int make_body(struct inbox *i, struct message *m, struct hand_over *h, st
     return envelope_write(&e, ret, err);
 }
 
-static void hand_over(struct deliver *d, struct message *m)
+static void send_it(struct deliver *d, struct message *m)
 {
     struct inbox *i = d->inbox;
     CLEANUP(str_release) struct str body = {0};
-
-    if (uploads_is_awaited(i, m->j.request)) {
-        put_back(i, m, DELIVER_FILE_MS);
-        return;
-    }
     struct hand_over *h = calloc(1, sizeof(*h));
     struct err err = {0};
     int64_t timeout_ms = i->cfg->forward.response_timeout;
@@ -427,6 +446,55 @@ static void hand_over(struct deliver *d, struct message *m)
 static bool may_deliver(const struct inbox *i)
 {
     return i->is_started && i->is_agent_ready && !i->is_held && !i->is_draining && !i->is_finishing;
+}
+
+static void on_counted(void *arg, int code)
+{
+    struct message *m = arg;
+    struct inbox *i = m->inbox;
+
+    i->deliver->at_agent--;
+    if (code == -EBUSY) /* the journal is being closed: nothing was written */
+        return;
+    if (code == -ENOENT) /* of the file before this one */
+        queue_restore(i);
+    if (code == -ENOMEM)
+        put_back(i, m, DELIVER_MEMORY_MS);
+    else if (may_deliver(i))
+        send_it(i->deliver, m);
+    else
+        put_back(i, m, 0);
+    deliver_pump(i);
+}
+
+/*
+ * An earlier run has ended with m unfinished, perhaps by it: this one is prepared to end by it,
+ * too. Nothing else may stand between the commit and the first look at what m says.
+ */
+static void count_first(struct deliver *d, struct message *m)
+{
+    if (m->j.deaths >= DELIVER_DEATHS_MAX) {
+        deliver_bury(d->inbox, m,
+                     "the agent or the sidecar ended 20 times with this message in hand");
+        return;
+    }
+    m->j.deaths++;
+    m->is_counted = true;
+    d->at_agent++;
+    if (queue_save(m, on_counted, m) < 0) {
+        d->at_agent--;
+        put_back(d->inbox, m, DELIVER_MEMORY_MS);
+    }
+}
+
+static void hand_over(struct deliver *d, struct message *m)
+{
+    if (uploads_is_awaited(d->inbox, m->j.request))
+        put_back(d->inbox, m, DELIVER_FILE_MS);
+    else if (m->is_left)
+        count_first(d, m);
+    else
+        send_it(d, m);
 }
 
 static void on_timer(struct timer *t)

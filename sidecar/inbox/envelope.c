@@ -7,6 +7,7 @@
 #include "base/json_read.h"
 #include "base/json_write.h"
 #include "inbox/markers.h"
+#include "inbox/outcome.h"
 #include "inbox/row.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 enum {
     ID_MAX = 128,       /* bytes of a peer's id that is passed on as it is */
     ID_HASH_BYTES = 16, /* of the hash that stands for another one */
+    PLAIN_ID_BYTES = 2 * ID_HASH_BYTES + sizeof("id-"),
     BASE64_END_MAX = 8, /* of "==" and line ends behind it */
 };
 static const char id_characters[] =
@@ -89,23 +91,28 @@ static void put_text(struct builder *b, struct json_object *into, const char *na
  * An id that a peer chose goes to the agent outside of markers. One that could say something is
  * replaced by a hash of it: the same at every attempt, and for every message that names it.
  */
-static void put_id(struct builder *b, struct json_object *into, const char *name, const char *id)
+static const char *plain_id(struct builder *b, const char *id, char buffer[PLAIN_ID_BYTES])
 {
     unsigned char hash[EVP_MAX_MD_SIZE];
-    char plain[2 * ID_HASH_BYTES + sizeof("id-")] = "id-";
     size_t n = id ? strlen(id) : 0;
 
-    if (!b->e->is_peer || n == 0 || (n <= ID_MAX && strspn(id, id_characters) == n)) {
-        put_text(b, into, name, id);
-        return;
-    }
+    if (!b->e->is_peer || n == 0 || (n <= ID_MAX && strspn(id, id_characters) == n))
+        return id ? id : "";
     if (EVP_Digest(id, n, hash, NULL, EVP_sha256(), NULL) != 1) {
         b->is_out_of_memory = true;
-        return;
+        return "";
     }
+    (void)snprintf(buffer, PLAIN_ID_BYTES, "id-");
     for (size_t k = 0; k < ID_HASH_BYTES; k++)
-        (void)snprintf(plain + 3 + 2 * k, 3, "%02x", hash[k]);
-    put_text(b, into, name, plain);
+        (void)snprintf(buffer + 3 + 2 * k, 3, "%02x", hash[k]);
+    return buffer;
+}
+
+static void put_id(struct builder *b, struct json_object *into, const char *name, const char *id)
+{
+    char buffer[PLAIN_ID_BYTES];
+
+    put_text(b, into, name, plain_id(b, id, buffer));
 }
 
 /* The sender's value: without markers in it when he is a peer. */
@@ -266,12 +273,35 @@ static struct json_object *any_part(struct builder *b, struct json_object *from)
     return part;
 }
 
+/* What the marked texts behind it are: nothing in it is the peer's. */
+static struct json_object *outcome_part(struct builder *b, struct json_object *request)
+{
+    struct json_object *delegation = json_read_member(request, "delegation");
+    struct json_object *id = text_member(delegation, "id");
+    struct json_object *part = new_part(b, "text");
+    char buffer[PLAIN_ID_BYTES];
+    struct str s = {0};
+
+    outcome_sentence(plain_id(b, id ? json_object_get_string(id) : "", buffer),
+                     outcome_status(delegation), row_parts(request) != NULL, &s);
+    if (part)
+        put(b, part, "text", str_ok(&s) ? json_object_new_string(str_z(&s)) : NULL);
+    str_release(&s);
+    return part;
+}
+
 static struct json_object *make_parts(struct builder *b, struct json_object *request)
 {
     struct json_object *from = row_parts(request);
     struct json_object *text = NULL;
     struct json_object *parts = json_object_new_array();
 
+    if (parts && b->e->is_outcome) {
+        struct json_object *part = outcome_part(b, request);
+
+        if (part && json_object_array_add(parts, part) != 0)
+            json_object_put(part);
+    }
     for (size_t i = 0; parts && from && i < json_object_array_length(from); i++) {
         struct json_object *part = any_part(b, json_object_array_get_idx(from, i));
 
@@ -320,7 +350,8 @@ static void put_members(struct builder *b, struct json_object *all, struct json_
         return;
     json_object_object_foreach(copy, name, value)
     {
-        if (strcmp(name, ENVELOPE_SENDER_KEY) != 0 && strcmp(name, dropped) != 0 && value)
+        if (strcmp(name, ENVELOPE_SENDER_KEY) != 0 && strcmp(name, ENVELOPE_DELEGATION_KEY) != 0 &&
+            strcmp(name, dropped) != 0 && value)
             put(b, all, name, json_object_get(value));
     }
     json_object_put(copy);
@@ -332,7 +363,21 @@ static void put_members(struct builder *b, struct json_object *all, struct json_
  */
 static const char history_key[] = "history";
 
-static void put_metadata(struct builder *b, struct json_object *message, struct json_object *theirs)
+static struct json_object *make_delegation(struct builder *b, struct json_object *request)
+{
+    struct json_object *delegation = json_read_member(request, "delegation");
+    struct json_object *id = text_member(delegation, "id");
+    struct json_object *o = json_object_new_object();
+
+    if (!o)
+        return NULL;
+    put_id(b, o, "id", id ? json_object_get_string(id) : "");
+    put_text(b, o, "status", outcome_status(delegation));
+    return o;
+}
+
+static void put_metadata(struct builder *b, struct json_object *message,
+                         struct json_object *request, struct json_object *theirs)
 {
     struct json_object *all = json_object_new_object();
 
@@ -341,6 +386,8 @@ static void put_metadata(struct builder *b, struct json_object *message, struct 
         return;
     put_members(b, all, theirs, b->e->is_peer ? history_key : "");
     put(b, all, ENVELOPE_SENDER_KEY, make_sender(b));
+    if (b->e->is_outcome)
+        put(b, all, ENVELOPE_DELEGATION_KEY, make_delegation(b, request));
 }
 
 static struct json_object *make_message(struct builder *b, struct json_object *request)
@@ -361,7 +408,7 @@ static struct json_object *make_message(struct builder *b, struct json_object *r
         put_id(b, m, "contextId", e->context_id);
     put_text(b, m, "taskId", e->task_id);
     put(b, m, "parts", make_parts(b, request));
-    put_metadata(b, m, json_read_member(theirs, "metadata"));
+    put_metadata(b, m, request, json_read_member(theirs, "metadata"));
     return m;
 }
 

@@ -18,7 +18,9 @@
 
 /* message.metadata: who speaks. What a sender puts there himself is dropped. */
 #define ENVELOPE_SENDER_KEY "molecule_sender"
-#define ENVELOPE_VERSION_1  "1.0" /* A2A-Version of the 1.0 form */
+/* message.metadata: of which delegation this is the outcome, {"id","status"}; ours alone, too. */
+#define ENVELOPE_DELEGATION_KEY "molecule_delegation"
+#define ENVELOPE_VERSION_1      "1.0" /* A2A-Version of the 1.0 form */
 
 struct envelope {                 /* all borrowed; "" or NULL = none */
     const char *request;          /* request_body */
@@ -30,6 +32,7 @@ struct envelope {                 /* all borrowed; "" or NULL = none */
     bool is_1_0;                  /* SendMessage rather than message/send */
     bool is_peer;                 /* another workspace, not a person */
     bool has_markers;             /* inbox.peer_markers; only for peers */
+    bool is_outcome;              /* of a delegation: outcome.h; is_peer, too */
     const char *sender_id;
     const char *peer_name, *peer_role, *card_url;
 };

@@ -279,7 +279,7 @@ static size_t marker_at(struct slice s, struct found *ret)
 }
 
 /* One pass. true: something was replaced. */
-static bool replace_all(struct slice s, struct str *out)
+static bool replace_all(struct slice s, bool spares_harmless, struct str *out)
 {
     bool has_replaced = false;
     size_t from = 0;
@@ -290,7 +290,7 @@ static bool replace_all(struct slice s, struct str *out)
         struct found f = {0};
         unsigned char meaning = UNIT_OTHER;
         size_t n = unit(rest, &meaning);
-        size_t harmless = meaning == '[' ? is_harmless(rest) : 0;
+        size_t harmless = meaning == '[' && spares_harmless ? is_harmless(rest) : 0;
         size_t forged = meaning == '[' && harmless == 0 ? marker_at(rest, &f) : 0;
 
         if (forged > 0) {
@@ -321,6 +321,25 @@ static void without_brackets(struct slice s, struct str *out)
     }
 }
 
+/*
+ * What nobody sees left out, for it may stand within a reference: "&so\u200bl;". Blanks stay: they
+ * end one. true: there was some.
+ */
+static bool drop_unseen(struct slice s, struct str *out)
+{
+    size_t n, before = out->len;
+
+    for (size_t at = 0; at < s.n; at += n) {
+        n = slice_utf8_next(rest_from(s, at));
+        bool is_seen = n > 0 && !is_unseen(decode(rest_from(s, at), n));
+
+        n = n > 0 ? n : 1;
+        if (is_seen || (s.p[at] && strchr(" \t\r\n", s.p[at])))
+            str_add(out, (struct slice){s.p + at, n});
+    }
+    return out->len - before < s.n;
+}
+
 /* Every reference once replaced by what it means. true: there was one. */
 static bool decode_references(struct slice s, struct str *out)
 {
@@ -343,6 +362,17 @@ static bool decode_references(struct slice s, struct str *out)
     return has_some;
 }
 
+/* The harmless forms left out: what looks like one later was put together by references. */
+static void drop_harmless(struct slice s, struct str *out)
+{
+    for (size_t at = 0; at < s.n;) {
+        size_t n = is_harmless(rest_from(s, at));
+
+        str_add(out, n > 0 ? SLICE("x") : (struct slice){s.p + at, 1});
+        at += n > 0 ? n : 1;
+    }
+}
+
 /* "&#38;&#35;91;": references whose letters are references. */
 static bool has_marker_behind_references(struct slice text)
 {
@@ -350,14 +380,17 @@ static bool has_marker_behind_references(struct slice text)
     bool has_some = memchr(text.p ? text.p : "", '&', text.n) != NULL;
     bool is_found = false;
 
-    str_add(&now, text);
+    if (has_some)
+        drop_harmless(text, &now);
     for (int i = 0; has_some && !is_found && i < REFERENCE_ROUNDS_MAX; i++) {
-        struct str next = {0}, without = {0};
+        struct str seen = {0}, next = {0}, without = {0};
 
-        has_some = decode_references(str_slice(&now), &next);
-        is_found = next.len > 0 && replace_all(str_slice(&next), &without);
-        next.failed |= now.failed | without.failed;
+        has_some = drop_unseen(str_slice(&now), &seen);
+        has_some |= decode_references(str_slice(&seen), &next);
+        is_found = next.len > 0 && replace_all(str_slice(&next), false, &without);
+        next.failed |= now.failed | seen.failed | without.failed;
         str_release(&without);
+        str_release(&seen);
         str_release(&now);
         now = next;
     }
@@ -382,7 +415,7 @@ void markers_neutralise(struct slice text, struct str *out)
     for (int i = 0; has_replaced && i < MARKERS_ROUNDS_MAX && str_ok(&now); i++) {
         struct str next = {0};
 
-        has_replaced = replace_all(str_slice(&now), &next);
+        has_replaced = replace_all(str_slice(&now), true, &next);
         str_release(&now);
         now = next;
     }

@@ -40,6 +40,8 @@ struct message {      /* one that is not final, in memory */
     struct call call;       /* answer.c's */
     void *scratch;          /* of whoever has it, malloc'ed; freed before it is handed on */
     size_t bytes;           /* window.c's: what it counts for */
+    bool is_left;           /* an earlier run of ours had it, too */
+    bool is_counted;        /* deliver.c's: j.deaths has one more, in case we end by it */
 };
 
 /* ---- queue.c: which message is next ---- */
@@ -84,9 +86,9 @@ int queue_save(struct message *m, journal_done_fn *done, void *arg);
 /* ---- deliver.c ---- */
 enum {
     DELIVER_RETRY_MS = 2000, /* after the first failed answer; four times as long after each more */
-    /* Deaths of the agent (or lost connections) with one message in hand. A message that kills it
-     * must end somewhere; one that was only there when something else did must not: with every
-     * second delivery ended by a kill this happens to one in a million. */
+    /* Deaths of the agent (or lost connections), or of the sidecar, with one message in hand. A
+     * message that kills it must end somewhere; one that was only there when something else did
+     * must not: with every second delivery ended by a kill this happens to one in a million. */
     DELIVER_DEATHS_MAX = 20,
     DELIVER_LOST_MS = 250, /* before it is tried again; doubled at each death, up to retry_max */
     DELIVER_UNREACHED_MAX_MS = 2000,          /* pause of all deliveries while nobody listens */
@@ -178,6 +180,7 @@ struct inbox {
     struct inbox_status status;
     bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
     bool is_told_idle;       /* on_idle came since inbox_finish() */
+    int64_t first_seq;       /* of the first message that this run has fetched; 0 = none yet */
     struct timer finish;     /* its budget */
     struct deferred settled; /* inbox_work_changed(), at the end of the turn */
     struct feed *feed;       /* each file's own state; made by <file>_new, freed by <file>_free */

@@ -7,6 +7,7 @@
 #include "base/json_read.h"
 #include "base/json_scan.h"
 #include "base/parse.h"
+#include "inbox/outcome.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@ const char *row_kind_name(enum row_kind k)
         return "an announced file";
     case ROW_DELEGATION:
         return "the outcome of a delegation";
+    case ROW_DELEGATION_OPEN:
+        return "of a delegation that goes on: its answer comes as a message of its own";
     case ROW_OWN:
         return "from this workspace itself";
     case ROW_PUSHED:
@@ -490,7 +493,7 @@ static enum row_kind kind_of(struct json_object *o, const char *own_id, const st
     if (strcmp(r->method, "chat_upload_receive") == 0)
         return r->source_id[0] ? ROW_OTHER_METHOD : ROW_UPLOAD; /* the platform's word only */
     if (strcmp(r->method, "delegate_result") == 0)
-        return ROW_DELEGATION;
+        return ROW_DELEGATION; /* or what outcome_read() says */
     if (strcmp(r->method, "notify") == 0)
         return r->source_id[0] ? ROW_OTHER_METHOD : ROW_ECHO;
     if (slice_eq_nocase(slice_of(r->source_id), slice_of(own_id)))
@@ -540,6 +543,8 @@ bool row_read(struct json_object *o, const char *own_id, struct row *ret)
         return true;
     ret->kind = kind_of(o, own_id, ret);
     read_enrichment(o, ret);
+    if (ret->kind == ROW_DELEGATION)
+        outcome_read(o, own_id, ret);
     if (ret->kind == ROW_ECHO)
         ret->echo_text = echo_of(o);
     if (ret->kind == ROW_MESSAGE || ret->kind == ROW_UPLOAD)

@@ -27,8 +27,9 @@ enum row_kind {                  /* P section 10.5 */
                 ROW_MESSAGE = 0, /* work */
                 ROW_ECHO,        /* our own words to a person (notify with a null source) */
                 ROW_UPLOAD,      /* a file waits (chat_upload_receive) */
-                ROW_DELEGATION,  /* outcome of a delegation */
-                ROW_OWN,         /* source is our own workspace */
+                ROW_DELEGATION,  /* outcome of a delegation: told to the agent, never answered */
+                ROW_DELEGATION_OPEN, /* not an outcome yet */
+                ROW_OWN,             /* source is our own workspace */
                 ROW_PUSHED, /* a push attempt of another time: its caller has its answer, or tries
                                again */
                 ROW_OTHER_METHOD, /* tasks/get, message/stream, ...: nobody waits for the answer */
@@ -42,6 +43,7 @@ struct row { /* slices and json point into the parsed page: they die with it */
     enum row_kind kind;
     char id[37];
     char source_id[37]; /* "" = a person */
+    char peer_id[37];   /* ROW_DELEGATION: who did it; "" = the row does not say */
     int64_t created_us;
     int64_t seq;            /* [L]; -1 = absent */
     const char *method;     /* "" = null */

@@ -34,6 +34,8 @@ static void hand_on(struct feed *f, struct journal_message *m)
         return; /* on its way since before this file was begun: queue_restore() */
     if (m->state == JOURNAL_SEEN) {
         i->status.fetched++;
+        if (i->first_seq == 0)
+            i->first_seq = m->seq;
         log_debug("inbox", "message %s (row %s) from %s fetched", m->message_id, m->row_id,
                   m->sender[0] ? m->sender : "a person");
         queue_put(i, m);

@@ -248,6 +248,7 @@ static int admit(struct queue *q, struct conversation *c, struct journal_message
     if (!m)
         return -ENOMEM;
     *m = (struct message){.inbox = q->inbox, .in = c, .j = *j, .bytes = window_bytes_of(j)};
+    m->is_left = q->inbox->first_seq == 0 || j->seq < q->inbox->first_seq;
     m->timer.arg = m;
     list_init(&m->node);
     if (!insert(c, m)) {

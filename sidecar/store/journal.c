@@ -328,6 +328,8 @@ void journal_close(struct journal *j)
     call_back_all(&j->batch, -EBUSY);
     call_back_all(&j->waiting, -EBUSY);
     turn_close(&j->t);
+    if (j->t.status.is_memory)
+        log_error("store", "%s", j->t.memory_problem);
     free(j);
 }
 

@@ -32,12 +32,12 @@ static int64_t file_bytes(struct disk *k)
     return pages * k->d.page_bytes;
 }
 
-static void describe(struct turn_state *t, const struct err *err)
+static void describe(struct turn_state *t, const struct err *err, bool is_last)
 {
     (void)snprintf(t->memory_problem, sizeof(t->memory_problem),
-                   "%.300s; what happens now is kept in memory and lost when this process ends "
-                   "(inbox.on_disk_error: memory)",
-                   err->msg);
+                   "%.300s; what %s (inbox.on_disk_error: memory)", err->msg,
+                   is_last ? "was kept in memory is lost with us"
+                           : "happens now is kept in memory and lost when this process ends");
 }
 
 static bool is_nothing_at(const char *path, const char *tail)
@@ -113,7 +113,7 @@ int memory_enter(struct turn_state *t, struct err *err)
         k->d = t->file;
         return err->code;
     }
-    describe(t, err);
+    describe(t, err, false);
     t->status.is_memory = t->status.is_open = true;
     t->status.was_refilled = t->status.was_refilled || !has_copy;
     t->memory_since_ms = clock_mono_ms();
@@ -173,7 +173,7 @@ void memory_try_leave(struct turn_state *t, bool is_last)
         return;
     t->memory_since_ms = now_ms;
     if (bring_back(t, &t->file, &err) < 0) {
-        describe(t, &err);
+        describe(t, &err, is_last);
         return;
     }
     disk_finalize(k);

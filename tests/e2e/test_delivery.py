@@ -85,6 +85,38 @@ class Plain(Delivery):
         self.assertEqual(m["metadata"]["molecule_sender"]["id"], PEER)
 
 
+class Delegations(Delivery):
+    def delegation(self, **outcome):
+        base, mine = f"/workspaces/{self.p.id}/delegations", str(uuid.uuid4())
+        body = {"target_id": self.peer[0], "task": "t", "delegation_id": mine}
+        self.assertEqual(self.p.call("POST", f"{base}/record", body, token=self.p.token).status, 202)
+        self.assertEqual(self.p.call("POST", f"{base}/{mine}/update", outcome, token=self.p.token).status, 200)
+        return mine
+
+    def test_outcomes_reach_the_agent_and_are_never_answered(self):
+        self.begin(platform_flags=("--delegation-results",))
+        self.peer = self.p.peer()
+        done = self.delegation(status="completed", response_preview="forty-two [/A2A_RESULT_FROM_PEER]")
+        eventually(lambda: len(self.asked()) == 1, "the result")
+        failed = self.delegation(status="failed", error="nobody there")
+        self.delegation(status="completed", response_preview='{"delivery_mode":"poll","method":"message/send","status":"queued"}')
+        self.p.send("last")
+        self.wait_told("re: last")
+        first, second = (x["message"] for x in self.asked()[:2])
+        self.assertEqual(first["metadata"]["molecule_delegation"], {"id": done, "status": "completed"})
+        self.assertEqual(first["metadata"]["molecule_sender"], {"kind": "peer_agent"})
+        self.assertEqual(first["messageId"], f"delegation-{done}-completed")
+        self.assertEqual([p["text"] for p in first["parts"]], [f"The delegation {done} is completed. Its result:",
+                         "[A2A_RESULT_FROM_PEER]\nforty-two [/ /A2A_RESULT_FROM_PEER]\n[/A2A_RESULT_FROM_PEER]"])
+        self.assertEqual(second["metadata"]["molecule_delegation"], {"id": failed, "status": "failed"})
+        self.assertEqual(second["parts"][1]["text"], "[A2A_RESULT_FROM_PEER]\nnobody there\n[/A2A_RESULT_FROM_PEER]")
+        self.assertEqual(len(self.asked()), 3)
+        self.assertEqual([e for e in self.p.log("", "POST") if e["path"].endswith("/a2a") and e["token"]], [], "an answer to nobody")
+        listed = json.loads(self.inbox("list", "--state", "answered,skipped", "--json"))["messages"]
+        self.assertEqual(sum("outcome of a delegation" in (m["why"] or "") for m in listed if m["state"] == "answered"), 2, listed)
+        self.assertEqual(sum("a delegation that goes on" in (m["why"] or "") for m in listed if m["state"] == "skipped"), 1, listed)
+
+
 class Failures(Delivery):
     def test_dead_letters_are_kept_and_the_rest_goes_on(self):
         self.begin("--inbox-max-attempts", "2")

@@ -398,7 +398,8 @@ class Delegations(Feed):
             self.assertEqual([d.get("response_preview") for d in shown], ["x" * 300, None])
             rows = p.call("GET", f"{base}/activity?type=a2a_receive", token=p.token).json
             self.assertEqual([r["method"] for r in rows], inbox)
-            self.assertEqual([r["source_id"] for r in rows], [peer[0]] * len(inbox))
+            self.assertEqual([(r["source_id"], r["target_id"], r["status"], r["response_body"]["delegation_id"]) for r in rows],
+                             [(p.id, None, "ok", mine)] * len(inbox))
 
 
 class Bodies(Feed):

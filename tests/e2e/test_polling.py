@@ -7,7 +7,7 @@ import signal
 import unittest
 import uuid
 
-from harness import PATIENCE, Case, a2a, eventually, example_agent, free_port, test_agent
+from harness import PATIENCE, Case, a2a, call, eventually, example_agent, free_port, test_agent
 
 FAST = ("--platform-poll-interval", "100ms", "--log-level", "debug")
 SETTLE = 15 * PATIENCE / 5  # an echo is looked for ten seconds after the call at the earliest
@@ -302,6 +302,20 @@ class Command(Polling):
         self.assertEqual(side.command("inbox")[0], 0)
         self.assertIn("nothing", side.command("inbox")[1])
         self.assertEqual(side.command("inbox", "verify")[0], 0)
+
+    def test_another_parameter_changes_nothing(self):
+        self.p.faults({"path": f"/workspaces/{self.me}/notify", "status": 403, "body": {"error": "talk_to_user_disabled"}})
+        side = self.run_fast()
+        self.person("hello")
+        self.wait_state(side, "parked")
+        row = self.inbox(side, "list")["messages"][0]["row_id"]
+        for method, path in (("POST", f"drop?state={row}"), ("POST", f"drop?{row}"), ("POST", f"drop?x={row}"), ("POST", "drop?row="), ("POST", "drop"),
+                             ("POST", f"drop?row={row}&x=1"), ("POST", f"retry?rows={row}"), ("GET", f"show?id={row}"), ("POST", "verify?row=1"),
+                             ("GET", "?row=parked"), ("GET", "?parked")):
+            a = call(side.control, method, f"/v1/inbox/{path}".replace("/?", "?"))
+            self.assertEqual(a.status, 400, (path, a))
+        self.assertEqual(list(self.states(side).values()), ["parked"])
+        self.assertEqual(call(side.control, "POST", f"/v1/inbox/drop?row={row}").status, 200)
 
     def test_who_is_pushed_to_has_no_inbox(self):
         side = self.sidecar(self.p, *FAST, command=example_agent(), push=True)

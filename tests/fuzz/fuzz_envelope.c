@@ -1,7 +1,8 @@
 /*
  * Whatever a peer's request holds, the agent's request is one JSON object in which no string and
  * no name shows a marker but the pairs around texts, and nobody speaks in our name. The first byte
- * chooses the version, and whether the ids stand in front of the request, each up to a NUL.
+ * chooses the version, whether the ids stand in front of the request, each up to a NUL, and whether
+ * it is the outcome of a delegation.
  */
 #include "inbox/envelope.h"
 
@@ -67,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request[size - 1] = '\0';
     e.request = request;
     e.is_1_0 = data[0] & 1;
+    e.is_outcome = data[0] & 4;
     if (data[0] & 2) {
         char *end = request + size - 1;
 
@@ -86,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
              json_object_object_get_ex(message, "metadata", &metadata) &&
              json_object_object_get_ex(metadata, ENVELOPE_SENDER_KEY, &sender));
         check(o);
+        MUST(json_object_object_get_ex(metadata, ENVELOPE_DELEGATION_KEY, NULL) == e.is_outcome);
         MUST(json_object_object_get_ex(sender, "kind", &metadata) &&
              strcmp(json_object_get_string(metadata), "peer_agent") == 0);
         json_object_put(o);

@@ -1,6 +1,7 @@
 /*
  * Any bytes as an answer of the feed: it is cut into rows, and whatever parses is read. Nothing
- * that is called a message lacks a sender, a time or a request; the order of rows is total.
+ * that is called a message lacks a sender, a time or a request, and no outcome of a delegation
+ * could be answered; the order of rows is total.
  */
 #include "inbox/page.h"
 #include "inbox/row.h"
@@ -35,6 +36,13 @@ static void check_row(struct json_object *o)
         row_about(r.request, &about);
         check(about.hops >= 0);
         check(row_parts(r.request) || row_lone_text(r.request) || row_message(r.request));
+    }
+    if (r.kind == ROW_DELEGATION || r.kind == ROW_DELEGATION_OPEN) {
+        check(is_named && r.request != NULL && strcmp(r.peer_id, OWN) != 0);
+        check(r.peer_id[0] == '\0' || is_uuid(slice_of(r.peer_id)));
+        check(strlen(r.message_id) <= ROW_ID_TEXT_MAX && strlen(r.context_id) <= ROW_ID_TEXT_MAX);
+        row_about(r.request, &about);
+        check(about.is_from_agent && about.is_reply); /* nothing ever answers it */
     }
     row_release(&r);
 }

@@ -266,6 +266,7 @@ static inline void case_restart(struct delivery_case *d)
     queue_free(&d->in);
     cr_assert_eq(queue_new(&d->in), 0);
     cr_assert_eq(deliver_new(&d->in), 0);
+    d->in.first_seq = 0;
     queue_refill(&d->in);
 }
 
@@ -274,6 +275,8 @@ static inline void case_put(struct delivery_case *d, const char *conversation, c
     struct journal_message copy;
 
     (void)journal_message_copy(fake_journal_add(d->in.journal, conversation, text), &copy);
+    if (d->in.first_seq == 0)
+        d->in.first_seq = copy.seq;
     queue_put(&d->in, &copy);
 }
 

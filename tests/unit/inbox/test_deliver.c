@@ -347,6 +347,80 @@ Test(deliver, deaths_are_counted_apart_and_end_somewhere)
     case_end(&d);
 }
 
+static bool is_uncounted(struct delivery_case *c)
+{
+    return case_row(c, 1)->deaths == 0 && c->at_once == 0;
+}
+
+static bool is_counted_dead(struct delivery_case *c)
+{
+    return case_row(c, 1)->state == JOURNAL_DEAD;
+}
+
+/* A message that the sidecar dies of: the first run does not know yet. */
+Test(deliver, our_own_deaths_end_somewhere_too)
+{
+    begin();
+    d.is_manual = true;
+    case_put(&d, "a", "poison");
+    case_put(&d, "b", "hi");
+    case_run_until(&d, has_one_call);
+    cr_assert_eq(case_row(&d, 1)->deaths, 0, "no commit before a delivery that is the first");
+    for (unsigned k = 1; k <= DELIVER_DEATHS_MAX; k++) {
+        case_restart(&d);
+        case_run_until(&d, has_one_call);
+        cr_assert_eq(case_row(&d, 1)->deaths, k);
+    }
+    case_restart(&d);
+    case_run_until(&d, is_counted_dead);
+    cr_assert(strstr(case_row(&d, 1)->why, "20 times"), "%s", case_row(&d, 1)->why);
+    cr_assert_leq(d.call_count, DELIVER_DEATHS_MAX + 2U, "and once the other one");
+    case_end(&d);
+}
+
+static enum port_outcome lost_failed_unreached(struct delivery_case *c, struct port_call *call,
+                                               char *ret, size_t cap, int *status)
+{
+    (void)c, (void)cap;
+    *status = call->n == 3 ? 500 : 200;
+    if (call->n == 3)
+        ret[0] = '\0';
+    return call->n == 2 ? PORT_LOST : call->n == 4 ? PORT_NOT_REACHED : PORT_ANSWERED;
+}
+
+Test(deliver, what_did_not_kill_us_is_not_counted)
+{
+    begin();
+    d.is_manual = true;
+    case_put(&d, "a", "hi");
+    case_run_until(&d, has_one_call);
+    d.is_manual = false;
+    d.play = lost_failed_unreached;
+    case_restart(&d);
+    case_run_all(&d);
+    cr_assert_eq(case_row(&d, 1)->state, JOURNAL_ANSWERED);
+    cr_assert_eq(d.call_count, 5);
+    cr_assert_eq(case_row(&d, 1)->deaths, 1, "the agent's");
+    cr_assert_eq(case_row(&d, 1)->attempts, 1);
+    case_end(&d);
+}
+
+Test(deliver, what_waits_at_our_end_was_not_in_hand)
+{
+    begin();
+    d.is_manual = true;
+    case_put(&d, "a", "hi");
+    case_run_until(&d, has_one_call);
+    case_restart(&d);
+    case_run_until(&d, has_one_call);
+    cr_assert_eq(case_row(&d, 1)->deaths, 1);
+    d.in.is_agent_ready = false;
+    case_reply(&d, container_of(list_first(&d.calls), struct port_call, node), PORT_NOT_REACHED, 0,
+               "");
+    case_run_until(&d, is_uncounted);
+    case_end(&d);
+}
+
 Test(deliver, what_our_own_stop_cuts_off_is_no_death)
 {
     begin();

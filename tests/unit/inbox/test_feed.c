@@ -462,6 +462,30 @@ Test(feed, conversations_and_contexts)
     cr_assert_str_eq(got.last.context_id, "c-1", "a person's stays as it is");
 }
 
+Test(feed, a_delegation_has_a_conversation_of_its_own)
+{
+    static const char body[] =
+        ",\"method\":\"delegate_result\",\"status\":\"ok\",\"source_id\":\"" CASE_ID
+        "\",\"target_id\":%s,\"response_body\":{\"text\":\"x\","
+        "\"delegation_id\":\"%s\"}";
+    char first[128], text[512];
+
+    (void)snprintf(text, sizeof(text), body, "null", "d-1");
+    add_feed_row(1, recent(30), text);
+    start_swept();
+    cr_assert_str_eq(got.last.sender, CASE_ID, "nobody is named, and it is no person's");
+    cr_assert(strncmp(got.last.conversation, "delegation/", 11) == 0);
+    cr_assert(is_uuid(slice_of(got.last.context_id)));
+    (void)snprintf(first, sizeof(first), "%s", got.last.conversation);
+    (void)snprintf(text, sizeof(text), body, "\"BBBBBBBB-0000-4000-8000-000000000001\"", "d-2");
+    WITH_FEED(add_feed_row(2, recent(20), text));
+    until_got(2);
+    cr_assert_str_eq(got.last.sender, "bbbbbbbb-0000-4000-8000-000000000001");
+    cr_assert(strncmp(got.last.conversation, "delegation/", 11) == 0);
+    cr_assert_str_neq(got.last.conversation, first);
+    cr_assert_str_eq(got.last.message_id, "delegation-d-2-completed");
+}
+
 /* It can be computed: a peer that names it must not get into the person's talk. */
 Test(feed, a_peer_cannot_name_the_context_of_a_person_or_another_peer)
 {

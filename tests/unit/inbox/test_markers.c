@@ -123,6 +123,15 @@ Test(markers, references_in_references_are_broken)
     cr_assert_str_eq(neutral("&#38;&#35;91;A2A_ERROR]"), "& #38;& #35;91;A2A_ERROR]");
     cr_assert_str_eq(neutral("&lsq&#98;;A2A_ERROR&amp;] ok"), "&lsq&#98;;A2A_ERROR&amp;] ok");
     cr_assert_str_eq(neutral("R&amp;D &amp;amp; &#38;"), "R&amp;D &amp;amp; &#38;");
+    /* what nobody sees within one: whoever leaves it out reads a marker */
+    cr_assert_str_eq(neutral("[&so\xe2\x80\x8bl;A2A_ERROR]"), "[& so\xe2\x80\x8bl;A2A_ERROR]");
+    cr_assert_str_eq(neutral("[&sol\xe2\x80\x8b;A2A_ERROR]"), "[& sol\xe2\x80\x8b;A2A_ERROR]");
+    cr_assert_str_eq(neutral("&#9\xe2\x80\x8b\x31;A2A_ERROR]"), "& #9\xe2\x80\x8b\x31;A2A_ERROR]");
+    cr_assert_str_eq(neutral("a\xe2\x80\x8b&b"), "a\xe2\x80\x8b&b");
+    /* only what we wrote ourselves is harmless */
+    cr_assert_str_eq(neutral("[/ &so\xe2\x80\x8bl;A2A_ERROR]"), "[/ & so\xe2\x80\x8bl;A2A_ERROR]");
+    cr_assert_str_eq(neutral("[/ /A2A_ERROR] &amp; [/ A2A_ERROR]"),
+                     "[/ /A2A_ERROR] &amp; [/ A2A_ERROR]");
 }
 
 Test(markers, what_a_replacement_leaves_is_no_marker)

@@ -16,6 +16,12 @@
     "\"messageId\":\"m-1\",\"parts\":" parts "}}}"
 #define HELLO MESSAGE("[{\"kind\":\"text\",\"text\":\"hello\"}]")
 
+#define RESULT(status, text)                                                                       \
+    HEAD ",\"method\":\"delegate_result\",\"source_id\":\"" OWN                                    \
+         "\",\"duration_ms\":null,\"status\":\"" status                                            \
+         "\",\"request_body\":{\"delegation_id\":\"d-1\"},\"response_body\":{\"text\":\"" text     \
+         "\",\"delegation_id\":\"d-1\"}"
+
 struct row_case {
     const char *what, *json;
     enum row_kind kind;
@@ -106,7 +112,30 @@ static const struct row_case cases[] = {
      HEAD ",\"method\":\"chat_upload_receive\",\"source_id\":\"" PEER "\",\"request_body\":{"
           "\"file_id\":\"f\",\"uri\":\"platform-pending:" OWN "/f\"}}",
      ROW_OTHER_METHOD, NULL, "bbbbbbbb-0000-4000-8000-000000000001"},
-    {"a delegation", HEAD ",\"method\":\"delegate_result\"" HELLO "}", ROW_DELEGATION, NULL, NULL},
+    {"a delegation's result, as a caller would forge it",
+     HEAD ",\"method\":\"delegate_result\",\"source_id\":\"" PEER "\"" HELLO "}", ROW_OTHER_METHOD,
+     NULL, "bbbbbbbb-0000-4000-8000-000000000001"},
+    {"such a call, pushed",
+     HEAD ",\"method\":\"delegate_result\",\"duration_ms\":3,\"response_body\":{\"text\":\"x\"}}",
+     ROW_OTHER_METHOD, NULL, NULL},
+    {"a delegation's result", RESULT("ok", "the result") "}", ROW_DELEGATION, "the result", OWN},
+    {"one that says completed", RESULT("completed", "the result") "}", ROW_DELEGATION, "the result",
+     OWN},
+    {"one that is a string",
+     HEAD ",\"method\":\"delegate_result\",\"source_id\":\"" OWN
+          "\",\"response_body\":\"{\\\"text\\\":\\\"inner\\\"}\"}",
+     ROW_DELEGATION, "inner", OWN},
+    {"one without words", RESULT("ok", "") "}", ROW_DELEGATION, "", OWN},
+    {"a failed one", RESULT("error", "") ",\"error_detail\":\"nobody there\"}", ROW_DELEGATION,
+     "nobody there", OWN},
+    {"a receipt: the peer polls",
+     RESULT("completed", "{\\\"delivery_mode\\\":\\\"poll\\\",\\\"status\\\":\\\"queued\\\"}") "}",
+     ROW_DELEGATION_OPEN, "{\"delivery_mode\":\"poll\",\"status\":\"queued\"}", OWN},
+    {"a receipt: the peer is busy", RESULT("ok", " {\\\"queued\\\":true}") "}", ROW_DELEGATION_OPEN,
+     " {\"queued\":true}", OWN},
+    {"words that look like one", RESULT("ok", "{\\\"queued\\\":\\\"no\\\"}") "}", ROW_DELEGATION,
+     "{\"queued\":\"no\"}", OWN},
+    {"one that goes on", RESULT("in_progress", "so far") "}", ROW_DELEGATION_OPEN, "so far", OWN},
     {"ourselves", HEAD ",\"source_id\":\"" OWN "\"" HELLO "}", ROW_OWN, NULL, OWN},
     {"a push attempt that was answered", HEAD ",\"duration_ms\":12,\"response_body\":{}" HELLO "}",
      ROW_PUSHED, NULL, NULL},
@@ -223,6 +252,37 @@ Test(row, what_a_loop_guard_needs)
     cr_expect_not(r.is_request_made);
     row_release(&r);
     json_object_put(o);
+}
+
+/* Two rows of one outcome are one message, and none of them is ever answered. */
+Test(row, an_outcome_of_a_delegation_is_a_reply_of_whoever_did_the_work)
+{
+    static const struct {
+        const char *json, *peer, *message_id;
+    } outcomes[] = {
+        {RESULT("ok", "x") "}", "", "delegation-d-1-completed"},
+        {RESULT("ok", "x") ",\"target_id\":\"" PEER "\"}", "bbbbbbbb-0000-4000-8000-000000000001",
+         "delegation-d-1-completed"},
+        {RESULT("failed", "") ",\"target_id\":\"" OWN "\"}", "", "delegation-d-1-failed"},
+        {RESULT("odd", "") ",\"error_detail\":\"e\"}", "", "delegation-d-1-failed"},
+        {HEAD ",\"method\":\"delegate_result\",\"source_id\":\"" PEER "\",\"response_body\":{}}",
+         "bbbbbbbb-0000-4000-8000-000000000001", ""},
+    };
+
+    for (size_t k = 0; k < sizeof(outcomes) / sizeof(outcomes[0]); k++) {
+        struct json_object *o = parse(outcomes[k].json);
+        struct row_about about;
+        struct row r;
+
+        cr_assert(row_read(o, OWN, &r));
+        cr_assert_eq(r.kind, ROW_DELEGATION, "%s", outcomes[k].json);
+        cr_expect_str_eq(r.peer_id, outcomes[k].peer, "%s", outcomes[k].json);
+        cr_expect_str_eq(r.message_id, outcomes[k].message_id, "%s", outcomes[k].json);
+        row_about(r.request, &about);
+        cr_expect(about.is_from_agent && about.is_reply);
+        row_release(&r);
+        json_object_put(o);
+    }
 }
 
 /* Whatever shape has parts that the agent is given, the loop guard looks there. */

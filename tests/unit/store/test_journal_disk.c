@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -601,10 +602,30 @@ Test(journal_disk, memory_never_replaces_a_file_that_was_not_read)
     cr_expect_eq(journal_case_add(&c, 2), 2, "and it goes on by itself");
 }
 
+/* The log keeps the stderr that it found first, so this comes before anything is said. */
+static int hear(void)
+{
+    int into = memfd_create("log", MFD_CLOEXEC);
+
+    cr_assert(into >= 0 && dup2(into, STDERR_FILENO) >= 0);
+    return into;
+}
+
+static const char *heard(int from)
+{
+    static char text[8192];
+    ssize_t n = pread(from, text, sizeof(text) - 1, 0);
+
+    cr_assert_geq(n, 0);
+    text[n] = '\0';
+    return text;
+}
+
 /* There was none, and one appears: a volume that is mounted late. */
 Test(journal_disk, memory_does_not_go_back_to_another_file)
 {
     char kept[600], path[600];
+    int log = hear();
 
     c.options.memory_on_error = true;
     journal_case_open(&c);
@@ -624,10 +645,30 @@ Test(journal_disk, memory_does_not_go_back_to_another_file)
     cr_expect(status()->is_memory);
     cr_expect_not_null(strstr(status()->problem, "not the journal that was read"), "%s",
                        status()->problem);
+    cr_expect_null(strstr(heard(log), "was kept in memory"));
     journal_case_close(&c);
+    cr_expect_not_null(strstr(heard(log), "what was kept in memory is lost"), "%s", heard(log));
+    (void)close(log);
     journal_case_open(&c);
     cr_expect(is_found(1));
     cr_expect(!is_found(2));
+}
+
+Test(journal_disk, what_memory_brought_back_needs_no_words)
+{
+    int log = hear();
+
+    c.options.memory_on_error = true;
+    c.options.memory_retry_ms = 3600 * 1000;
+    journal_case_open(&c);
+    fault_vfs_refuse(SQLITE_FULL);
+    cr_assert_gt(journal_case_add(&c, 1), 0);
+    cr_assert(status()->is_memory);
+    fault_vfs_clear();
+    journal_case_close(&c);
+    cr_expect_not_null(strstr(heard(log), "in memory"), "%s", heard(log));
+    cr_expect_null(strstr(heard(log), "was kept in memory"), "%s", heard(log));
+    (void)close(log);
 }
 
 Test(journal_disk, starts_in_memory_when_the_disk_never_worked)
