@@ -3,7 +3,8 @@
 # Warnings are errors only with WERROR=ON, which CI sets: a newer compiler than ours must not break your build.
 # The packages come from .ci/packages and are installed by .ci/setup, which uses sudo by itself; build never under sudo (`sudo make install` builds nothing).
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
-TEST_JOBS ?= $(shell echo $$(($(JOBS) * 2)))
+# Places for tests; how many one takes, tests/CMakeLists.txt says.
+TEST_JOBS ?= $(shell echo $$(($(JOBS) * 4)))
 WERROR  ?= OFF
 PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 60
@@ -22,7 +23,7 @@ define ctest
 @rm -f build/$(1)/tests.xml
 @ctest --preset $(1) --parallel $(TEST_JOBS) --output-junit tests.xml \
 	--test-output-size-passed 4000000 --test-output-size-failed 4000000 $(2) </dev/null || true
-@python3 tests/tools/tally.py build/$(1)/tests.xml
+@python3 tests/tools/tally.py --slowest 10 build/$(1)/tests.xml
 endef
 
 .PHONY: all static demo test test-static asan asan-all e2e tidy fmt fmt-check fuzz load chaos bench bench-supervise check install setup clean help

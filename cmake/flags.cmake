@@ -117,6 +117,19 @@ if(use_lto)
   target_link_options(flags_tests INTERFACE -fno-lto)
 endif()
 
+# Hundreds of programs that are linked and started once: the linker that takes half the time (it comes with binutils), and no library
+# that nothing in the program calls, for each case of a unit test is a process that has to load them all.
+link_flag_add(flags_tests -Wl,--as-needed)
+if(NOT FUZZING)
+  link_flag_add(flags_tests -fuse-ld=gold)
+endif()
+# The tests' own sources, not what they test: lines for a backtrace, and as little optimiser as the warnings and _FORTIFY_SOURCE want.
+if(SANITIZE)
+  target_compile_options(flags_tests INTERFACE -O0 -g1)
+elseif(NOT FUZZING AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  target_compile_options(flags_tests INTERFACE -O1 -g1)
+endif()
+
 # lto_objects(TARGET): may be linked either way. lto_program(TARGET): is linked the slow way.
 function(lto_objects target)
   if(use_lto)

@@ -1,4 +1,5 @@
 """Answers that a platform, or what stands before it, gives on bad days. None of them stops the agent or creates anything."""
+# ctest: timeout=300
 # ctest: long
 import unittest
 

@@ -1,4 +1,5 @@
 """The sidecar and its platform: registering, beating, pausing, removal, lost tokens, outages, secrets."""
+# ctest: timeout=300
 import json
 import os
 import signal

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts test cases, not test programs.
 
-tally.py [--list] [--case NAME=pass|fail]... JUNIT.xml...
+tally.py [--list] [--slowest N] [--case NAME=pass|fail]... JUNIT.xml...
 
 Reads what `ctest --output-junit` wrote and looks inside each entry's output for the summary of Criterion ("Tested: 3 | Passing: 2
 | Failing: 1 | Crashing: 0"), of unittest ("Ran 5 tests in", "OK (skipped=1)") or of the corpus replay. An entry without a summary
@@ -55,14 +55,25 @@ def read(path):
         yield case.get("name"), case.get("status"), (out.text or "") if out is not None else ""
 
 
+def slowest(path, count):
+    """One line: the entries of a junit file that took longest, for whoever wants the run shorter."""
+    cases = xml.etree.ElementTree.parse(path).getroot().iter("testcase")
+    times = sorted(((float(case.get("time") or 0), case.get("name")) for case in cases), reverse=True)
+    return "slowest: " + ", ".join(f"{name} {seconds:.0f} s" for seconds, name in times[:count])
+
+
 def main(argv):
     passed = failed = skipped = 0
     notes = []
     args = iter(argv)
     verbose = False
+    slow = 0
     for arg in args:
         if arg == "--list":
             verbose = True
+            continue
+        if arg == "--slowest":
+            slow = int(next(args))
             continue
         if arg == "--case":
             name, verdict = next(args).rsplit("=", 1)
@@ -90,6 +101,8 @@ def main(argv):
                 notes.append(f"failed:  {where}: {name} ({found[1]})")
             for test, reason in SKIPPED.findall(output):
                 notes.append(f"skipped: {where}: {name}: {test}: {reason}")
+        if slow and entries:
+            print(slowest(arg, slow))
         if verbose:
             print(f"{where}: {len(entries)} programs, {here[0]} passed, {here[1]} failed, {here[2]} skipped")
         passed, failed, skipped = passed + here[0], failed + here[1], skipped + here[2]

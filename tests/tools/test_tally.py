@@ -76,6 +76,12 @@ class Main(unittest.TestCase):
         self.assertEqual("2 passed, 1 failed", lines[-1])
         self.assertRegex(lines[0], r"^failed: .* a \(1\)$")
 
+    def test_slowest_are_named_in_order_and_no_more_than_asked_for(self):
+        cases = "".join(f'<testcase name="{name}" status="run" time="{seconds}"/>' for name, seconds in (("a", 1.2), ("b", 33.3), ("c", 4.5)))
+        status, lines = self.run_main("--slowest", "2", xml=f"<testsuite>{cases}</testsuite>")
+        self.assertEqual(0, status)
+        self.assertEqual(["slowest: b 33 s, c 4 s", "3 passed, 0 failed"], lines)
+
     def test_missing_file_is_a_failure(self):
         status, lines = self.run_main("/nonexistent/tests.xml")
         self.assertEqual((1, "0 passed, 1 failed"), (status, lines[-1]))
