@@ -300,7 +300,7 @@ class Comes(Played):
         """Its preStop drains the pod. The new agent takes that back, however seldom the sidecar looks after a healthy agent."""
         async def story():
             w = self.world("native", rollout.Times(second=0.1, grace=3000))
-            pod = w.make()
+            pod = w.make(flags=("--agent-health-interval", "10m"))
             await self.is_ready(pod)
             client = self.client(w, "c")
             await client.ask("say")
