@@ -7,7 +7,6 @@
 #include "app/parts.h"
 #include "log/log.h"
 
-#include <string.h>
 #include <sys/stat.h>
 
 static bool is_same_file(const struct agent_return *r, const struct stat *st)

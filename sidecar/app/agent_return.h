@@ -11,7 +11,6 @@
 
 #include "loop/loop.h"
 
-#include <stdbool.h>
 #include <sys/types.h>
 #include <time.h>
 
