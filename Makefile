@@ -12,6 +12,9 @@ LOAD_SECONDS ?= 60
 CHAOS_MESSAGES ?= 10000
 CHAOS_KILLS ?= 1000
 CHAOS_SEED ?= 1
+ROLLOUTS ?= 200
+ROLLOUTS_REAL ?= 10
+ROLLOUT_SEED ?= 1
 MAKEFLAGS += --no-print-directory
 sources = $(shell find sidecar devplatform tests bench -name '*.[ch]' | sort)
 
@@ -26,7 +29,7 @@ define ctest
 @python3 tests/tools/tally.py --slowest 10 build/$(1)/tests.xml
 endef
 
-.PHONY: all static demo test test-static asan asan-all e2e tidy fmt fmt-check fuzz load chaos bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static asan asan-all e2e tidy fmt fmt-check fuzz load chaos rollout bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -116,6 +119,14 @@ chaos: ## polled messages while sidecar, agent and platform are killed CHAOS_KIL
 	@cd tests/e2e && SIDECAR_BIN="$(CURDIR)/build/release/molecule-sidecar" DEVPLATFORM_BIN="$(CURDIR)/build/release/molecule-devplatform" \
 		SOURCE_DIR="$(CURDIR)" PYTHONPATH=../support CHAOS_MESSAGES=$(CHAOS_MESSAGES) CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_SEED=$(CHAOS_SEED) \
 		python3 -B -m unittest -v test_chaos
+
+rollout: ## ROLLOUTS (200) rolling restarts under load in scaled time, ROLLOUTS_REAL (10) at real times, and every way a pod may end
+	@.ci/setup build test
+	@$(call configure,release)
+	@$(call build,release) --target binaries
+	@cd tests/e2e && SIDECAR_BIN="$(CURDIR)/build/release/molecule-sidecar" DEVPLATFORM_BIN="$(CURDIR)/build/release/molecule-devplatform" \
+		SOURCE_DIR="$(CURDIR)" PYTHONPATH=../support ROLLOUTS=$(ROLLOUTS) ROLLOUTS_REAL=$(ROLLOUTS_REAL) ROLLOUT_SEED=$(ROLLOUT_SEED) \
+		python3 -B -m unittest -v test_rollout
 
 bench: ## the forward path beside HAProxy and nginx, in one run (BENCH="--repeats 15" for more)
 	@.ci/setup build bench

@@ -142,6 +142,22 @@ static void on_down(void *arg, const char *why)
     app_tell_status(a);
 }
 
+void agent_side_left(struct app *a)
+{
+    log_info("agent", "does not answer: it has left %s; waiting for TERM, or for the next one",
+             a->cfg->agent.address.text);
+    a->agent_left = true;
+    a->agent_answers = false;
+    proxy_drop_upstreams(a->proxy);
+    probe_start(a->probe);
+    if (a->platform) {
+        platform_work_changed(a->platform);
+    }
+    agent_side_gate(a);
+    app_tell_status(a);
+    stopping_changed(&a->stopping);
+}
+
 static void on_card(void *arg, struct slice card)
 {
     struct app *a = arg;

@@ -158,6 +158,7 @@ static void app_close(struct app *a)
         timer_stop(&a->files_wait);
         stopping_release(&a->stopping);
         peer_side_release(a);
+        agent_return_stop(a);
     }
     server_free(a->a2a);
     tls_context_free(a->tls);

@@ -50,12 +50,24 @@ void ending_force_status(struct app *a, int status)
 /* ---- the actions of the phases (stopping.h)
  * ---------------------------------------------------------------------------- */
 
+static bool has_no_callers(const struct app *a)
+{
+    return a->a2a && server_stats(a->a2a)->outside_total == 0;
+}
+
 static int64_t drain_delay(void *arg)
 {
     const struct app *a = arg;
 
-    if (!a->a2a || (a->budget.drain_delay_is_default && server_stats(a->a2a)->outside_total == 0)) {
-        return 0; /* nobody out there knows us: nobody has to learn that we leave */
+    /*
+     * Nobody out there knows us: nobody has to learn that we leave. Who was ready is in the lists
+     * of load balancers, and the first request may come from one that has not heard yet; only a
+     * polling agent need not be in any.
+     */
+    bool is_unknown = has_no_callers(a) && (a->inbox || !a->was_ready);
+
+    if (!a->a2a || (a->budget.drain_delay_is_default && is_unknown)) {
+        return 0;
     }
     return a->budget.drain_delay;
 }
@@ -95,6 +107,7 @@ static void tell_stopping(struct app *a)
 
 static void becomes_final(void *arg)
 {
+    agent_return_stop(arg);
     tell_stopping(arg);
 }
 
@@ -111,6 +124,7 @@ static void drain_begins(void *arg)
     if (a->inbox) {
         inbox_drain(a->inbox);
     }
+    agent_return_watch(a);
     if (a->platform) {
         platform_beat_now(a->platform);
     }
@@ -146,6 +160,16 @@ static void drain_late(void *arg)
 
     log_warning("app", "drain: time is up (stop.drain_timeout)");
     say_work(a, LOG_WARNING, "not waiting any longer for");
+}
+
+/* The others are read once more before anybody is refused. */
+static void delay_ends(void *arg)
+{
+    struct app *a = arg;
+
+    if (a->a2a) {
+        server_close_idle(a->a2a);
+    }
 }
 
 static void refuse_begins(void *arg)
@@ -186,6 +210,7 @@ static void resumed(void *arg)
         inbox_resume(a->inbox);
     }
     a->agent_left = false;
+    agent_return_stop(a);
     app_life(a, LIFE_RESUME);
     if (a->is_on_hold) {
         app_life(a, LIFE_HOLD);
@@ -301,6 +326,7 @@ static const struct stopping_ops stopping_ops = {
     .drain_delay = drain_delay,
     .drain_begins = drain_begins,
     .becomes_final = becomes_final,
+    .delay_ends = delay_ends,
     .refuse_begins = refuse_begins,
     .has_work = has_work,
     .drain_late = drain_late,

@@ -7,6 +7,7 @@
 
 #include "agent/probe.h"
 #include "agent/ready_fd.h"
+#include "app/agent_return.h"
 #include "app/inbox_side.h"
 #include "app/lifecycle.h"
 #include "app/outage.h"
@@ -83,6 +84,7 @@ struct app {
     struct budget budget;
     struct stopping stopping;
     struct peer_side peer; /* without a command */
+    struct agent_return back;
     enum life_state life;
     int64_t started_ms;
     int64_t finish_until_ms; /* loop time: of the last phase */
@@ -136,6 +138,8 @@ void agent_side_gate(struct app *a);      /* derive the proxy's gate from all we
 void agent_side_configure(struct app *a); /* a reload: tell the supervisor */
 bool agent_side_is_gone_now(const struct app *a); /* sidecar mode: nobody listens at its address any
                                                      more; asks the kernel, only while we stop */
+void agent_side_left(
+    struct app *a); /* sidecar mode, a drain under way: nobody listens, or another */
 const char *agent_side_reason(const struct app *a); /* why the agent does not answer; "" */
 
 void agent_side_said_ready(struct app *a); /* what agent_start_is_awaited() waits for */

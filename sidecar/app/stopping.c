@@ -30,6 +30,21 @@ int64_t stopping_left_ms(const struct stopping *s)
     return left > 0 ? left : 0;
 }
 
+static void arm_phase(struct stopping *s, int64_t duration_ms);
+
+static void end_delay(struct stopping *s)
+{
+    if (s->delay_is_over) {
+        enter(s, PHASE_DRAIN);
+        return;
+    }
+    s->delay_is_over = true;
+    s->ops->delay_ends(s->arg);
+    if (s->phase == PHASE_DELAY) { /* no callback has gone on */
+        arm_phase(s, STOP_LINGER_MS);
+    }
+}
+
 /* The phase's own time is up. */
 static void on_phase_deadline(struct timer *t)
 {
@@ -37,7 +52,7 @@ static void on_phase_deadline(struct timer *t)
 
     switch (s->phase) {
     case PHASE_DELAY:
-        enter(s, PHASE_DRAIN);
+        end_delay(s);
         break;
     case PHASE_DRAIN:
         s->ops->drain_late(s->arg);
@@ -94,6 +109,7 @@ static void enter_delay(struct stopping *s)
 {
     int64_t delay = s->ops->drain_delay(s->arg);
 
+    s->delay_is_over = false;
     s->ops->drain_begins(s->arg);
     if (s->is_final && s->order == STOP_SIGNAL_FIRST) {
         signal_agent(s);

@@ -30,10 +30,18 @@ enum stop_phase {
 };
 const char *stop_phase_name(enum stop_phase p);
 
+/*
+ * Between the end of the delay and the first refusal. Timers fire before sockets are read, and a
+ * process may not have run for a while (a CPU limit): what came in time is then still with the
+ * kernel, and is read in these turns of the loop.
+ */
+enum { STOP_LINGER_MS = 20 };
+
 struct stopping_ops {                  /* all required */
     int64_t (*drain_delay)(void *arg); /* how long phase 1 is this time, ms */
     void (*drain_begins)(void *arg);
     void (*becomes_final)(void *arg); /* a drain under way, or done, turns out to be the end */
+    void (*delay_ends)(void *arg);    /* STOP_LINGER_MS before refuse_begins, after a delay */
     void (*refuse_begins)(void *arg);
     bool (*has_work)(void *arg);         /* something unfinished that may still finish */
     void (*drain_late)(void *arg);       /* time is up with work unfinished: say so */
@@ -58,6 +66,7 @@ struct stopping { /* embedded in app; private but phase */
     enum stop_phase phase;
     bool is_final; /* TERM, stop, or the agent's own end: no way back */
     bool agent_signalled;
+    bool delay_is_over;  /* in PHASE_DELAY: its STOP_LINGER_MS run */
     unsigned stop_count; /* TERMs and stops so far */
     int64_t started_ms;
     struct timer phase_timer;

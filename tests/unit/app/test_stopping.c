@@ -38,6 +38,10 @@ static void becomes_final(void *arg)
 {
     say(arg, "f");
 }
+static void delay_ends(void *arg)
+{
+    say(arg, "d");
+}
 static void refuse_begins(void *arg)
 {
     say(arg, "R");
@@ -109,6 +113,7 @@ static const struct stopping_ops ops = {
     .drain_delay = drain_delay,
     .drain_begins = drain_begins,
     .becomes_final = becomes_final,
+    .delay_ends = delay_ends,
     .refuse_begins = refuse_begins,
     .has_work = has_work,
     .drain_late = drain_late,
@@ -170,7 +175,7 @@ Test(stopping, delay_is_kept_even_when_idle)
     stopping_stop(&c.s);
     cr_assert_str_eq(c.said, "D");
     loop_run(c.loop);
-    cr_assert_str_eq(c.said, "DRTFO");
+    cr_assert_str_eq(c.said, "DdRTFO");
     cr_assert_geq(loop_now_ms(c.loop) - begun, 30);
     scene_close(&c);
 }
