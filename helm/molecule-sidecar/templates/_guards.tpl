@@ -1,0 +1,2 @@
+{{- define "molecule-sidecar.guards" -}}
+{{- end -}}
