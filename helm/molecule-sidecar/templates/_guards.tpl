@@ -90,7 +90,7 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- if and (eq $w.kind "StatefulSet") (eq $s.type "emptyDir") }}
 - workload.kind is StatefulSet but state.type is emptyDir, which is lost with each pod: set state.type: pvc, or take workload.kind: Deployment
 {{- end }}
-{{- if and (eq $s.type "pvc") (eq $w.kind "Deployment") $many }}
+{{- if and (eq $s.type "pvc") (has $w.kind (list "Deployment" "None")) $many }}
 - state.type is pvc and {{ .Values.autoscaling.enabled | ternary "autoscaling.enabled is true" (printf "workload.replicas is %d" (int $w.replicas)) }}: the pods of a Deployment would write one journal; take workload.kind: StatefulSet, which has a claim for each pod, or state.type: emptyDir
 {{- end }}
 {{- if and (eq $s.type "pvc") $s.pvc.existingClaim (eq $w.kind "StatefulSet") $many }}
