@@ -28,7 +28,7 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- define "molecule-sidecar.guards.mode" -}}
 {{- $kube := .Capabilities.KubeVersion.Version -}}
 {{- if and (eq .Values.mode "native") (semverCompare "<1.29.0-0" $kube) }}
-- mode is native, which needs Kubernetes 1.29 or newer, and this is {{ $kube }}: take mode: wrapper (with agent.command), or mode: classic, which loses requests while a pod ends
+- mode is native, which needs Kubernetes 1.29 or newer, and this is {{ $kube }}: take mode: wrapper (with agent.command), or mode: classic, in which nothing orders the ends of the two containers
 {{- end }}
 {{- if and (eq .Values.mode "classic") (include "molecule-sidecar.isJob" .) }}
 - workload.kind is {{ .Values.workload.kind }} and mode is classic, in which the sidecar would run on after the agent and the Job would never be done: take mode: native or mode: wrapper

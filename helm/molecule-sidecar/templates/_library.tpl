@@ -92,14 +92,15 @@ failureThreshold: {{ index . 3 }}
 {{/*
 Design of the three: started says that sockets are there and secret files were written (the agent's
 container may start), ready that the agent answers, live that our loop turns. Started waits for secrets
-for secrets.start_wait, so it has half a minute more than that.
+for secrets.start_wait, so it has half a minute more than that. Ready is asked often: when the agent's
+container alone is restarted, the pod must be known as not ready before the drain delay (5 s) is over.
 */}}
 {{- define "molecule-sidecar.startAndReady" -}}
 {{- $wait := dig "secrets" "start_wait" "10s" .Values.sidecar.config -}}
 startupProbe:
   {{- include "molecule-sidecar.probe" (list . "/startupz" 1 (add 30 (div (include "molecule-sidecar.milliseconds" $wait) 1000))) | nindent 2 }}
 readinessProbe:
-  {{- include "molecule-sidecar.probe" (list . "/readyz" 5 2) | nindent 2 }}
+  {{- include "molecule-sidecar.probe" (list . "/readyz" 2 2) | nindent 2 }}
 {{- end -}}
 
 {{- define "molecule-sidecar.probes" -}}
