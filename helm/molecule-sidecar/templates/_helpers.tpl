@@ -37,11 +37,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* `annotations:` of an object, or nothing: (list context, more annotations). */}}
 {{- define "molecule-sidecar.annotations" -}}
-{{- $all := mergeOverwrite (deepCopy (index . 0).Values.commonAnnotations) (deepCopy (index . 1)) -}}
-{{- with $all }}
+{{- with mergeOverwrite (deepCopy (index . 0).Values.commonAnnotations) (deepCopy (index . 1)) -}}
 annotations:
   {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- define "molecule-sidecar.serviceAccountName" -}}

@@ -90,12 +90,16 @@ Design of the three: started says that sockets are there and secret files were w
 container may start), ready that the agent answers, live that our loop turns. Started waits for secrets
 for secrets.start_wait, so it has half a minute more than that.
 */}}
-{{- define "molecule-sidecar.probes" -}}
+{{- define "molecule-sidecar.startAndReady" -}}
 {{- $wait := dig "secrets" "start_wait" "10s" .Values.sidecar.config -}}
 startupProbe:
   {{- include "molecule-sidecar.probe" (list . "/startupz" 1 (add 30 (div (include "molecule-sidecar.milliseconds" $wait) 1000))) | nindent 2 }}
 readinessProbe:
   {{- include "molecule-sidecar.probe" (list . "/readyz" 5 2) | nindent 2 }}
+{{- end -}}
+
+{{- define "molecule-sidecar.probes" -}}
+{{ include "molecule-sidecar.startAndReady" . }}
 livenessProbe:
   {{- include "molecule-sidecar.probe" (list . "/livez" 10 3) | nindent 2 }}
 {{- end -}}
@@ -206,19 +210,15 @@ volumeMounts:
 
 {{- define "molecule-sidecar.initContainers" -}}
 {{- if include "molecule-sidecar.isWrapper" . -}}
-- {{- include "molecule-sidecar.installContainer" . | nindent 2 }}
+- {{ include "molecule-sidecar.installContainer" . | indent 2 | trim }}
 {{- else if eq .Values.mode "native" -}}
-- {{- include "molecule-sidecar.container" . | nindent 2 }}
-{{- else -}}
-[]
+- {{ include "molecule-sidecar.container" . | indent 2 | trim }}
 {{- end -}}
 {{- end -}}
 
 {{- define "molecule-sidecar.containers" -}}
 {{- if eq .Values.mode "classic" -}}
-- {{- include "molecule-sidecar.container" . | nindent 2 }}
-{{- else -}}
-[]
+- {{ include "molecule-sidecar.container" . | indent 2 | trim }}
 {{- end -}}
 {{- end -}}
 
@@ -340,8 +340,6 @@ args:
 {{- define "molecule-sidecar.agentPorts" -}}
 {{- if include "molecule-sidecar.isWrapper" . -}}
 {{- include "molecule-sidecar.ports" . -}}
-{{- else -}}
-[]
 {{- end -}}
 {{- end -}}
 
@@ -380,21 +378,38 @@ preStop:
 {{- end -}}
 {{- end -}}
 
+{{/* One probe of the agent's own health: (list context, period, failures). */}}
+{{- define "molecule-sidecar.agentProbe" -}}
+{{- $v := (index . 0).Values -}}
+{{ include "molecule-sidecar.probe" (list (index . 0) "/agentz" (index . 1) (index . 2)) }}
+terminationGracePeriodSeconds: {{ min (int $v.agent.livenessProbe.graceSeconds) (int $v.termination.gracePeriodSeconds) }}
+{{- end -}}
+
 {{/*
-The agent's own health as the sidecar sees it. An agent that hangs gets no full drain before it is
-restarted: nobody would see the end of its work. An agent without a protocol cannot be asked.
+The agent's own health as the sidecar sees it. An agent that hangs gets no whole drain before it is
+restarted: nobody would see the end of its work. An agent without a protocol cannot be asked. Wrapping,
+the sidecar starts a dead agent again by itself; the kubelet waits for that (its pause and the agent's
+start) before it restarts the container because of an agent that hangs.
 */}}
 {{- define "molecule-sidecar.agentProbes" -}}
 {{- $p := .Values.agent.livenessProbe -}}
+{{- $start := int .Values.agent.startSeconds -}}
+{{- $asks := and $p.enabled (eq (include "molecule-sidecar.protocol" .) "http") -}}
 {{- if include "molecule-sidecar.isWrapper" . -}}
-{{- include "molecule-sidecar.probes" . -}}
-{{- else if and $p.enabled (eq (include "molecule-sidecar.protocol" .) "http") -}}
-startupProbe:
-  {{- include "molecule-sidecar.probe" (list . "/agentz" 2 (max 1 (div (add 1 (int .Values.agent.startSeconds)) 2))) | nindent 2 }}
-  terminationGracePeriodSeconds: {{ min (int $p.graceSeconds) (int .Values.termination.gracePeriodSeconds) }}
+{{- if $asks -}}
+{{- $pause := dig "restart" "backoff_max" "30s" .Values.sidecar.config | include "molecule-sidecar.milliseconds" -}}
+{{- $patience := div (add $start (div $pause 1000)) (int $p.periodSeconds) -}}
+{{ include "molecule-sidecar.startAndReady" . }}
 livenessProbe:
-  {{- include "molecule-sidecar.probe" (list . "/agentz" (int $p.periodSeconds) (int $p.failureThreshold)) | nindent 2 }}
-  terminationGracePeriodSeconds: {{ min (int $p.graceSeconds) (int .Values.termination.gracePeriodSeconds) }}
+  {{- include "molecule-sidecar.agentProbe" (list . (int $p.periodSeconds) (add $patience 1 (int $p.failureThreshold))) | nindent 2 }}
+{{- else -}}
+{{ include "molecule-sidecar.probes" . }}
+{{- end -}}
+{{- else if $asks -}}
+startupProbe:
+  {{- include "molecule-sidecar.agentProbe" (list . 2 (max 1 (div (add 1 $start) 2))) | nindent 2 }}
+livenessProbe:
+  {{- include "molecule-sidecar.agentProbe" (list . (int $p.periodSeconds) (int $p.failureThreshold)) | nindent 2 }}
 {{- end -}}
 {{- end -}}
 

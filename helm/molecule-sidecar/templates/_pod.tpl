@@ -2,6 +2,17 @@
 One pod template for every kind of workload, put together from the parts of _library.tpl.
 */}}
 
+{{/* Several lists as one, each a list or the text of one; "" when all are empty. */}}
+{{- define "molecule-sidecar.items" -}}
+{{- $parts := list -}}
+{{- range . -}}
+{{- if . -}}
+{{- $parts = append $parts (kindIs "string" . | ternary . (toYaml .) | toString | trim) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $parts -}}
+{{- end -}}
+
 {{- define "molecule-sidecar.agentContainer" -}}
 name: agent
 image: {{ .Values.agent.image | quote }}
@@ -10,15 +21,13 @@ imagePullPolicy: {{ .Values.agent.imagePullPolicy }}
 {{- with .Values.agent.workingDir }}
 workingDir: {{ . | quote }}
 {{- end }}
-{{- $ports := concat (include "molecule-sidecar.agentPorts" . | fromYamlArray) .Values.agent.ports }}
-{{- with $ports }}
+{{- with list (include "molecule-sidecar.agentPorts" .) .Values.agent.ports | include "molecule-sidecar.items" }}
 ports:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
-{{- $env := concat (include "molecule-sidecar.agentEnv" . | fromYamlArray) .Values.agent.env }}
-{{- with $env }}
+{{- with list (include "molecule-sidecar.agentEnv" .) .Values.agent.env | include "molecule-sidecar.items" }}
 env:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- with .Values.agent.envFrom }}
 envFrom:
@@ -29,7 +38,7 @@ lifecycle:
   {{- . | nindent 2 }}
 {{- end }}
 {{- with include "molecule-sidecar.agentProbes" . }}
-{{ . }}
+{{- . | nindent 0 }}
 {{- end }}
 {{- with .Values.agent.resources }}
 resources:
@@ -37,10 +46,9 @@ resources:
 {{- end }}
 securityContext:
   {{- include "molecule-sidecar.agentSecurityContext" . | nindent 2 }}
-{{- $mounts := concat (include "molecule-sidecar.agentVolumeMounts" . | fromYamlArray) .Values.agent.volumeMounts }}
-{{- with $mounts }}
+{{- with list (include "molecule-sidecar.agentVolumeMounts" .) .Values.agent.volumeMounts | include "molecule-sidecar.items" }}
 volumeMounts:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -98,19 +106,15 @@ spec:
   {{- with include "molecule-sidecar.placement" . | trim }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- $init := concat .Values.extraInitContainers (include "molecule-sidecar.initContainers" . | fromYamlArray) }}
-  {{- with $init }}
+  {{- with list .Values.extraInitContainers (include "molecule-sidecar.initContainers" .) | include "molecule-sidecar.items" }}
   initContainers:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
   containers:
-    - {{- include "molecule-sidecar.agentContainer" . | nindent 6 }}
-    {{- with concat (include "molecule-sidecar.containers" . | fromYamlArray) .Values.extraContainers }}
-    {{- toYaml . | nindent 4 }}
+    - {{ include "molecule-sidecar.agentContainer" . | indent 6 | trim }}
+    {{- with list (include "molecule-sidecar.containers" .) .Values.extraContainers | include "molecule-sidecar.items" }}
+    {{- . | nindent 4 }}
     {{- end }}
   volumes:
-    {{- include "molecule-sidecar.volumes" . | nindent 4 }}
-    {{- with .Values.extraVolumes }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- list (include "molecule-sidecar.volumes" .) .Values.extraVolumes | include "molecule-sidecar.items" | nindent 4 }}
 {{- end -}}
