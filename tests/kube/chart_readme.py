@@ -1,4 +1,5 @@
-"""The table of values in the chart's README.md, made of the comments in values.yaml. Run it to write the table; a test compares.
+"""The tables in the chart's README.md: values, made of the comments in values.yaml, and alerts, made of their summaries. Run it to write
+them; a test compares.
 
 values.yaml is read as it is written, line by line: `# -- text` and the comment lines below it belong to the key that follows.
 A key with keys of its own and no text is only their prefix; one with a text is a value, whatever stands below it.
@@ -8,8 +9,8 @@ import re
 import sys
 
 CHART = pathlib.Path(__file__).resolve().parents[2] / "helm" / "molecule-sidecar"
-BEGIN = "<!-- values: printed from values.yaml by tests/kube/chart_readme.py -->"
-END = "<!-- end of values -->"
+VALUES = ("<!-- values: printed from values.yaml by tests/kube/chart_readme.py -->\n", "<!-- end of values -->")
+ALERTS = ("| alert | severity | what it says |\n|---|---|---|\n", "\nBoth monitors set the label")
 INDENT = 2
 
 
@@ -68,11 +69,32 @@ def table(text):
     return "\n".join(lines + [str(row) for row in rows(text)])
 
 
+def alerts():
+    """(name, rule's text) of each alert in files/alerts.yaml."""
+    parts = re.split(r"\n      - alert: (\w+)\n", (CHART / "files" / "alerts.yaml").read_text())
+    return list(zip(parts[1::2], parts[2::2]))
+
+
+def alert_rows():
+    lines = []
+    for name, rule in alerts():
+        said = re.search(r"summary: (.*)", rule)[1].strip('"')
+        said = re.sub(r"\{\{[^}]*\$labels\.(\w+)[^}]*\}\}", r"*\1*", said)
+        said = re.sub(r"\{\{[^}]*\$value[^}]*\}\}", "*N*", said)
+        severity = re.search(r"severity: (\w+)", rule)[1]
+        lines.append(f"| `{name}` | {severity} | {said} |")
+    return "\n".join(lines)
+
+
+def between(text, marks, new):
+    before, rest = text.split(marks[0])
+    after = rest[rest.index(marks[1]):]
+    return f"{before}{marks[0]}{new}\n{after}"
+
+
 def rendered(readme, values):
-    """README.md with the table in its place."""
-    before, rest = readme.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table(values)}\n{END}{after}"
+    """README.md with the tables in their places."""
+    return between(between(readme, ALERTS, alert_rows()), VALUES, table(values))
 
 
 def main():

@@ -37,8 +37,7 @@ def labels_and_words():
 
 def alerts():
     """The text of each rule by its name."""
-    parts = re.split(r"\n      - alert: (\w+)\n", (CHART / "files" / "alerts.yaml").read_text())
-    return dict(zip(parts[1::2], parts[2::2]))
+    return dict(chart_readme.alerts())
 
 
 def alert_expression(rule):

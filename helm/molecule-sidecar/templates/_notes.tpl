@@ -86,18 +86,14 @@ Secret {{ $p.existingSecret.name }} has no key {{ $p.existingSecret.key }}: the 
 {{- end }}
 {{- else if $p.token }}
 platform.token stands in the values, so in the release's Secret and perhaps in your shell's history. Better: make a Secret of your own and name it in platform.existingSecret.name.
-{{- else if eq .Values.state.type "pvc" }}
-No token is given: the sidecar asks the platform for one at its first registration, which the platform does once, and keeps it on the claim. Without that claim the workspace needs a new token; a Secret in platform.existingSecret.name survives it.
 {{- else }}
-No token is given and the state is lost with the pod: from the second pod on nobody is registered. Make a Secret and name it in platform.existingSecret.name.
+No token is given: the sidecar asks the platform for one at its first registration, which the platform does once, and keeps it on the claim. Without that claim the workspace needs a new token; a Secret in platform.existingSecret.name survives it.
 {{- end }}
 {{- if regexMatch "^http://" $p.url }}
 platform.url is plain http: the workspace's token can be read on the way. Use https, unless the way is inside the cluster and trusted.
 {{- end }}
 {{- if eq $delivery "push" }}
-{{- if not $p.reportedUrl }}
-Messages are pushed, but the platform knows no URL for it. Set platform.reportedUrl to one that it reaches, or platform.delivery: poll.
-{{- else if regexMatch "^http://|\\.svc([.:/]|$)|\\.local([:/]|$)|://localhost|://127\\." $p.reportedUrl }}
+{{- if regexMatch "^http://|\\.svc([.:/]|$)|\\.local([:/]|$)|://localhost|://127\\." $p.reportedUrl }}
 platform.reportedUrl is {{ $p.reportedUrl }}: a hosted platform reaches and allows only public https URLs. Lead one to Service {{ include "molecule-sidecar.fullname" . }}, or set platform.delivery: poll.
 {{- else if eq .Values.service.type "ClusterIP" }}
 hint: Messages are pushed to {{ $p.reportedUrl }}: an Ingress or Gateway of yours must lead it to Service {{ include "molecule-sidecar.fullname" . }}, port {{ .Values.service.port }}. The chart makes none (extraObjects can).
