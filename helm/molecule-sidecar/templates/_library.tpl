@@ -300,24 +300,21 @@ volumeMounts:
 {{- end -}}
 
 {{/*
-Wrapping, the values that decide who we are come as flags: variables of the agent's image with names such
-as PORT or AGENT_URL would otherwise win over the file.
+Wrapping, the values that decide who we are come as flags, empty ones too: variables of the agent's image
+with names such as PORT, ORG_ID or AGENT_URL would otherwise win over the file.
 */}}
 {{- define "molecule-sidecar.wrapperFlags" -}}
 - --listen-address=[::]:{{ int .Values.sidecar.ports.http }}
 - --state-dir=/var/lib/molecule
 - --stop-grace={{ int .Values.termination.gracePeriodSeconds }}s
-{{- with .Values.workspace.id }}
-- --workspace-id={{ . }}
-{{- end }}
-{{- if .Values.platform.enabled }}
-- --platform-url={{ .Values.platform.url }}
-- --platform-delivery={{ include "molecule-sidecar.delivery" . }}
-{{- with .Values.platform.orgId }}
-- {{ printf "--platform-org-id=%s" . | quote }}
-{{- end }}
-{{- with .Values.platform.reportedUrl }}
-- --platform-reported-url={{ . }}
+- --workspace-id={{ .Values.workspace.id }}
+- {{ printf "--workspace-parent-id=%s" .Values.workspace.parentId | quote }}
+{{- with .Values.platform }}
+{{- if .enabled }}
+- {{ printf "--platform-url=%s" .url | quote }}
+- --platform-delivery={{ include "molecule-sidecar.delivery" $ }}
+- {{ printf "--platform-org-id=%s" .orgId | quote }}
+- {{ printf "--platform-reported-url=%s" .reportedUrl | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
