@@ -2,13 +2,11 @@
 What the objects around the workload share: Service, policies, monitors, alerts, the test. The workload itself is not made here.
 */}}
 
-{{/* annotations: commonAnnotations with those of the object over them; nothing when there are none. Takes (list $ map). */}}
+{{/* `annotations:` of an object, in the lines below its labels; nothing when there are none. Takes (list $ map). */}}
 {{- define "molecule-sidecar.around.annotations" -}}
-{{- $root := index . 0 -}}
-{{- $all := merge (deepCopy (default dict (index . 1))) (default dict $root.Values.commonAnnotations) -}}
-{{- with $all }}
-annotations:
-  {{- toYaml . | nindent 2 }}
+{{- with mergeOverwrite (deepCopy (index . 0).Values.commonAnnotations) (default dict (index . 1) | deepCopy) }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
 {{- end }}
 {{- end }}
 
@@ -17,15 +15,9 @@ annotations:
 {{- if has .Values.workload.kind (list "Deployment" "StatefulSet") }}true{{ end -}}
 {{- end }}
 
-{{/* The agent's protocol in force: its default depends on the kind of workload. */}}
-{{- define "molecule-sidecar.around.protocol" -}}
-{{- $default := ternary "none" "http" (has .Values.workload.kind (list "Job" "CronJob")) -}}
-{{- default $default .Values.agent.protocol -}}
-{{- end }}
-
 {{/* "true" when there is a Service for A2A requests. */}}
 {{- define "molecule-sidecar.around.hasService" -}}
-{{- if and .Values.service.enabled (ne .Values.workload.kind "CronJob") (eq (include "molecule-sidecar.around.protocol" .) "http") }}true{{ end -}}
+{{- if and .Values.service.enabled (ne .Values.workload.kind "CronJob") (eq (include "molecule-sidecar.protocol" .) "http") }}true{{ end -}}
 {{- end }}
 
 {{/* Pods that there are at least: what a PodDisruptionBudget and the sentences in NOTES go by. */}}
