@@ -100,7 +100,7 @@ hint: Messages are pushed to {{ $p.reportedUrl }}: an Ingress or Gateway of your
 {{- end }}
 {{- end }}
 {{- if and (eq $delivery "poll") (eq .Values.state.type "emptyDir") }}
-hint: The journal of polled messages is lost with the pod: the next one fetches what came in the last 10 minutes; older messages without an answer, dead ones and parked ones are forgotten. state.type: pvc keeps them.
+state.type is emptyDir, so the journal of polled messages ends with each pod: a message that comes while an update replaces the pod can be lost, and unfinished, dead and parked ones are forgotten. Set state.type: pvc.
 {{- end }}
 {{- end }}
 {{- end }}
