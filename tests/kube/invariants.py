@@ -294,7 +294,7 @@ def references_are_there(things):
 def objects_carry_the_common_labels(things):
     for thing in things:
         labels = thing["metadata"].get("labels") or {}
-        for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/chart"):
+        for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/version"):
             if key not in labels and labels.get("example") != "foreign":
                 yield f"{thing['kind']} {thing['metadata']['name']} has no label {key}"
 
