@@ -157,10 +157,10 @@ def overlay_patches(objects, base):
     for kind in BASE_KINDS:
         if kind not in objects:
             identity = {key: base[kind][key] for key in ("apiVersion", "kind")}
-            patches.append((kind, "there is none here", {**identity, "metadata": {"name": NAME}, "$patch": "delete"}))
+            patches.append((kind, "there is none in this way to run", {**identity, "metadata": {"name": NAME}, "$patch": "delete"}))
         elif objects[kind] != base[kind]:
             assert {**objects[kind], "spec": None} == {**base[kind], "spec": None}, f"{kind} differs in more than its spec"
-            patches.append((kind, "another one", [{"op": "replace", "path": "/spec", "value": objects[kind]["spec"]}]))
+            patches.append((kind, "it is another one in this way to run", [{"op": "replace", "path": "/spec", "value": objects[kind]["spec"]}]))
     return patches
 
 

@@ -9,31 +9,21 @@ import tempfile
 import pathlib
 import unittest
 
-import apirules
 import checkconfig
 import invariants
 import matrix
 import test_matrix
+from test_manifests_plain import MANIFESTS, MODES, PLACEHOLDER, as_set_by_a_user, plain
 import tools
 
-MANIFESTS = tools.SOURCE / "manifests"
 README = (MANIFESTS / "README.md").read_text()
-MODES = sorted(path.stem for path in (MANIFESTS / "plain").glob("*.yaml"))
-PLACEHOLDER, CAPABILITY = "CHANGE-ME", matrix.CAPABILITY
+CAPABILITY = matrix.CAPABILITY
 KUBES = {"native-sidecar": "1.29.0", "job": "1.29.0", "classic-sidecar": matrix.OLDEST, "wrapper": matrix.OLDEST}
 HASH = re.compile(r"\b(my-agent)-[a-z0-9]{10}\b")  # of a generated ConfigMap
 
 
 def case(mode, kube=None):
     return matrix.case(mode, {}, kube or KUBES[mode])
-
-
-def plain(mode):
-    return tools.documents((MANIFESTS / "plain" / f"{mode}.yaml").read_text())
-
-
-def as_set_by_a_user(things):
-    return json.loads(json.dumps(things, default=str).replace(PLACEHOLDER, CAPABILITY))
 
 
 def comparable(things):
@@ -44,27 +34,6 @@ def comparable(things):
             thing["data"] = {key: tools.documents(text) for key, text in thing["data"].items()}
     text = HASH.sub(r"\1", json.dumps(sorted(things, key=lambda thing: thing["kind"]), sort_keys=True, default=str))
     return json.loads(text)
-
-
-class Plain(unittest.TestCase):
-    """What can be said without any program."""
-
-    def test_there_is_a_file_for_each_way(self):
-        self.assertEqual(MODES, ["classic-sidecar", "job", "native-sidecar", "wrapper"])
-        self.assertEqual(MODES, sorted(path.name for path in (MANIFESTS / "overlays").iterdir()))
-
-    def test_nothing_secret_is_in_them(self):
-        for path in MANIFESTS.rglob("*.yaml"):
-            for thing in tools.documents(path.read_text()):
-                if isinstance(thing, dict) and thing.get("kind") == "Secret":
-                    with self.subTest(path=path):
-                        self.assertEqual({**thing.get("data", {}), **thing["stringData"]}, {"drain-path": f"/drain/{PLACEHOLDER}"})
-
-    def test_rules_and_promises_hold(self):
-        for mode in MODES:
-            with self.subTest(mode=mode):
-                things = as_set_by_a_user(plain(mode))
-                self.assertEqual(apirules.complaints(things) + invariants.complaints(things), [])
 
 
 @tools.needs_packages
