@@ -298,7 +298,7 @@ state.dir: ""
 {{/* (a sentence's beginning, the value) */}}
 {{- define "molecule-sidecar.insteadSet" -}}
 {{- if index . 1 -}}
-{{ index . 0 }}, which the chart makes of {{ index . 1 }}: set that instead
+{{ index . 0 }}, which the chart makes of the value {{ index . 1 }}: set that instead
 {{- else -}}
 {{ index . 0 }}, which the chart mounts where it has to be: leave it out
 {{- end -}}
@@ -355,7 +355,7 @@ AGENT_URL: platform.reportedUrl
 {{- $agents := pick $owned "MOLECULE_SIDECAR_SOCKET" "MOLECULE_AGENT_SOCKET" "TERMINATION_GRACE_PERIOD_SECONDS" -}}
 {{- if include "molecule-sidecar.isWrapper" . -}}{{- $agents = $owned -}}{{- end -}}
 {{- if and .Values.agent.portEnv (eq (include "molecule-sidecar.protocol" .) "http") -}}
-{{- $agents = merge (dict .Values.agent.portEnv "agent.port (with agent.portEnv for its name)") $agents -}}
+{{- $agents = merge (dict .Values.agent.portEnv "agent.port (and its name of agent.portEnv)") $agents -}}
 {{- end -}}
 {{- range .Values.sidecar.extraEnv }}
 {{- if hasKey $mine .name }}
