@@ -28,7 +28,7 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- define "molecule-sidecar.guards.mode" -}}
 {{- $kube := .Capabilities.KubeVersion.Version -}}
 {{- if and (eq .Values.mode "native") (semverCompare "<1.29.0-0" $kube) }}
-- mode is native, which needs Kubernetes 1.29 or newer, and this is {{ $kube }}: take mode: wrapper (with agent.command), or mode: classic, which loses requests while a pod ends
+- mode is native, which needs Kubernetes 1.29 or newer, and this is {{ $kube }}: take mode: wrapper (with agent.command), or mode: classic, in which nothing orders the ends of the two containers
 {{- end }}
 {{- if and (eq .Values.mode "classic") (include "molecule-sidecar.isJob" .) }}
 - workload.kind is {{ .Values.workload.kind }} and mode is classic, in which the sidecar would run on after the agent and the Job would never be done: take mode: native or mode: wrapper
@@ -90,7 +90,7 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- if and (eq $w.kind "StatefulSet") (eq $s.type "emptyDir") }}
 - workload.kind is StatefulSet but state.type is emptyDir, which is lost with each pod: set state.type: pvc, or take workload.kind: Deployment
 {{- end }}
-{{- if and (eq $s.type "pvc") (eq $w.kind "Deployment") $many }}
+{{- if and (eq $s.type "pvc") (has $w.kind (list "Deployment" "None")) $many }}
 - state.type is pvc and {{ .Values.autoscaling.enabled | ternary "autoscaling.enabled is true" (printf "workload.replicas is %d" (int $w.replicas)) }}: the pods of a Deployment would write one journal; take workload.kind: StatefulSet, which has a claim for each pod, or state.type: emptyDir
 {{- end }}
 {{- if and (eq $s.type "pvc") $s.pvc.existingClaim (eq $w.kind "StatefulSet") $many }}

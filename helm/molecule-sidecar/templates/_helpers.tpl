@@ -99,9 +99,9 @@ annotations:
 {{- if not .Values.autoscaling.enabled -}}true{{- end -}}
 {{- end -}}
 
-{{/* "true" when there may be two pods at once. */}}
+{{/* "true" when there may be two pods at once; with kind None workload.replicas tells of the other chart's workload. */}}
 {{- define "molecule-sidecar.isMany" -}}
-{{- if has .Values.workload.kind (list "Deployment" "StatefulSet") -}}
+{{- if has .Values.workload.kind (list "Deployment" "StatefulSet" "None") -}}
 {{- if or .Values.autoscaling.enabled (gt (int .Values.workload.replicas) 1) -}}true{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -3,17 +3,21 @@ The parts of a pod, each usable in another chart, which depends on this one with
 includes them with the context of the dependency:
 
   {{- $sidecar := index .Subcharts "molecule-sidecar" }}
+  {{- with include "molecule-sidecar.initContainers" $sidecar }}
   initContainers:
-    {{- include "molecule-sidecar.initContainers" $sidecar | nindent 8 }}
+    {{- . | nindent 8 }}
+  {{- end }}
 
-A whole example is helm/tests/library-user. Lists and maps are printed without the key above them.
+Each prints a list or map without the key above it, and nothing at all when the mode asks for none. A whole
+example is helm/tests/library-user.
 
   .podLabels .podAnnotations      metadata of the pod
   .podSettings                    securityContext, grace and ServiceAccount of the pod
-  .initContainers .containers     the sidecar, where the mode puts it; either may be an empty list
+  .strategy                       of a Deployment
+  .initContainers .containers     the sidecar, where the mode puts it
   .container .installContainer    the same containers, alone
   .volumes                        all volumes that the containers mount
-  .agentCommand                   `command:` and `args:` of the agent, with wrapper's in front
+  .agentCommand                   `command:` and `args:` of the agent, with the wrapper in front
   .agentPorts .agentEnv .agentLifecycle .agentProbes .agentSecurityContext .agentVolumeMounts
 */}}
 
@@ -88,14 +92,15 @@ failureThreshold: {{ index . 3 }}
 {{/*
 Design of the three: started says that sockets are there and secret files were written (the agent's
 container may start), ready that the agent answers, live that our loop turns. Started waits for secrets
-for secrets.start_wait, so it has half a minute more than that.
+for secrets.start_wait, so it has half a minute more than that. Ready is asked often: when the agent's
+container alone is restarted, the pod must be known as not ready before the drain delay (5 s) is over.
 */}}
 {{- define "molecule-sidecar.startAndReady" -}}
 {{- $wait := dig "secrets" "start_wait" "10s" .Values.sidecar.config -}}
 startupProbe:
   {{- include "molecule-sidecar.probe" (list . "/startupz" 1 (add 30 (div (include "molecule-sidecar.milliseconds" $wait) 1000))) | nindent 2 }}
 readinessProbe:
-  {{- include "molecule-sidecar.probe" (list . "/readyz" 5 2) | nindent 2 }}
+  {{- include "molecule-sidecar.probe" (list . "/readyz" 2 2) | nindent 2 }}
 {{- end -}}
 
 {{- define "molecule-sidecar.probes" -}}
@@ -318,19 +323,18 @@ as PORT or AGENT_URL would otherwise win over the file.
 {{- end -}}
 
 {{- define "molecule-sidecar.agentCommand" -}}
-{{- if include "molecule-sidecar.isWrapper" . }}
+{{- $command := .Values.agent.command -}}
+{{- if include "molecule-sidecar.isWrapper" . -}}
 command:
   - /molecule/molecule-sidecar
   {{- include "molecule-sidecar.runArgs" . | nindent 2 }}
   {{- include "molecule-sidecar.wrapperFlags" . | nindent 2 }}
   - --
-  {{- toYaml .Values.agent.command | nindent 2 }}
-{{- else }}
-{{- with .Values.agent.command }}
+  {{- toYaml $command | nindent 2 }}
+{{- else if $command -}}
 command:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end }}
+  {{- toYaml $command | nindent 2 }}
+{{- end -}}
 {{- with .Values.agent.args }}
 args:
   {{- toYaml . | nindent 2 }}
@@ -351,6 +355,10 @@ args:
 {{ toYaml . }}
 {{- end }}
 {{- else -}}
+- name: MOLECULE_SIDECAR_SOCKET
+  value: {{ include "molecule-sidecar.apiSocket" . }}
+- name: TERMINATION_GRACE_PERIOD_SECONDS
+  value: {{ int .Values.termination.gracePeriodSeconds | quote }}
 {{- if eq (include "molecule-sidecar.protocol" .) "http" }}
 {{- with .Values.agent.portEnv }}
 - name: {{ . }}
@@ -361,11 +369,7 @@ args:
   value: {{ include "molecule-sidecar.agentSocket" . }}
 {{- end }}
 {{- end }}
-- name: MOLECULE_SIDECAR_SOCKET
-  value: {{ include "molecule-sidecar.apiSocket" . }}
-- name: TERMINATION_GRACE_PERIOD_SECONDS
-  value: {{ int .Values.termination.gracePeriodSeconds | quote }}
-{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* The drain's answer comes when the drain is done; only then the kubelet sends TERM to the agent. Wrapping, TERM comes to us. */}}

@@ -17,7 +17,9 @@ One pod template for every kind of workload, put together from the parts of _lib
 name: agent
 image: {{ .Values.agent.image | quote }}
 imagePullPolicy: {{ .Values.agent.imagePullPolicy }}
-{{- include "molecule-sidecar.agentCommand" . }}
+{{- with include "molecule-sidecar.agentCommand" . }}
+{{- . | trim | nindent 0 }}
+{{- end }}
 {{- with .Values.agent.workingDir }}
 workingDir: {{ . | quote }}
 {{- end }}

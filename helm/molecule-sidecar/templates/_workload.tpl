@@ -4,7 +4,7 @@ What the kinds of workloads have of their own.
 
 {{/* Two pods at once must not poll for one workspace, nor write one journal. */}}
 {{- define "molecule-sidecar.needsRecreate" -}}
-{{- if and (eq .Values.workload.kind "Deployment") (or (include "molecule-sidecar.isPoll" .) (eq .Values.state.type "pvc")) -}}true{{- end -}}
+{{- if and (has .Values.workload.kind (list "Deployment" "None")) (or (include "molecule-sidecar.isPoll" .) (eq .Values.state.type "pvc")) -}}true{{- end -}}
 {{- end -}}
 
 {{- define "molecule-sidecar.strategy" -}}
