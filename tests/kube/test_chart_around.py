@@ -200,8 +200,9 @@ class Monitors(Case):
 
     def test_alerts_are_about_this_release(self):
         for things in self.each(self.ALL, apis=[MONITORING]):
-            job = self.one(things, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["relabelings"]
-            self.assertEqual(job, [{"targetLabel": "job", "replacement": "r-molecule-sidecar"}])
+            job = [{"targetLabel": "job", "replacement": "r-molecule-sidecar"}]
+            self.assertEqual(self.one(things, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["relabelings"], job)
+            self.assertEqual(self.one(things, "ServiceMonitor")["spec"]["endpoints"][0]["relabelings"], job)
             rules = [rule for group in self.one(things, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
             self.assertGreater(len(rules), 15)
             for rule in rules:
@@ -273,7 +274,7 @@ class Notes(Case):
         ("agent.image is agent:", {"agent": {"image": "agent:latest"}}),
         ("agent.image is host:5000/agent:", {"agent": {"image": "host:5000/agent"}}),
         ("There is no NetworkPolicy", {"networkPolicy": {"enabled": False}}),
-        ("ports 443, 8443", {"networkPolicy": {"restrictEgress": True, "platformPorts": [443]},
+        ("TCP 443, 8443", {"networkPolicy": {"restrictEgress": True, "platformPorts": [443]},
                              "platform": {"url": "https://platform.example.com:8443"}}),
         ("keeps Prometheus from", {"metrics": {"podMonitor": {"enabled": True}}}),
         ("metrics.podMonitor: not made", {"metrics": {"podMonitor": {"enabled": True}}}),
