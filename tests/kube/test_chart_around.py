@@ -43,12 +43,17 @@ def rendered(helm, values, kube, apis):
 
 @unittest.skipUnless(HELMS, "no helm: HELMS is not set")
 class Case(unittest.TestCase):
+    helm = ""
+
     def each(self, *values, kube="1.35.0", apis=()):
         """The objects as each helm makes them, of POLL with `values` over it."""
         text = json.dumps(merged(POLL, *values))
-        for helm in HELMS:
-            with self.subTest(helm=helm):
-                yield rendered(helm, text, kube, tuple(apis))
+        for self.helm in HELMS:
+            yield rendered(self.helm, text, kube, tuple(apis))
+
+    def _formatMessage(self, msg, standardMsg):
+        """A failure says which helm it was."""
+        return f"{self.helm}: {super()._formatMessage(msg, standardMsg)}"
 
     def one(self, things, kind, name="r-molecule-sidecar"):
         found = [thing for thing in things if thing["kind"] == kind and thing["metadata"]["name"] == name]
@@ -119,14 +124,16 @@ class Policy(Case):
     def test_who_is_no_server_lets_nobody_in(self):
         for things in self.each({"workload": {"kind": "Job"}}):
             self.assertEqual(self.one(things, "NetworkPolicy")["spec"]["ingress"], [])
+        for things in self.each({"workload": {"kind": "Job"}, "networkPolicy": {"ingressFrom": [PEER], "monitoringFrom": [PROMETHEUS]}}):
+            self.assertEqual(self.rules(things), {8081: [PROMETHEUS]})
 
     def test_egress(self):
         model = {"to": [PEER], "ports": [{"port": 9443, "protocol": "TCP"}]}
-        policy = {"restrictEgress": True, "egress": [model]}
+        policy = {"restrictEgress": True, "egress": [model], "platformPorts": [443]}
         for things in self.each({"networkPolicy": policy, "platform": {"url": "http://platform.example.com:8080"}}):
             self.assertEqual(self.rules(things, "egress"), {53: None, 443: None, 8080: None, 9443: [PEER]})
             self.assertEqual(self.one(things, "NetworkPolicy")["spec"]["policyTypes"], ["Ingress", "Egress"])
-        for things in self.each({"networkPolicy": {"restrictEgress": True}, "platform": {"enabled": False}}):
+        for things in self.each({"networkPolicy": {"restrictEgress": True, "platformPorts": [443]}, "platform": {"enabled": False}}):
             self.assertEqual(self.rules(things, "egress"), {53: None})
 
     def test_none_when_not_wanted(self):
@@ -157,7 +164,8 @@ class Scale(Case):
             self.assertEqual(spec["scaleTargetRef"], {"apiVersion": target["apiVersion"], "kind": "Deployment", "name": target["metadata"]["name"]})
             self.assertNotIn("replicas", target["spec"])
             self.assertEqual((spec["minReplicas"], spec["maxReplicas"]), (3, 10))
-            self.assertEqual([(m["resource"]["name"], m["resource"]["target"]["averageUtilization"]) for m in spec["metrics"]], [("cpu", 70), ("memory", 80)])
+            metrics = [metric["resource"] for metric in spec["metrics"]]
+            self.assertEqual([(m["name"], m["target"]["averageUtilization"]) for m in metrics], [("cpu", 70), ("memory", 80)])
 
 
 class Monitors(Case):
@@ -192,8 +200,9 @@ class Monitors(Case):
 
     def test_alerts_are_about_this_release(self):
         for things in self.each(self.ALL, apis=[MONITORING]):
-            job = self.one(things, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["relabelings"]
-            self.assertEqual(job, [{"targetLabel": "job", "replacement": "r-molecule-sidecar"}])
+            job = [{"targetLabel": "job", "replacement": "r-molecule-sidecar"}]
+            self.assertEqual(self.one(things, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["relabelings"], job)
+            self.assertEqual(self.one(things, "ServiceMonitor")["spec"]["endpoints"][0]["relabelings"], job)
             rules = [rule for group in self.one(things, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
             self.assertGreater(len(rules), 15)
             for rule in rules:
@@ -206,11 +215,12 @@ class Monitors(Case):
             self.assertIn(json.dumps('{pod=~"x-.*"}')[1:-1], text)
             self.assertNotIn("job=", text)
 
-    def test_a_job_that_has_gone_is_no_alert(self):
-        for things in self.each(self.ALL, {"workload": {"kind": "Job"}}, apis=[MONITORING]):
-            names = [rule["alert"] for group in self.one(things, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
-            self.assertNotIn("MoleculeSidecarGone", names)
-            self.assertIn("MoleculeAgentCrashLoop", names)
+    def test_pods_that_nobody_expects_are_no_alert(self):
+        for workload, expected in (({"kind": "Job"}, False), ({"replicas": 0}, False), ({"replicas": 1}, True)):
+            for things in self.each(self.ALL, {"workload": workload}, apis=[MONITORING]):
+                names = [rule["alert"] for group in self.one(things, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+                self.assertEqual("MoleculeSidecarGone" in names, expected, workload)
+                self.assertIn("MoleculeAgentCrashLoop", names)
 
     def test_dashboard_is_the_file(self):
         for things in self.each(self.ALL):
@@ -227,7 +237,8 @@ class RoundTrip(Case):
             container = pod["spec"]["containers"][0]
             self.assertEqual(container["args"], ["send", "--url", "http://r-molecule-sidecar:8080/a2a", 'say "hi"'])
             self.assertNotIn("command", container)
-            self.assertEqual(pod["metadata"]["annotations"], {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded"})
+            self.assertEqual(pod["metadata"]["annotations"],
+                             {"helm.sh/hook": "test", "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded"})
             self.assertEqual(pod["spec"]["imagePullSecrets"], [{"name": "pull"}])
             self.assertFalse(pod["spec"]["automountServiceAccountToken"])
 
@@ -263,7 +274,8 @@ class Notes(Case):
         ("agent.image is agent:", {"agent": {"image": "agent:latest"}}),
         ("agent.image is host:5000/agent:", {"agent": {"image": "host:5000/agent"}}),
         ("There is no NetworkPolicy", {"networkPolicy": {"enabled": False}}),
-        ("ports 443, 8443", {"networkPolicy": {"restrictEgress": True}, "platform": {"url": "https://platform.example.com:8443"}}),
+        ("TCP 443, 8443", {"networkPolicy": {"restrictEgress": True, "platformPorts": [443]},
+                             "platform": {"url": "https://platform.example.com:8443"}}),
         ("keeps Prometheus from", {"metrics": {"podMonitor": {"enabled": True}}}),
         ("metrics.podMonitor: not made", {"metrics": {"podMonitor": {"enabled": True}}}),
         ("scraped twice", {"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}),

@@ -137,7 +137,7 @@ There is no NetworkPolicy: every pod of the cluster may call the agent and read 
 hint: Everybody who reaches the pod may call the agent. Name who may in networkPolicy.ingressFrom, or ask for tokens (sidecar.config: listen.bearer_tokens_file or listen.inbound_auth).
 {{- end }}
 {{- if and $p.restrictEgress (not $p.egress) }}
-hint: The agent reaches nothing but names and, anywhere, the ports {{ include "molecule-sidecar.around.platformPorts" . | replace "\n" ", " }}. What else it needs (its model, its tools) belongs into networkPolicy.egress.
+hint: The agent reaches nothing but names and, anywhere, TCP {{ include "molecule-sidecar.around.platformPorts" . | replace "\n" ", " }}. What else it needs (its model, its tools) belongs into networkPolicy.egress.
 {{- end }}
 {{- if and (or .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled) (not $p.monitoringFrom) }}
 Metrics are to be scraped, but the NetworkPolicy keeps Prometheus from the admin port. Name its pods in networkPolicy.monitoringFrom.
