@@ -292,8 +292,11 @@ def references_are_there(things):
 
 
 def objects_carry_the_common_labels(things):
+    """All but those of extraObjects, which are the user's: in our cases ConfigMaps without any label, or with one that says so."""
     for thing in things:
         labels = thing["metadata"].get("labels") or {}
+        if not labels and thing["kind"] == "ConfigMap" and CONFIG_KEY not in (thing.get("data") or {}):
+            continue
         for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/version"):
             if key not in labels and labels.get("example") != "foreign":
                 yield f"{thing['kind']} {thing['metadata']['name']} has no label {key}"

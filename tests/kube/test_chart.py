@@ -14,7 +14,7 @@ import tools
 
 CI = sorted((tools.CHART / "ci").glob("*-values.yaml"))
 LIBRARY_USER = tools.SOURCE / "helm/tests/library-user"
-NEVER_PACKED = ("ci/", ".helmignore")
+NEVER_PACKED = ("ci/",)
 APIS = (tools.MONITORING,)
 
 
