@@ -256,7 +256,8 @@ def the_admin_port_is_on_no_service_for_requests(things):
             if thing["kind"] != "Service":
                 continue
             targets = {port.get("targetPort", port["port"]) for port in thing["spec"]["ports"]}
-            if targets & {admin, "admin"} and (targets & {http, "http"} or thing["spec"].get("type", "ClusterIP") != "ClusterIP"):
+            names = {port.get("name") for port in thing["spec"]["ports"]}
+            if targets & {admin, "admin"} and (names != {"admin"} or thing["spec"].get("clusterIP") != "None"):
                 yield f"Service {thing['metadata']['name']} leads to the admin port"
             if not targets <= {admin, http, "admin", "http"}:
                 yield f"Service {thing['metadata']['name']} leads to {targets}"
@@ -320,11 +321,19 @@ def secrets_are_in_secrets_only(things, secrets):
                     yield f"{container['name']}: variable {name} holds its value in the open"
 
 
+def sentences(rule, *arguments):
+    """What a rule says, or that it could not be read: then something is missing that all of them rely on."""
+    try:
+        return [f"{rule.__name__}: {sentence}" for sentence in rule(*arguments)]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as problem:
+        return [f"{rule.__name__}: cannot be read ({type(problem).__name__}: {problem})"]
+
+
 def complaints(things, secrets=()):
-    found = [f"{rule.__name__}: {sentence}" for rule in RELEASE_PROMISES for sentence in rule(things)]
-    found += [f"secrets_are_in_secrets_only: {sentence}" for sentence in secrets_are_in_secrets_only(things, secrets)]
+    found = [sentence for rule in RELEASE_PROMISES for sentence in sentences(rule, things)]
+    found += sentences(secrets_are_in_secrets_only, things, secrets)
     for pod in pods(things):
-        found += [f"{rule.__name__}: {sentence}" for rule in POD_PROMISES for sentence in rule(pod)]
+        found += [sentence for rule in POD_PROMISES for sentence in sentences(rule, pod)]
     return found
 
 

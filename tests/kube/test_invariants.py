@@ -98,6 +98,8 @@ BROKEN = (
     ("selectors_find_the_agents_pods", SCALED, "PodDisruptionBudget.spec.selector", {"matchLabels": {"app": "other"}}),
     ("the_admin_port_is_on_no_service_for_requests", NATIVE, "Service.spec.ports", lambda ports: ports + [{"name": "admin", "port": 8081}]),
     ("the_admin_port_is_on_no_service_for_requests", NATIVE, "Service.spec.ports.0.targetPort", 9999),
+    ("the_admin_port_is_on_no_service_for_requests", NATIVE, "Service.spec.ports.0.targetPort", 8081),
+    ("one_grace", NATIVE, "ConfigMap.data", with_config((r"grace: ", "graze: "))),
     ("service_monitors_find_a_service", MONITORED, "ServiceMonitor.spec.selector.matchLabels", {"app": "other"}),
     ("service_monitors_find_a_service", MONITORED, "ServiceMonitor.spec.endpoints.0.port", "http"),
     ("references_are_there", SCALED, "HorizontalPodAutoscaler.spec.scaleTargetRef.name", "other"),
