@@ -25,7 +25,7 @@ define ctest
 @python3 tests/tools/tally.py build/$(1)/tests.xml
 endef
 
-.PHONY: all static demo test test-static asan asan-all e2e tidy fmt fmt-check fuzz load chaos bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static test-containers asan asan-all e2e tidy fmt fmt-check fuzz load chaos bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -57,6 +57,9 @@ test-static: ## what `make static` builds: alone in an empty root, and all end-t
 	@$(call configure,static)
 	$(call build,static)
 	$(call ctest,static)
+
+test-containers: ## the images and docker/compose.yaml with podman or docker, if one is here (CONTAINER_BUILD_FLAGS=...)
+	@python3 -B tests/containers/run.py
 
 asan: ## the same tests under the address and undefined-behaviour sanitizers, but those that say they are long
 	@.ci/setup build test demo
