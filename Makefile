@@ -29,7 +29,7 @@ define ctest
 @python3 tests/tools/tally.py --slowest 10 build/$(1)/tests.xml
 endef
 
-.PHONY: all static demo test test-static test-kube manifests asan asan-all e2e tidy fmt fmt-check fuzz load chaos rollout bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static test-kube test-containers manifests asan asan-all e2e tidy fmt fmt-check fuzz load chaos rollout bench bench-supervise check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -72,6 +72,9 @@ manifests: ## manifests/ anew, out of the chart
 	@.ci/setup kube
 	@tests/kube/setup build/kube
 	@manifests/render.py
+
+test-containers: ## the images and docker/compose.yaml with podman or docker, if one is here (CONTAINER_BUILD_FLAGS=...)
+	@python3 -B tests/containers/run.py
 
 asan: ## the same tests under the address and undefined-behaviour sanitizers, but those that say they are long
 	@.ci/setup build test demo

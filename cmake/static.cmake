@@ -24,6 +24,17 @@ function(static_packages)
   file(WRITE "${CMAKE_BINARY_DIR}/molecule-sidecar.packages" "libcurl ${curl} curl ${curl}\n${rows}")
 endfunction()
 
+# static_sbom(TARGET): TARGET.spdx.json beside it, the same list for machines, with the program's own sum. Made with `make static`.
+function(static_sbom target)
+  set(made "${CMAKE_BINARY_DIR}/${target}.spdx.json")
+  add_custom_command(OUTPUT "${made}" VERBATIM
+    COMMAND "${CMAKE_COMMAND}" "-DPROGRAM=$<TARGET_FILE:${target}>" "-DPACKAGES=${CMAKE_BINARY_DIR}/molecule-sidecar.packages"
+            "-DVERSION=${PROJECT_VERSION}" "-DREVISION=${BUILD_REVISION}" "-DARCHITECTURE=${CMAKE_SYSTEM_PROCESSOR}" "-DOUT=${made}"
+            -P "${CMAKE_SOURCE_DIR}/cmake/sbom.cmake"
+    DEPENDS ${target} "${CMAKE_SOURCE_DIR}/cmake/sbom.cmake" "${CMAKE_BINARY_DIR}/molecule-sidecar.packages")
+  add_custom_target(${target}-sbom ALL DEPENDS "${made}")
+endfunction()
+
 # static_program(TARGET): an executable of this build. Stripped; its symbols stay in TARGET.debug beside it.
 function(static_program target)
   target_link_libraries(${target} PRIVATE static_parts)

@@ -1,6 +1,10 @@
-# Build facts for --version and the build_info metric. Works without .git (a tarball): the revision is then "unknown".
+# Build facts for --version and the build_info metric. Works without .git (a tarball, an image's build): the revision is then what
+# BUILD_REVISION in the environment says, else "unknown".
 # No time stamp: the same sources give the same binary.
 set(BUILD_REVISION "unknown")
+if(NOT "$ENV{BUILD_REVISION}" STREQUAL "")
+  set(BUILD_REVISION "$ENV{BUILD_REVISION}")
+endif()
 find_package(Git QUIET)
 if(Git_FOUND AND EXISTS "${CMAKE_SOURCE_DIR}/.git")
   execute_process(COMMAND "${GIT_EXECUTABLE}" -C "${CMAKE_SOURCE_DIR}" rev-parse --short=12 HEAD
