@@ -129,6 +129,7 @@ static int app_open(struct app *a, struct err *err)
 {
     int r;
 
+    a->has_terminal = has_terminal();
     if ((r = budget_compute(a->cfg, &a->budget, err)) < 0 || (r = loop_new(&a->loop, err)) < 0 ||
         (r = notify_new(&a->notify, err)) < 0 ||
         (r = signals_new(a->loop, signal_side_on_signal, a, &a->signals, err)) < 0 ||
@@ -143,7 +144,6 @@ static int app_open(struct app *a, struct err *err)
         return r;
     }
     a->started_ms = loop_now_ms(a->loop);
-    a->has_terminal = has_terminal();
     signal_map_fill(&a->signal_map, &a->cfg->signals.map);
     ending_open(a);
     return 0;
@@ -400,10 +400,12 @@ int app_run(struct config *cfg, const struct config_input *again,
         status = status_of_failed_start(r);
         termination_cannot_start(cfg->log.termination_file, err.msg, status);
     } else {
-        log_start(&a);
-        log_set_buffered(true);
+        /* The agent first: reading the surroundings and writing lines can wait, it should not. What
+         * it and the platform answer is heard in the loop. */
         watchdog_start(&a);
         platform_side_start(&a);
+        log_start(&a);
+        log_set_buffered(true);
         loop_run(a.loop);
         status = ending_status(&a);
     }

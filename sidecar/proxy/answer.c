@@ -352,7 +352,7 @@ void answer_read(struct pump *u)
         ssize_t n;
 
         do {
-            n = recv(upstream_fd(u->up), p->read_buf, sizeof(p->read_buf), 0);
+            n = recv(upstream_fd(u->up), p->read_buf, PUMP_READ_BYTES, 0);
         } while (n < 0 && errno == EINTR);
         if (n < 0 && errno == EAGAIN)
             return;
@@ -361,7 +361,7 @@ void answer_read(struct pump *u)
             return;
         }
         answer_take(u, p->read_buf, (size_t)n);
-        if (!u->up || u->is_paused || (size_t)n < sizeof(p->read_buf))
+        if (!u->up || u->is_paused || (size_t)n < PUMP_READ_BYTES)
             return; /* over, or full, or drained: the next event tells */
     }
 }

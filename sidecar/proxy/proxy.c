@@ -89,8 +89,12 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     size_t requests = (size_t)cfg->listen.max_connections;
     int code;
 
-    if (!p)
+    if (p)
+        p->read_buf = malloc(PUMP_READ_BYTES);
+    if (!p || !p->read_buf) {
+        free(p);
         return err_set(err, -ENOMEM, "no memory for the proxy");
+    }
     p->loop = l;
     p->cfg = cfg;
     if (cb)
@@ -160,6 +164,7 @@ void proxy_free(struct proxy *p)
     str_release(&p->reported_path);
     str_release(&p->configured_card);
     str_release(&p->agent_card);
+    free(p->read_buf);
     free(p);
 }
 

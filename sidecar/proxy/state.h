@@ -195,7 +195,7 @@ struct proxy {
     unsigned failure_log_count;
     struct http_response response;  /* scratch of pump_read */
     struct http_response_memo memo; /* the head of the last answer */
-    char read_buf[PUMP_READ_BYTES]; /* same */
+    char *read_buf; /* same; PUMP_READ_BYTES, apart from what is zeroed at the start */
 };
 
 /* ---- proxy.c ---- */

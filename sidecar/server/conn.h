@@ -149,11 +149,11 @@ struct server {
     bool closes_idle; /* a connection whose answer is out does not wait for another request */
     struct buf_pool in_pool;
     struct buf_pool out_pool;
-    char *scratch;            /* in_pool.block_bytes */
-    struct http_request head; /* scratch of conn_take_head() */
-    struct http_request_memo memos[SERVER_MEMOS];
-    int64_t shake_turn; /* the loop's turn that shake_us belongs to */
-    int64_t shake_us;   /* spent with TLS handshakes */
+    char *scratch;                   /* in_pool.block_bytes */
+    struct http_request head;        /* scratch of conn_take_head() */
+    struct http_request_memo *memos; /* SERVER_MEMOS; NULL until the first head */
+    int64_t shake_turn;              /* the loop's turn that shake_us belongs to */
+    int64_t shake_us;                /* spent with TLS handshakes */
     struct deadline_class head_class;
     struct deadline_class idle_class;
     struct deadline_class body_class;

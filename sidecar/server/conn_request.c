@@ -7,6 +7,7 @@
 #include "base/uninit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/banned.h"
 
@@ -71,16 +72,27 @@ static void begin_exchange(struct conn *c, const struct http_request *r, size_t 
 }
 
 /*
- * The head at the front, parsed; NULL: it is not there whole yet, or was refused (*ret_refused).
  * Connections share few memos, by their descriptors: one that sends the same head again and again
- * has a fair chance to find it.
+ * has a fair chance to find it. They are made when the first head comes: until then, and that is
+ * while the agent starts, they would be pages to fill with zeros. NULL: no memory, so no memo.
  */
+static struct http_request_memo *memo_of(const struct conn *c)
+{
+    struct server *s = c->server;
+
+    if (!s->memos)
+        s->memos = calloc(SERVER_MEMOS, sizeof(*s->memos));
+    return s->memos ? &s->memos[(unsigned)c->fd % SERVER_MEMOS] : NULL;
+}
+
+/* The head at the front, parsed; NULL: it is not there whole yet, or was refused (*ret_refused). */
 static const struct http_request *read_head(struct conn *c, struct slice in, size_t *ret_n,
                                             bool *ret_refused)
 {
     struct server *s = c->server;
-    struct http_request_memo *memo = &s->memos[(unsigned)c->fd % SERVER_MEMOS];
-    const struct http_request *known = http_request_memo_find(memo, in.p, in.n, ret_n);
+    struct http_request_memo *memo = memo_of(c);
+    const struct http_request *known =
+        memo ? http_request_memo_find(memo, in.p, in.n, ret_n) : NULL;
     UNINITIALIZED struct http_lines lines;
     struct http_refusal why;
     size_t n;
@@ -102,7 +114,8 @@ static const struct http_request *read_head(struct conn *c, struct slice in, siz
         conn_refuse(c, &why);
         return NULL;
     }
-    head_memo_note(&memo->memo, in.p, n);
+    if (memo)
+        head_memo_note(&memo->memo, in.p, n);
     return &s->head;
 }
 

@@ -151,6 +151,7 @@ void server_free(struct server *s)
     deadline_class_release(&s->write_class);
     buf_pool_release(&s->in_pool);
     buf_pool_release(&s->out_pool);
+    free(s->memos);
     free(s->scratch);
     free(s);
 }

@@ -1,7 +1,8 @@
 /*
  * One system call instead of a hundred page faults at the start. A position-independent program
  * moves the addresses in its tables to where it was loaded before anything else, and OpenSSL's
- * tables fill a hundred pages, each of which would be fetched by a fault of its own. On machines
+ * tables fill a hundred pages of the writable segment, nearly all that the file has of it, each of
+ * which would be fetched by a fault of its own. On machines
  * where a fault is dear (virtual ones) that is a third of the time until the agent starts.
  *
  * libc's start calls this instead of its own function (--wrap, cmake/static.cmake), before
@@ -57,9 +58,9 @@ __attribute__((optimize("no-stack-protector"))) void __wrap__dl_relocate_static_
 
     for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
         uintptr_t from = base + header[i].p_vaddr;
-        uintptr_t end = from + header[i].p_memsz;
+        uintptr_t end = from + header[i].p_filesz; /* what is zeroed behind it is hardly used */
 
-        if (header[i].p_type != PT_GNU_RELRO)
+        if (header[i].p_type != PT_LOAD || !(header[i].p_flags & PF_W))
             continue;
         from -= from % PREFAULT_PAGE;
         advise(from, end - from);

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/slice.h"
 #include "base/str.h"
+#include "base/uninit.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/handover.h"
 #include "supervisor/spawn_error.h"
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +26,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { EXIT_NOT_SPAWNED = 127 }; /* what a shell says, too; nobody but us sees it */
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_SHADOW 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SHADOW 1
+#endif
+#endif
+#ifdef HAS_SHADOW
+#include <sanitizer/asan_interface.h>
+enum { SPAWN_STACK_KIB = 128 }; /* its frames and the calls it takes over are large */
+#else
+enum { SPAWN_STACK_KIB = 8 }; /* each page of it is touched, so no more than is good */
+#endif
+
+enum {
+    EXIT_NOT_SPAWNED = 127,                     /* what a shell says, too; nobody but us sees it */
+    SPAWN_STACK_BYTES = SPAWN_STACK_KIB * 1024, /* of a child in our memory; it uses 1.5 KiB */
+};
 
 /* Where programs are when the child's environment has no PATH: what container runtimes assume. */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -286,6 +305,63 @@ __attribute__((noreturn)) static void become_program(const struct spawn_request 
     __builtin_unreachable();
 }
 
+/* ---- the child's first instruction ---- */
+
+struct entry { /* of a child in our memory */
+    const struct spawn_request *rq;
+    const struct plan *plan;
+    int fd;
+};
+
+static int enter(void *arg)
+{
+    const struct entry *e = arg;
+
+    become_program(e->rq, e->plan, e->fd);
+}
+
+/*
+ * In our memory, on a stack of its own, while we stand still until exec (what posix_spawn does):
+ * no page tables are copied, and no page of ours is copied afterwards because both write to it. It
+ * has its own descriptors, dispositions, limits and directory all the same. What it shares and
+ * writes is errno (nobody reads it before we go on) and LISTEN_PID's digits, which we put back.
+ * No handler of ours could run in it: we have none.
+ */
+static pid_t clone_in_our_memory(const struct spawn_request *rq, const struct plan *plan, int fd)
+{
+    UNINITIALIZED _Alignas(16) char stack[SPAWN_STACK_BYTES];
+    struct entry e = {.rq = rq, .plan = plan, .fd = fd};
+    /* stacks grow down on every machine that Linux' C library gives this call */
+    pid_t pid = clone(enter, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &e);
+
+#ifdef HAS_SHADOW
+    ASAN_UNPOISON_MEMORY_REGION(stack, sizeof(stack)); /* its frames never returned */
+#endif
+    if (plan->listen_pid) {
+        memcpy(plan->listen_pid, SPAWN_PID_TO_COME, sizeof(SPAWN_PID_TO_COME));
+    }
+    return pid;
+}
+
+/*
+ * Not in our memory: another user, who must never be able to look into it (and becoming one decides
+ * anew whether this memory may be dumped); and a child that takes the terminal, since a Ctrl-Z
+ * between its signal mask and exec would stop it, and us with it.
+ */
+static pid_t launch(const struct spawn_request *rq, const struct plan *plan, int fd)
+{
+    pid_t pid;
+
+    if (rq->may_wait && !plan->user && !rq->takes_terminal) {
+        return clone_in_our_memory(rq, plan, fd);
+    }
+    pid = fork();
+    if (pid == 0) {
+        become_program(rq, plan, fd);
+    }
+    return pid;
+}
+
 /* ---- in the parent ---- */
 
 /* How far the fallback of mark_descriptors has to go. */
@@ -325,11 +401,8 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
         return err_set(err, -errno, "cannot start %s: no pipe: %m", rq->argv[0]);
     }
     plan.exec = str_z(&exec);
-    pid = fork();
-    if (pid == 0) {
-        /* ends[0] is close-on-exec: two descriptors of this short life, not worth a call */
-        become_program(rq, &plan, ends[1]);
-    }
+    /* the child leaves ends[0] to close-on-exec: not worth a call in so short a life */
+    pid = launch(rq, &plan, ends[1]);
     if (pid < 0) {
         r = err_set(err, -errno,
                     "cannot start %s: fork: %m (a limit on processes: ulimit -u, pids.max, "

@@ -8,9 +8,9 @@
  * environment, before the fork; between fork and exec there are only async-signal-safe calls (other
  * threads of ours may hold any lock).
  *
- * It never waits for exec (which may hang on a network file system): the outcome arrives on
- * spawn.fd, a close-on-exec pipe. End of file = the program runs (or was killed on the way there);
- * bytes = a step failed, and the process has ended with 127.
+ * It does not wait for exec (which may hang on a network file system), unless the request says that
+ * it may. The outcome arrives on spawn.fd, a close-on-exec pipe. End of file = the program runs (or
+ * was killed on the way there); bytes = a step failed, and the process has ended with 127.
  */
 #ifndef SUPERVISOR_SPAWN_H
 #define SUPERVISOR_SPAWN_H
@@ -30,6 +30,8 @@ struct spawn_request { /* all borrowed for the call */
     const int *output; /* [2]: become its stdout and stderr; NULL = ours. Over 2 */
     enum child_group group;
     bool takes_terminal; /* its own group becomes the foreground group of the terminal on stdin */
+    bool may_wait; /* until exec: quicker, since nothing of ours is copied. For a time when nobody
+                      is served yet, and no terminal could stop the child on its way */
     const struct process_origin *origin;
     const struct child_gifts *gifts; /* NULL = none */
 };

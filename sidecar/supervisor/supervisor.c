@@ -54,6 +54,7 @@ struct supervisor {
     struct timer rescan;
     struct timer look_again; /* see wait_refused() */
     bool is_refusal_said;
+    bool was_spawned; /* at least once, or tried */
     struct orphans orphans;
     struct output *output; /* NULL: it writes to our own stdout and stderr */
     struct supervisor_status status;
@@ -156,6 +157,8 @@ static pid_t op_spawn(void *arg)
     if (env) {
         rq = request(s, env);
         rq.takes_terminal = job_may_take_terminal(&s->job);
+        rq.may_wait = s->cfg.first_may_wait && !s->was_spawned;
+        s->was_spawned = true;
         r = spawn_start(&rq, &s->spawn, &s->failure);
         job_started(&s->job, r == 0 && rq.takes_terminal);
     } else {

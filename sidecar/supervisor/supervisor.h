@@ -108,8 +108,9 @@ struct supervisor_config {
     const char *cwd; /* "" = ours; borrowed */
     bool no_new_privs;
     struct child_gifts gifts;
-    bool wrap_output; /* its stdout and stderr become lines of our log: output.h */
-    int policy;       /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
+    bool first_may_wait; /* the first spawn: spawn_request.may_wait */
+    bool wrap_output;    /* its stdout and stderr become lines of our log: output.h */
+    int policy;          /* enum restart_policy's number: 0 on-failure, 1 never, 2 always */
     int64_t backoff_ms, backoff_max_ms, reset_after_ms;
     int64_t max_failures;        /* in a row; 0 = no limit */
     int64_t start_timeout_ms;    /* from the fork; 0 = no limit */

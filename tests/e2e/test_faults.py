@@ -94,6 +94,8 @@ BACKS_OFF = "tried again after the back-off; `restart.max` times in a row are th
 HOPELESS = "the first start: the end (status 2); a later one is tried again"
 TABLE = (
     again("fork", "", "EAGAIN ENOMEM", "cannot start sh: fork: .*limit on processes", BACKS_OFF),
+    goes_on("clone", "", "EAGAIN ENOMEM", "the first start alone; tried again after the back-off, by `fork`",
+            "cannot start sh: fork: .*limit on processes"),
     hopeless("execve", "", "EACCES ENOENT E2BIG", "cannot exec sh: ", HOPELESS),
     again("execve", "", "ENOMEM ETXTBSY", "cannot exec sh: ", BACKS_OFF),
     again("pipe2", "", "EMFILE ENFILE", "cannot start sh: no pipe: ", BACKS_OFF),

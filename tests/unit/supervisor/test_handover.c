@@ -11,6 +11,10 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#ifndef MAY_WAIT
+#define MAY_WAIT false /* true: the same cases once more, from the file that includes this one */
+#endif
+
 static struct process_origin origin;
 static char path_variable[] = "PATH=/usr/bin:/bin";
 
@@ -31,8 +35,12 @@ static int run_env(const struct child_gifts *gifts, const char *script, char *mo
     char text[1024];
     char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, text, NULL};
     char *env[] = {path_variable, more, NULL};
-    const struct spawn_request rq = {
-        .argv = argv, .envp = env, .cwd = "", .origin = &origin, .gifts = gifts};
+    const struct spawn_request rq = {.may_wait = MAY_WAIT,
+                                     .argv = argv,
+                                     .envp = env,
+                                     .cwd = "",
+                                     .origin = &origin,
+                                     .gifts = gifts};
     struct spawn sp;
     int wait_status = 0;
     int r;
@@ -99,8 +107,12 @@ Test(handover, the_way_home_survives_a_number_that_it_stands_on)
     for (int i = 0; i < 40; i++) /* the pipe is surely among them */
         fds[i] = (struct child_fd){.fd = word, .as = 3 + i};
     const struct child_gifts gifts = {.fds = fds, .fd_count = 40};
-    const struct spawn_request rq = {
-        .argv = argv, .envp = env, .cwd = "", .origin = &origin, .gifts = &gifts};
+    const struct spawn_request rq = {.may_wait = MAY_WAIT,
+                                     .argv = argv,
+                                     .envp = env,
+                                     .cwd = "",
+                                     .origin = &origin,
+                                     .gifts = &gifts};
 
     cr_assert_eq(spawn_start(&rq, &sp, &err), 0);
     struct pollfd p = {.fd = sp.fd, .events = POLLIN};
@@ -195,8 +207,12 @@ Test(handover, a_child_of_another_user_dies_with_us_too)
     const struct child_gifts gifts = {.run_as = &u};
     char *argv[] = {(char[]){"sleep"}, (char[]){"1000"}, NULL};
     char *env[] = {path_variable, NULL};
-    const struct spawn_request rq = {
-        .argv = argv, .envp = env, .cwd = "", .origin = &origin, .gifts = &gifts};
+    const struct spawn_request rq = {.may_wait = MAY_WAIT,
+                                     .argv = argv,
+                                     .envp = env,
+                                     .cwd = "",
+                                     .origin = &origin,
+                                     .gifts = &gifts};
     int ends[2];
     pid_t middle, child = 0;
     int wait_status;
@@ -231,8 +247,12 @@ Test(handover, what_that_user_may_not_execute_is_said_with_its_number)
     const struct child_gifts gifts = {.run_as = &u};
     char *argv[] = {NULL, NULL};
     char *env[] = {path_variable, NULL};
-    const struct spawn_request rq = {
-        .argv = argv, .envp = env, .cwd = "", .origin = &origin, .gifts = &gifts};
+    const struct spawn_request rq = {.may_wait = MAY_WAIT,
+                                     .argv = argv,
+                                     .envp = env,
+                                     .cwd = "",
+                                     .origin = &origin,
+                                     .gifts = &gifts};
     static const struct {
         mode_t dir, file;
         const char *piece;

@@ -19,6 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef MAY_WAIT
+#define MAY_WAIT false /* true: the same cases once more, from the file that includes this one */
+#endif
+
 static struct process_origin origin;
 static char path_variable[] = "PATH=/usr/bin:/bin";
 static char *env[] = {path_variable, NULL};
@@ -38,7 +42,8 @@ TestSuite(spawn, .init = setup, .fini = scratch_remove, .timeout = 50);
 static int spawn_in(const char *cwd, char *const *argv, char *const *envp, pid_t *ret_pid,
                     struct err *err)
 {
-    const struct spawn_request rq = {.argv = argv, .envp = envp, .cwd = cwd, .origin = &origin};
+    const struct spawn_request rq = {
+        .may_wait = MAY_WAIT, .argv = argv, .envp = envp, .cwd = cwd, .origin = &origin};
     struct spawn sp;
     int r = spawn_start(&rq, &sp, err);
 
@@ -488,7 +493,8 @@ Test(spawn, the_same_on_a_kernel_without_close_range)
 Test(spawn, a_group_of_its_own_from_the_first_moment)
 {
     char *argv[] = {(char[]){"sleep"}, (char[]){"1000"}, NULL};
-    const struct spawn_request rq = {.argv = argv, .envp = env, .cwd = "", .origin = &origin};
+    const struct spawn_request rq = {
+        .may_wait = MAY_WAIT, .argv = argv, .envp = env, .cwd = "", .origin = &origin};
     struct spawn sp;
     struct err err;
     int wait_status;
@@ -506,8 +512,12 @@ Test(spawn, no_new_privs_when_asked)
 {
     char *argv[] = {(char[]){"grep"}, (char[]){"-q"}, (char[]){"NoNewPrivs:.1"},
                     (char[]){"/proc/self/status"}, NULL};
-    const struct spawn_request rq = {
-        .argv = argv, .envp = env, .cwd = "", .no_new_privs = true, .origin = &origin};
+    const struct spawn_request rq = {.may_wait = MAY_WAIT,
+                                     .argv = argv,
+                                     .envp = env,
+                                     .cwd = "",
+                                     .no_new_privs = true,
+                                     .origin = &origin};
     struct spawn sp;
     struct err err;
     int wait_status;
@@ -523,7 +533,8 @@ Test(spawn, no_new_privs_when_asked)
 Test(spawn, the_child_does_not_outlive_a_killed_sidecar)
 {
     char *argv[] = {(char[]){"sleep"}, (char[]){"1000"}, NULL};
-    const struct spawn_request rq = {.argv = argv, .envp = env, .cwd = "", .origin = &origin};
+    const struct spawn_request rq = {
+        .may_wait = MAY_WAIT, .argv = argv, .envp = env, .cwd = "", .origin = &origin};
     int ends[2];
     pid_t middle, child = 0;
     int wait_status;
@@ -585,8 +596,12 @@ Test(spawn, its_output_can_be_a_pair_of_pipes)
     int out[2], err_pipe[2];
     char got[32] = "";
     int fds[2];
-    const struct spawn_request rq = {
-        .argv = argv, .envp = env, .cwd = "", .output = fds, .origin = &origin};
+    const struct spawn_request rq = {.may_wait = MAY_WAIT,
+                                     .argv = argv,
+                                     .envp = env,
+                                     .cwd = "",
+                                     .output = fds,
+                                     .origin = &origin};
     struct spawn sp;
     struct err err;
     int wait_status;
