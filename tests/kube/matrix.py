@@ -73,7 +73,7 @@ EXTRAS = {
               "envFrom": [{"configMapRef": {"name": "more"}}], "args": ["--yes", "on", "0123", "1e3", "~"],
               "ports": [{"name": "debug", "containerPort": 5678}], "workingDir": "/app"},
     "sidecar": {"extraArgs": ["--log-level=debug"], "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
-                "extraVolumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}]},
+                "extraVolumeMounts": [{"name": "models", "mountPath": "/shared/models", "readOnly": True}]},
 }
 NETWORK = {"networkPolicy": {
     "ingressFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}}],
