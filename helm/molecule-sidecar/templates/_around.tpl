@@ -67,7 +67,7 @@ only the platform may call (listen.inbound_auth: require)
 {{/* Labels of the test's pod. Not those that the Service, the policies and the autoscaler select by: it is no agent. */}}
 {{- define "molecule-sidecar.around.testSelector" -}}
 app.kubernetes.io/name: {{ include "molecule-sidecar.name" . | trunc 58 | trimSuffix "-" }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* "true" when the cluster knows monitoring.coreos.com/v1; `helm template` learns it from --api-versions. */}}

@@ -6,7 +6,7 @@ per mistake; tests/kube/guards.yaml has a case for each.
 
 {{- define "molecule-sidecar.guards" -}}
 {{- $faults := "" -}}
-{{- range list "words" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "user" "termination" "config" "variables" "flags" "volumes" -}}
+{{- range list "words" "names" "labels" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "morePorts" "user" "termination" "config" "variables" "flags" "volumes" "mounts" -}}
 {{- $faults = print $faults (include (print "molecule-sidecar.guards." .) $) -}}
 {{- end -}}
 {{- if $faults -}}
@@ -22,6 +22,26 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- end }}
 {{- if not (has .Values.mode (list "native" "classic" "wrapper")) }}
 - mode is {{ .Values.mode | quote }}: must be native, classic or wrapper
+{{- end }}
+{{- end -}}
+
+{{/* A Service's name is the strictest: it begins with a letter and has no dot. */}}
+{{- define "molecule-sidecar.guards.names" -}}
+{{- $name := include "molecule-sidecar.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+- the objects' name would be {{ $name | quote }} ({{ empty .Values.fullnameOverride | ternary "of the release's name" "fullnameOverride" }}): a Service's name is of a-z 0-9 - and begins with a letter; set fullnameOverride, for example my-agent
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.labels" -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" "molecule-sidecar/service" -}}
+{{- range $key, $value := .Values.commonLabels }}
+{{- if has $key $own }}
+- commonLabels sets {{ $key }}, which the chart sets itself: leave it out (nameOverride changes app.kubernetes.io/name)
+{{- end }}
+{{- if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$" (toString $value)) }}
+- commonLabels.{{ $key }} is {{ toString $value | quote }}: a label's value has at most 63 characters of A-Z a-z 0-9 - _ . and begins and ends with a letter or digit
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -113,6 +133,20 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- else if not (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]+\\S*$" $p.url) }}
 - platform.url is {{ $p.url | quote }}: must be a URL that begins with http:// or https:// and a host
 {{- end }}
+{{- if regexMatch "^[^/]*//[^/?#]*@" $p.url }}
+- platform.url holds a user or a password: leave it out, for the token is what the platform knows the agent by
+{{- else if regexMatch "[?#]" $p.url }}
+- platform.url is {{ $p.url | quote }}: must not have a query (?) or a fragment (#); paths are added to it
+{{- end }}
+{{- with regexFind "^[^/]*//[^/?#]*:[0-9]+" $p.url }}
+{{- $port := regexFind "[0-9]+$" . }}
+{{- if or (gt (len $port) 5) (gt (int $port) 65535) (lt (int $port) 1) }}
+- platform.url has port {{ $port }}: must be 1 to 65535
+{{- end }}
+{{- end }}
+{{- if regexMatch "[^ -~]" $p.orgId }}
+- platform.orgId holds a line's end or a character that is not ASCII: it is sent in a header
+{{- end }}
 {{- if and $p.reportedUrl (not (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]+\\S*$" $p.reportedUrl)) }}
 - platform.reportedUrl is {{ $p.reportedUrl | quote }}: must be a URL that begins with http:// or https:// and a host
 {{- end }}
@@ -199,6 +233,30 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- end }}
 {{- end -}}
 
+{{/* (where, container, of the agent, context): agent.ports may name agent.port itself. */}}
+{{- define "molecule-sidecar.guards.containerPorts" -}}
+{{- $v := (index . 3).Values -}}
+{{- $where := index . 0 -}}
+{{- $taken := dict (int $v.sidecar.ports.http | toString) "sidecar.ports.http" (int $v.sidecar.ports.admin | toString) "sidecar.ports.admin" -}}
+{{- if and $v.agent.port (not (index . 2)) -}}{{- $_ := set $taken (int $v.agent.port | toString) "agent.port" -}}{{- end -}}
+{{- range index . 1 }}
+{{- $port := int .containerPort | toString }}
+{{- if and (hasKey $taken $port) (eq (default "TCP" .protocol) "TCP") }}
+- {{ $where }} and {{ get $taken $port }} are both {{ $port }}: containers of a pod share their ports, so give each another one
+{{- end }}
+{{- if or (eq (toString .name) "admin") (and (eq (toString .name) "http") (eq $v.mode "wrapper")) }}
+- {{ $where }} has the name {{ .name }}, which is a port of the sidecar: choose another
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.morePorts" -}}
+{{- include "molecule-sidecar.guards.containerPorts" (list "agent.ports" .Values.agent.ports true .) -}}
+{{- range .Values.extraContainers -}}
+{{- include "molecule-sidecar.guards.containerPorts" (list (printf "extraContainers %v: ports" .name) .ports false $) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "molecule-sidecar.guards.user" -}}
 {{- $pod := .Values.pod -}}
 {{- if eq (int $pod.runAsUser) 0 }}
@@ -259,6 +317,12 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- else if gt (int64 $sum) (mul 1000 $grace) }}
 - termination.gracePeriodSeconds is {{ $grace }}, less than what {{ join ", " $names }} add up to ({{ divf $sum 1000 }} s): make it longer, or these shorter
 {{- end }}
+{{- if and (hasKey $stop "signal") (not (kindIs "invalid" $t.agentGraceSeconds)) }}
+{{- $waits := include "molecule-sidecar.signalWaits" $stop.signal | int64 }}
+{{- if gt $waits (mul 1000 (int $t.agentGraceSeconds)) }}
+- termination.agentGraceSeconds is {{ int $t.agentGraceSeconds }}, less than the waits of sidecar.config.stop.signal ({{ divf $waits 1000 }} s): make it longer, or leave it empty
+{{- end }}
+{{- end }}
 {{- if and $t.drainCapability (not (regexMatch "^[A-Za-z0-9_-]{16,}$" $t.drainCapability)) }}
 - termination.drainCapability must be 16 or more characters of A-Z a-z 0-9 - _ that nobody can guess, for example from `openssl rand -hex 16`; or leave it empty
 {{- end }}
@@ -306,6 +370,13 @@ state.dir: ""
 
 {{- define "molecule-sidecar.guards.config" -}}
 {{- $config := .Values.sidecar.config -}}
+{{- if regexMatch "^([^/]*//)?[^/?#]*@" (dig "platform" "proxy" "" $config | toString) }}
+- sidecar.config.platform.proxy holds a user or a password, and the configuration is a ConfigMap that many may read: take it out, and give the whole URL as MOLECULE_SIDECAR_PLATFORM_PROXY in sidecar.extraEnv, with valueFrom.secretKeyRef
+{{- end }}
+{{- $listen := get $config "listen" | default dict }}
+{{- if ne (empty $listen.tls_cert) (empty $listen.tls_key) }}
+- sidecar.config.listen.tls_cert and tls_key go together: set both or none
+{{- end }}
 {{- range $key, $value := include "molecule-sidecar.ownedKeys" . | fromYaml }}
 {{- $path := splitList "." $key }}
 {{- if hasKey (get $config (first $path) | default dict) (last $path) }}
@@ -391,6 +462,31 @@ AGENT_URL: platform.reportedUrl
 {{- range .Values.extraVolumes }}
 {{- if hasPrefix "molecule-" .name }}
 - extraVolumes holds {{ .name | quote }}: names that begin with molecule- are the chart's; choose another
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Mounts of one container: no path twice, and none in one of the chart's (a directory cannot be made in a
+read-only mount, and sockets and the journal stay alone), but for /tmp. A mount above the chart's does no
+harm unless it is read-only.
+*/}}
+{{- define "molecule-sidecar.guards.mounts" -}}
+{{- $all := dict "agent" (concat (include "molecule-sidecar.agentVolumeMounts" . | fromYamlArray) (.Values.agent.volumeMounts | default list)) -}}
+{{- if not (include "molecule-sidecar.isWrapper" .) -}}
+{{- $_ := set $all "sidecar" (concat (include "molecule-sidecar.volumeMounts" . | fromYamlArray) (.Values.sidecar.extraVolumeMounts | default list)) -}}
+{{- end -}}
+{{- range $container, $mounts := $all }}
+{{- range $i, $one := $mounts }}
+{{- range $j, $other := $mounts }}
+{{- $a := clean (toString $one.mountPath) }}
+{{- $b := clean (toString $other.mountPath) }}
+{{- if and (lt $i $j) (eq $a $b) }}
+- the {{ $container }}'s container would mount {{ $one.name }} and {{ $other.name }} both at {{ $a }}: give one another path (agent.uploads.dir, agent.secrets.dir or the volume mount of yours)
+{{- else if and (ne $a "/tmp") (hasPrefix (print $a "/") $b) (or (hasPrefix "molecule-" $one.name) (and $one.readOnly (hasPrefix "molecule-" $other.name))) }}
+- the {{ $container }}'s container would mount {{ $other.name }} at {{ $b }}, inside {{ $one.name }} at {{ $a }}: choose a path outside of it
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

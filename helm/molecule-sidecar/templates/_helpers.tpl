@@ -21,8 +21,8 @@ A predicate is "true" or "", so that `if include ...` reads it.
 {{- end -}}
 
 {{- define "molecule-sidecar.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "molecule-sidecar.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "molecule-sidecar.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "molecule-sidecar.labels" -}}

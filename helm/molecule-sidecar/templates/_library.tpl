@@ -35,7 +35,7 @@ example is helm/tests/library-user.
 
 {{/* One user and one group for all containers: connecting to a socket needs write permission on it. */}}
 {{- define "molecule-sidecar.podSettings" -}}
-serviceAccountName: {{ include "molecule-sidecar.serviceAccountName" . }}
+serviceAccountName: {{ include "molecule-sidecar.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ int .Values.termination.gracePeriodSeconds }}
@@ -117,7 +117,7 @@ livenessProbe:
 - name: MOLECULE_SIDECAR_ADMIN_DRAIN_PATH
   valueFrom:
     secretKeyRef:
-      name: {{ include "molecule-sidecar.drainSecretName" . }}
+      name: {{ include "molecule-sidecar.drainSecretName" . | quote }}
       key: drain-path
 {{- end }}
 {{- end -}}
@@ -239,7 +239,7 @@ volumeMounts:
 {{- define "molecule-sidecar.volumes" -}}
 - name: molecule-config
   configMap:
-    name: {{ include "molecule-sidecar.fullname" . }}
+    name: {{ include "molecule-sidecar.fullname" . | quote }}
 {{- if include "molecule-sidecar.hasToken" . }}
 - name: molecule-token
   secret:
@@ -358,7 +358,7 @@ args:
   value: {{ int .Values.termination.gracePeriodSeconds | quote }}
 {{- if eq (include "molecule-sidecar.protocol" .) "http" }}
 {{- with .Values.agent.portEnv }}
-- name: {{ . }}
+- name: {{ . | quote }}
   value: {{ include "molecule-sidecar.agentPort" $ | quote }}
 {{- end }}
 {{- if not .Values.agent.port }}
