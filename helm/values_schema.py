@@ -106,6 +106,8 @@ NAMED = {"type": "object", "required": ["name"], "properties": {"name": TEXT}}
 for _list in ("agent.env", "agent.volumeMounts", "sidecar.extraEnv", "sidecar.extraVolumeMounts",
               "extraVolumes", "extraContainers", "extraInitContainers"):
     ITEMS[_list] = NAMED
+for _list in ("agent.volumeMounts", "sidecar.extraVolumeMounts"):
+    ITEMS[_list] = {**NAMED, "required": ["name", "mountPath"], "properties": {"name": TEXT, "mountPath": TEXT}}
 
 # What fits in none of the tables.
 OTHERS = {
@@ -169,7 +171,8 @@ def leaf(path, raw):
     if raw in ("true", "false"):
         return {"type": "boolean"}
     if raw.startswith("["):
-        return {"type": "array", "items": ITEMS.get(path, OBJECT)}
+        least = {"minItems": 1} if raw != "[]" else {}  # a list with a default needs something in it
+        return {"type": "array", **least, "items": ITEMS.get(path, OBJECT)}
     if raw.startswith("{"):
         return dict(TEXTS)
     if re.fullmatch(r"[0-9]+|", raw):
@@ -193,7 +196,9 @@ def section(key, path):
         elif not is_section:
             sys.exit(f"values_schema.py: {below} has no comment in {VALUES}")
         out["properties"][child.name] = made
-    return out
+    # null takes a key away; the templates would stop with a trace. What is empty by default may be away.
+    required = [child.name for child in key.children if child.children or child.raw]
+    return {**out, "required": required} if required else out
 
 
 def known_paths(key, path=""):

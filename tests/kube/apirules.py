@@ -10,6 +10,7 @@ import tools
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # the strictest: it begins with a letter
 LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
@@ -34,6 +35,8 @@ def names(thing):
         yield f"name {name!r} is no DNS name"
     if thing["kind"] in LABEL_NAMES and (not DNS_LABEL.fullmatch(name) or len(name) > LABEL_MAX):
         yield f"name {name!r} is no DNS label of at most {LABEL_MAX} characters"
+    if thing["kind"] == "Service" and not SERVICE_NAME.fullmatch(name):
+        yield f"name {name!r} does not begin with a letter, or is no DNS label"
     if thing["kind"] == "CronJob" and len(name) > CRONJOB_NAME_MAX:
         yield f"name {name!r} has more than {CRONJOB_NAME_MAX} characters"
 
