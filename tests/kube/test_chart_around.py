@@ -270,7 +270,7 @@ class Pods(Case):
                 self.assertEqual([one["value"] for one in self.agent(things)["env"] if one["name"] == "HOME"], wanted)
 
     def test_the_checksum_is_the_charts(self):
-        for things in self.each({"pod": {"annotations": {"checksum/config": "mine"}}, "sidecar": {"config": {"secrets": None}}}):
+        for things in self.each({"pod": {"annotations": {"checksum/config": "mine"}}}):
             self.assertRegex(self.one(things, "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"], "^[0-9a-f]{64}$")
 
 
