@@ -85,6 +85,7 @@ PATTERNS = {
     "agent.uploads.sizeLimit": QUANTITY,
     "metrics.serviceMonitor.interval": SECONDS,
     "metrics.podMonitor.interval": SECONDS,
+    "agent.home": "^(/.*)?$",
 }
 
 TEXT = {"type": "string"}
@@ -99,6 +100,7 @@ ITEMS = {
     "state.pvc.accessModes": {"enum": ["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]},
     "pod.imagePullSecrets": TEXT,
     "networkPolicy.nodeCidrs": TEXT,
+    "networkPolicy.dnsPorts": {"type": "integer", "minimum": 1, "maximum": 65535},
     "networkPolicy.platformPorts": {"type": "integer", "minimum": 1, "maximum": 65535},
     "extraObjects": {"type": ["string", "object"]},
 }

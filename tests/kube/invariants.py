@@ -156,6 +156,8 @@ def one_drain_path(pod):
         if hook:
             yield "a wrapped agent has a preStop hook, so the sidecar would drain and then get TERM all the same"
         return
+    if not hook and not entry and pod.owner["kind"] in ("Job", "CronJob"):
+        return  # without a capability of the user's: nothing in a Job may be drawn anew
     if not hook or not entry:
         yield "no preStop hook, or no drain path for the sidecar"
         return

@@ -19,6 +19,7 @@ PUSH = {"platform": {"reportedUrl": "https://agent.example.com"}}
 PEER = {"podSelector": {"matchLabels": {"app": "client"}}}
 PROMETHEUS = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
 SELECTOR = {"app.kubernetes.io/name": "molecule-sidecar", "app.kubernetes.io/instance": "r"}
+ANYWHERE = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}}, {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}}]
 HELM_SECONDS = 120  # a bound for a machine that has much to do
 
 
@@ -131,10 +132,20 @@ class Policy(Case):
         model = {"to": [PEER], "ports": [{"port": 9443, "protocol": "TCP"}]}
         policy = {"restrictEgress": True, "egress": [model], "platformPorts": [443]}
         for things in self.each({"networkPolicy": policy, "platform": {"url": "http://platform.example.com:8080"}}):
-            self.assertEqual(self.rules(things, "egress"), {53: None, 443: None, 8080: None, 9443: [PEER]})
+            self.assertEqual(self.rules(things, "egress"), {53: None, 443: ANYWHERE, 8080: ANYWHERE, 9443: [PEER]})
             self.assertEqual(self.one(things, "NetworkPolicy")["spec"]["policyTypes"], ["Ingress", "Egress"])
         for things in self.each({"networkPolicy": {"restrictEgress": True, "platformPorts": [443]}, "platform": {"enabled": False}}):
             self.assertEqual(self.rules(things, "egress"), {53: None})
+
+    def test_egress_to_named_peers_and_by_the_proxy(self):
+        policy = {"restrictEgress": True, "dnsTo": [PEER], "dnsPorts": [53, 5353], "platformTo": [PROMETHEUS]}
+        proxy = {"sidecar": {"config": {"platform": {"proxy": "http://proxy:3128"}}}}
+        for things in self.each({"networkPolicy": policy}, proxy):
+            self.assertEqual(self.rules(things, "egress"), {53: [PEER], 5353: [PEER], 443: [PROMETHEUS], 3128: [PROMETHEUS]})
+
+    def test_more_ingress(self):
+        for things in self.each({"networkPolicy": {"ingress": [{"ports": [{"port": 5678}], "from": [PEER]}]}, "workload": {"kind": "Job"}}):
+            self.assertEqual(self.rules(things), {5678: [PEER]})
 
     def test_none_when_not_wanted(self):
         for things in self.each({"networkPolicy": {"enabled": False}}):
@@ -229,6 +240,40 @@ class Monitors(Case):
             self.assertEqual(json.loads(config["data"]["molecule-sidecar.json"]), json.loads((CHART / "dashboards" / "agent.json").read_text()))
 
 
+class Pods(Case):
+    WRAPPER = {"mode": "wrapper", "agent": {"command": ["a"]}}
+
+    def agent(self, things, kind="Deployment"):
+        return self.one(things, kind)["spec"]["template"]["spec"]["containers"][0]
+
+    def test_a_wrapper_has_the_whole_grace_when_its_probe_fails(self):
+        for things in self.each(self.WRAPPER):
+            self.assertNotIn("terminationGracePeriodSeconds", self.agent(things)["livenessProbe"])
+        for things in self.each():
+            self.assertEqual(self.agent(things)["livenessProbe"]["terminationGracePeriodSeconds"], 10)
+
+    def test_flags_are_what_the_values_say(self):
+        for things in self.each(self.WRAPPER, {"platform": {"orgId": "$(HOME)", "url": "https://x.example.com/a:"}}):
+            self.assertIn("--platform-org-id=$$(HOME)", self.agent(things)["command"])
+            self.assertIn("--platform-url=https://x.example.com/a:", self.agent(things)["command"])
+
+    def test_a_job_is_the_same_in_each_rendering(self):
+        for things in self.each({"workload": {"kind": "Job"}}):
+            self.none(things, "Secret")
+            job = next(thing for thing in things if thing["kind"] == "Job")
+            self.assertNotIn("lifecycle", job["spec"]["template"]["spec"]["containers"][0])
+            self.assertNotIn("ttlSecondsAfterFinished", job["spec"])
+
+    def test_home_can_be_written_unless_somebody_says_another(self):
+        for extra, wanted in (({}, ["/tmp"]), ({"agent": {"env": [{"name": "HOME", "value": "/h"}]}}, ["/h"]), ({"agent": {"home": ""}}, [])):
+            for things in self.each(extra):
+                self.assertEqual([one["value"] for one in self.agent(things)["env"] if one["name"] == "HOME"], wanted)
+
+    def test_the_checksum_is_the_charts(self):
+        for things in self.each({"pod": {"annotations": {"checksum/config": "mine"}}}):
+            self.assertRegex(self.one(things, "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"], "^[0-9a-f]{64}$")
+
+
 class RoundTrip(Case):
     def test_sends_through_the_service(self):
         values = {"service": {"port": 8080}, "tests": {"message": 'say "hi"'}, "pod": {"imagePullSecrets": ["pull"]}, "agent": {"basePath": "/a2a"}}
@@ -263,6 +308,10 @@ class Notes(Case):
     """A part of a sentence -> the values that bring it. Without them it is not there."""
     SENTENCES = (
         ("termination.gracePeriodSeconds is 60: of it 43 seconds", {"termination": {"gracePeriodSeconds": 60}}),
+        ("only 53 seconds are left", {"termination": {"agentGraceSeconds": 60}}),
+        ("open to every address but", {"networkPolicy": {"restrictEgress": True}}),
+        ("leaves DNS open", {"networkPolicy": {"restrictEgress": True}}),
+        ("n:80/a2a", {"agent": {"basePath": "/a2a"}}),
         ("mode: classic", {"mode": "classic"}),
         ("stands in the values", {"platform": {"token": "t", "existingSecret": {"name": ""}}}),
         ("No token is given", {"platform": {"existingSecret": {"name": ""}}, "state": {"type": "pvc"}}),

@@ -4,7 +4,7 @@ What the objects around the workload share: Service, policies, monitors, alerts,
 
 {{/* `annotations:` of an object, in the lines below its labels; nothing when there are none. Takes (list $ map). */}}
 {{- define "molecule-sidecar.around.annotations" -}}
-{{- with mergeOverwrite (deepCopy (index . 0).Values.commonAnnotations) (default dict (index . 1) | deepCopy) }}
+{{- with mergeOverwrite (default dict (index . 0).Values.commonAnnotations | deepCopy) (default dict (index . 1) | deepCopy) }}
   annotations:
     {{- toYaml . | nindent 4 }}
 {{- end }}
@@ -84,13 +84,35 @@ namespace={{ .Release.Namespace | quote }},job={{ include "molecule-sidecar.full
 {{- end -}}
 {{- end }}
 
-{{/* Ports at which the platform is reached: those of networkPolicy.platformPorts and the one in its URL, one a line. */}}
+{{/* The port of a URL, also where it is the scheme's. */}}
+{{- define "molecule-sidecar.around.portOf" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" (default "" $url.host) | trimPrefix ":" | default (ternary "80" "443" (eq (lower $url.scheme) "http")) -}}
+{{- end }}
+
+{{/* Ports at which the platform is reached: the one in its URL, the proxy's, and those of networkPolicy.platformPorts, one a line. */}}
 {{- define "molecule-sidecar.around.platformPorts" -}}
-{{- $url := urlParse .Values.platform.url -}}
-{{- $port := regexFind ":[0-9]+$" (default "" $url.host) | trimPrefix ":" | default (ternary "80" "443" (eq $url.scheme "http")) -}}
-{{- $all := list $port -}}
+{{- $all := list (include "molecule-sidecar.around.portOf" .Values.platform.url) -}}
+{{- with include "molecule-sidecar.around.config" (list . "platform" "proxy") -}}
+{{- $all = append $all (include "molecule-sidecar.around.portOf" .) -}}
+{{- end -}}
 {{- range .Values.networkPolicy.platformPorts -}}
 {{- $all = append $all (int . | toString) -}}
 {{- end -}}
 {{- uniq $all | sortAlpha | join "\n" -}}
+{{- end }}
+
+{{/*
+Peers that are all addresses but those at which clouds hand out the credentials of a node. Some plug-ins do not count the cluster's own
+pods as addresses: for a platform in the cluster there is networkPolicy.platformTo.
+*/}}
+{{- define "molecule-sidecar.around.anywhere" -}}
+- ipBlock:
+    cidr: 0.0.0.0/0
+    except:
+      - 169.254.169.254/32
+- ipBlock:
+    cidr: "::/0"
+    except:
+      - "fd00:ec2::254/128"
 {{- end }}

@@ -23,14 +23,17 @@ example is helm/tests/library-user.
 
 {{- define "molecule-sidecar.podLabels" -}}
 {{- $own := include "molecule-sidecar.selectorLabels" . | fromYaml -}}
-{{- mergeOverwrite (deepCopy .Values.commonLabels) (deepCopy .Values.pod.labels) $own | toYaml -}}
+{{- mergeOverwrite (default dict .Values.commonLabels | deepCopy) (default dict .Values.pod.labels | deepCopy) $own | toYaml -}}
 {{- end -}}
 
-{{/* The token is no part of it: its file is read again when it changes. */}}
+{{/*
+The checksum is the chart's alone: with a fixed one another configuration would not roll the pods. The token is no part of it: its file
+is read again when it changes.
+*/}}
 {{- define "molecule-sidecar.podAnnotations" -}}
-{{- $own := dict "checksum/config" (include "molecule-sidecar.config" . | sha256sum)
-                 "kubectl.kubernetes.io/default-container" "agent" -}}
-{{- mergeOverwrite $own (deepCopy .Values.commonAnnotations) (deepCopy .Values.pod.annotations) | toYaml -}}
+{{- $own := dict "kubectl.kubernetes.io/default-container" "agent" -}}
+{{- $checksum := dict "checksum/config" (include "molecule-sidecar.config" . | sha256sum) -}}
+{{- mergeOverwrite $own (default dict .Values.commonAnnotations | deepCopy) (default dict .Values.pod.annotations | deepCopy) $checksum | toYaml -}}
 {{- end -}}
 
 {{/* One user and one group for all containers: connecting to a socket needs write permission on it. */}}
@@ -65,11 +68,11 @@ seccompProfile:
 
 {{- define "molecule-sidecar.securityContext" -}}
 {{- $own := include "molecule-sidecar.restricted" . | fromYaml -}}
-{{- mergeOverwrite $own (dict "readOnlyRootFilesystem" true) (deepCopy .Values.sidecar.securityContext) | toYaml -}}
+{{- mergeOverwrite $own (dict "readOnlyRootFilesystem" true) (default dict .Values.sidecar.securityContext | deepCopy) | toYaml -}}
 {{- end -}}
 
 {{- define "molecule-sidecar.agentSecurityContext" -}}
-{{- mergeOverwrite (include "molecule-sidecar.restricted" . | fromYaml) (deepCopy .Values.agent.securityContext) | toYaml -}}
+{{- mergeOverwrite (include "molecule-sidecar.restricted" . | fromYaml) (default dict .Values.agent.securityContext | deepCopy) | toYaml -}}
 {{- end -}}
 
 {{- define "molecule-sidecar.ports" -}}
@@ -96,7 +99,7 @@ for secrets.start_wait, so it has half a minute more than that. Ready is asked o
 container alone is restarted, the pod must be known as not ready before the drain delay (5 s) is over.
 */}}
 {{- define "molecule-sidecar.startAndReady" -}}
-{{- $wait := dig "secrets" "start_wait" "10s" .Values.sidecar.config -}}
+{{- $wait := include "molecule-sidecar.around.config" (list . "secrets" "start_wait") | default "10s" -}}
 startupProbe:
   {{- include "molecule-sidecar.probe" (list . "/startupz" 1 (add 30 (div (include "molecule-sidecar.milliseconds" $wait) 1000))) | nindent 2 }}
 readinessProbe:
@@ -109,11 +112,27 @@ livenessProbe:
   {{- include "molecule-sidecar.probe" (list . "/livez" 10 3) | nindent 2 }}
 {{- end -}}
 
+{{/*
+"true" when a preStop hook of the agent drains. Wrapping, TERM comes to the sidecar itself. A Job cannot be changed, so a path that is drawn
+anew where nobody can look up the last one (GitOps) would be refused, or be another Job each time: it has a hook only with a capability
+of the user's. Its agent's end is the pod's end, and that of a native sidecar comes after it, hook or not.
+*/}}
+{{- define "molecule-sidecar.hasDrain" -}}
+{{- if not (include "molecule-sidecar.isWrapper" .) -}}
+{{- if or .Values.termination.drainCapability (not (include "molecule-sidecar.isJob" .)) -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A text that Kubernetes hands on as it is, in an argument or a variable's value: without it $(NAME) would be replaced. */}}
+{{- define "molecule-sidecar.literal" -}}
+{{- toString . | replace "$" "$$" | quote -}}
+{{- end -}}
+
 {{/* What the sidecar reads from its environment: the grace to compare with, and what must not be in a ConfigMap. */}}
 {{- define "molecule-sidecar.env" -}}
 - name: TERMINATION_GRACE_PERIOD_SECONDS
   value: {{ int .Values.termination.gracePeriodSeconds | quote }}
-{{- if not (include "molecule-sidecar.isWrapper" .) }}
+{{- if include "molecule-sidecar.hasDrain" . }}
 - name: MOLECULE_SIDECAR_ADMIN_DRAIN_PATH
   valueFrom:
     secretKeyRef:
@@ -294,7 +313,7 @@ volumeMounts:
 {{- define "molecule-sidecar.hasTmp" -}}
 {{- $own := false -}}
 {{- range .Values.agent.volumeMounts -}}
-{{- if eq (trimSuffix "/" .mountPath) "/tmp" -}}{{- $own = true -}}{{- end -}}
+{{- if eq (get . "mountPath" | toString | trimSuffix "/") "/tmp" -}}{{- $own = true -}}{{- end -}}
 {{- end -}}
 {{- if and .Values.agent.tmp.enabled (not $own) -}}true{{- end -}}
 {{- end -}}
@@ -304,17 +323,17 @@ Wrapping, the values that decide who we are come as flags, empty ones too: varia
 with names such as PORT, ORG_ID or AGENT_URL would otherwise win over the file.
 */}}
 {{- define "molecule-sidecar.wrapperFlags" -}}
-- --listen-address=[::]:{{ int .Values.sidecar.ports.http }}
+- {{ printf "--listen-address=[::]:%d" (int .Values.sidecar.ports.http) | quote }}
 - --state-dir=/var/lib/molecule
 - --stop-grace={{ int .Values.termination.gracePeriodSeconds }}s
-- --workspace-id={{ .Values.workspace.id }}
-- {{ printf "--workspace-parent-id=%s" .Values.workspace.parentId | quote }}
+- {{ printf "--workspace-id=%s" .Values.workspace.id | include "molecule-sidecar.literal" }}
+- {{ printf "--workspace-parent-id=%s" .Values.workspace.parentId | include "molecule-sidecar.literal" }}
 {{- with .Values.platform }}
 {{- if .enabled }}
-- {{ printf "--platform-url=%s" .url | quote }}
+- {{ printf "--platform-url=%s" .url | include "molecule-sidecar.literal" }}
 - --platform-delivery={{ include "molecule-sidecar.delivery" $ }}
-- {{ printf "--platform-org-id=%s" .orgId | quote }}
-- {{ printf "--platform-reported-url=%s" .reportedUrl | quote }}
+- {{ printf "--platform-org-id=%s" .orgId | include "molecule-sidecar.literal" }}
+- {{ printf "--platform-reported-url=%s" .reportedUrl | include "molecule-sidecar.literal" }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -344,6 +363,15 @@ args:
 {{- end -}}
 {{- end -}}
 
+{{/* The user of the pod is seldom in the image's passwd, and HOME would be /, where it cannot write. */}}
+{{- define "molecule-sidecar.agentHome" -}}
+{{- $home := .Values.agent.home -}}
+{{- range concat (default list .Values.agent.env) (default list .Values.sidecar.extraEnv) -}}
+{{- if eq (get . "name" | toString) "HOME" -}}{{- $home = "" -}}{{- end -}}
+{{- end -}}
+{{- $home -}}
+{{- end -}}
+
 {{/* Wrapping, the sidecar itself tells the agent where to listen. */}}
 {{- define "molecule-sidecar.agentEnv" -}}
 {{- if include "molecule-sidecar.isWrapper" . -}}
@@ -367,11 +395,15 @@ args:
 {{- end }}
 {{- end }}
 {{- end -}}
+{{- with include "molecule-sidecar.agentHome" . }}
+- name: HOME
+  value: {{ include "molecule-sidecar.literal" . }}
+{{- end }}
 {{- end -}}
 
 {{/* The drain's answer comes when the drain is done; only then the kubelet sends TERM to the agent. Wrapping, TERM comes to us. */}}
 {{- define "molecule-sidecar.agentLifecycle" -}}
-{{- if not (include "molecule-sidecar.isWrapper" .) -}}
+{{- if include "molecule-sidecar.hasDrain" . -}}
 preStop:
   httpGet:
     path: {{ include "molecule-sidecar.drainPath" . }}
@@ -379,11 +411,16 @@ preStop:
 {{- end -}}
 {{- end -}}
 
-{{/* One probe of the agent's own health: (list context, period, failures). */}}
+{{/*
+One probe of the agent's own health: (list context, period, failures). Wrapping, what is restarted is the sidecar as well, and its stop
+(drain delay, drain, TERM to the agent, what is to be written) takes the pod's whole grace: a shorter one would KILL it in the middle.
+*/}}
 {{- define "molecule-sidecar.agentProbe" -}}
 {{- $v := (index . 0).Values -}}
 {{ include "molecule-sidecar.probe" (list (index . 0) "/agentz" (index . 1) (index . 2)) }}
+{{- if not (include "molecule-sidecar.isWrapper" (index . 0)) }}
 terminationGracePeriodSeconds: {{ min (int $v.agent.livenessProbe.graceSeconds) (int $v.termination.gracePeriodSeconds) }}
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -398,7 +435,7 @@ start) before it restarts the container because of an agent that hangs.
 {{- $asks := and $p.enabled (eq (include "molecule-sidecar.protocol" .) "http") -}}
 {{- if include "molecule-sidecar.isWrapper" . -}}
 {{- if $asks -}}
-{{- $pause := dig "restart" "backoff_max" "30s" .Values.sidecar.config | include "molecule-sidecar.milliseconds" -}}
+{{- $pause := include "molecule-sidecar.around.config" (list . "restart" "backoff_max") | default "30s" | include "molecule-sidecar.milliseconds" -}}
 {{- $patience := div (add $start (div $pause 1000)) (int $p.periodSeconds) -}}
 {{ include "molecule-sidecar.startAndReady" . }}
 livenessProbe:

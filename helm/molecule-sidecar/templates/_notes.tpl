@@ -46,7 +46,7 @@ better. What cannot work at all is refused by _guards.tpl instead.
 {{- if include "molecule-sidecar.around.hasService" . }}
   call it from here:      {{ $n }} port-forward svc/{{ include "molecule-sidecar.fullname" . }} 8000:{{ .Values.service.port }}
                           curl {{ include "molecule-sidecar.around.scheme" . }}://127.0.0.1:8000/.well-known/agent-card.json
-  call it in the cluster: {{ include "molecule-sidecar.around.scheme" . }}://{{ include "molecule-sidecar.fullname" . }}.{{ .Release.Namespace }}:{{ .Values.service.port }}/
+  call it in the cluster: {{ include "molecule-sidecar.around.scheme" . }}://{{ include "molecule-sidecar.fullname" . }}.{{ .Release.Namespace }}:{{ .Values.service.port }}/{{ trimPrefix "/" .Values.agent.basePath }}
 {{- end }}
 {{- if not (include "molecule-sidecar.around.testRefusal" .) }}
   prove it:               helm test {{ .Release.Name }} -n {{ .Release.Namespace }}
@@ -60,15 +60,27 @@ better. What cannot work at all is refused by _guards.tpl instead.
 {{- $grace := int $t.gracePeriodSeconds -}}
 {{- $delay := kindIs "invalid" $t.drainDelaySeconds | ternary 5 $t.drainDelaySeconds | int -}}
 {{- $reserve := min 2 (div $grace 5) -}}
+{{- with include "molecule-sidecar.around.config" (list . "stop" "reserve") -}}
+{{- $reserve = div (include "molecule-sidecar.milliseconds" .) 1000 -}}
+{{- end -}}
 {{- $agent := kindIs "invalid" $t.agentGraceSeconds | ternary (max 0 (min 10 (div (sub (sub $grace $reserve) $delay) 2))) $t.agentGraceSeconds | int -}}
 {{- $left := max 0 (sub (sub (sub $grace $delay) $reserve) $agent) -}}
+{{- with include "molecule-sidecar.around.config" (list . "stop" "drain_timeout") -}}
+{{- $left = min $left (div (include "molecule-sidecar.milliseconds" .) 1000) -}}
+{{- end -}}
+{{- if and (ge $grace 90) (lt (int $left) 60) }}
+Of termination.gracePeriodSeconds, {{ $grace }}, only {{ $left }} seconds are left for work in flight; the drain delay, the agent's grace and the reserve take the rest (or stop.drain_timeout ends it). Make the grace longer, or these shorter.
+{{- end }}
 {{- if lt $grace 90 }}
 termination.gracePeriodSeconds is {{ $grace }}: of it {{ $left }} seconds are left for work in flight, and the platform's own guide asks for more than its liveness window of 90. Set 120, if your agent may need longer than that for an answer.
 {{- end }}
 {{- if and (eq .Values.mode "classic") (semverCompare ">=1.29-0" .Capabilities.KubeVersion.Version) }}
 mode: classic starts and stops both containers at once, in no order. This cluster can do better: mode: native.
 {{- end }}
-{{- if and (not $t.drainCapability) (not (include "molecule-sidecar.isWrapper" .)) }}
+{{- if and (include "molecule-sidecar.isJob" .) (not (include "molecule-sidecar.isWrapper" .)) (not $t.drainCapability) (eq (include "molecule-sidecar.protocol" .) "http") }}
+There is no preStop hook, so an agent whose pod is deleted gets TERM before its requests are answered. Set termination.drainCapability (openssl rand -hex 16).
+{{- end }}
+{{- if and (not $t.drainCapability) (include "molecule-sidecar.hasDrain" .) }}
 hint: The drain path is random and kept in Secret {{ include "molecule-sidecar.drainSecretName" . }}. Where the chart is rendered without the cluster (helm template, GitOps) set termination.drainCapability, else each rendering rolls the pods.
 {{- end }}
 {{- end }}
@@ -115,7 +127,7 @@ hint: There is one pod: when its node is lost, requests fail until another one r
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and .Values.autoscaling.enabled .Values.autoscaling.targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" .Values.agent.resources)) }}
+{{- if and .Values.autoscaling.enabled .Values.autoscaling.targetCPUUtilizationPercentage (not (get (default dict (get (default dict .Values.agent.resources) "requests")) "cpu")) }}
 The autoscaler aims at CPU utilisation, but the agent asks for no CPU, so it can compute none and never scales. Set agent.resources.requests.cpu.
 {{- else if not .Values.agent.resources }}
 hint: agent.resources is empty: the agent may be evicted first and take all memory of its node. Set what it needs.
@@ -136,8 +148,14 @@ There is no NetworkPolicy: every pod of the cluster may call the agent and read 
 {{- if and (not $p.ingressFrom) (include "molecule-sidecar.around.hasService" .) }}
 hint: Everybody who reaches the pod may call the agent. Name who may in networkPolicy.ingressFrom, or ask for tokens (sidecar.config: listen.bearer_tokens_file or listen.inbound_auth).
 {{- end }}
+{{- if and $p.restrictEgress .Values.platform.enabled (not $p.platformTo) }}
+networkPolicy.restrictEgress leaves TCP {{ include "molecule-sidecar.around.platformPorts" . | replace "\n" ", " }} open to every address but the metadata servers of clouds. Name the platform's (or the proxy's) in networkPolicy.platformTo; a platform in the cluster needs it with some plug-ins.
+{{- end }}
+{{- if and $p.restrictEgress (not $p.dnsTo) }}
+networkPolicy.restrictEgress leaves DNS open to every address, through which data can be carried out. Name your name servers in networkPolicy.dnsTo, and their pods' ports, where they are others than 53, in networkPolicy.dnsPorts.
+{{- end }}
 {{- if and $p.restrictEgress (not $p.egress) }}
-hint: The agent reaches nothing but names and, anywhere, TCP {{ include "molecule-sidecar.around.platformPorts" . | replace "\n" ", " }}. What else it needs (its model, its tools) belongs into networkPolicy.egress.
+hint: The agent reaches nothing but names{{ if .Values.platform.enabled }} and the platform's port, TCP {{ include "molecule-sidecar.around.platformPorts" . | replace "\n" ", " }}{{ end }}. What else it needs (its model, its tools) belongs into networkPolicy.egress.
 {{- end }}
 {{- if and (or .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled) (not $p.monitoringFrom) }}
 Metrics are to be scraped, but the NetworkPolicy keeps Prometheus from the admin port. Name its pods in networkPolicy.monitoringFrom.

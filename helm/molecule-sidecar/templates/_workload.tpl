@@ -20,6 +20,19 @@ rollingUpdate:
 {{- end -}}
 {{- end -}}
 
+{{/*
+How many pods. With an autoscaler the number is its own: nothing is said, but where a live object is there, its number is said again, for
+an upgrade that takes the field away sets it to 1, the API's default. Never less than minReplicas, so that one that was at 0 comes back.
+*/}}
+{{- define "molecule-sidecar.replicas" -}}
+{{- if include "molecule-sidecar.replicasFixed" . -}}
+{{- int .Values.workload.replicas -}}
+{{- else -}}
+{{- $live := lookup "apps/v1" .Values.workload.kind .Release.Namespace (include "molecule-sidecar.fullname" .) | default dict -}}
+{{- if $live -}}{{- max (int (dig "spec" "replicas" 1 $live)) (int .Values.autoscaling.minReplicas) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The spec of a Job, and of the Jobs of a CronJob. A Job runs one pod at a time. */}}
 {{- define "molecule-sidecar.jobSpec" -}}
 {{- with .Values.workload.job -}}
@@ -35,7 +48,10 @@ template:
   {{- include "molecule-sidecar.podTemplate" . | nindent 2 }}
 {{- end -}}
 
-{{/* A Job cannot be changed once it is there, so another template is another Job. */}}
+{{/*
+A Job cannot be changed once it is there, so another template is another Job. The same values are the same one: nothing in it is drawn
+(molecule-sidecar.hasDrain).
+*/}}
 {{- define "molecule-sidecar.jobName" -}}
 {{- printf "%s-%s" (include "molecule-sidecar.fullname" .) (include "molecule-sidecar.jobSpec" . | sha256sum | trunc 8) -}}
 {{- end -}}
