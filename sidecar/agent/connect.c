@@ -11,18 +11,22 @@
 #include <string.h>
 #include <sys/socket.h>
 
+void connect_second_address(const struct endpoint *at, struct sockaddr_storage *ret, socklen_t *n)
+{
+    struct sockaddr_in6 six = {
+        .sin6_family = AF_INET6, .sin6_port = htons(at->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret, &six, sizeof(six));
+    *n = sizeof(six);
+}
+
 static void address_of(const struct connect_try *t, struct sockaddr_storage *sa, socklen_t *n)
 {
     *sa = t->at->sa;
     *n = t->at->sa_len;
     if (t->is_second) {
-        struct sockaddr_in6 six = {.sin6_family = AF_INET6,
-                                   .sin6_port = htons(t->at->port),
-                                   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-
-        memset(sa, 0, sizeof(*sa));
-        memcpy(sa, &six, sizeof(six));
-        *n = sizeof(six);
+        connect_second_address(t->at, sa, n);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 /* Once, from the loop: 0, or the errno (ETIMEDOUT at the deadline). */
 typedef void connect_fn(void *arg, int errnum);
@@ -33,5 +34,8 @@ struct connect_try { /* embedded; zeroed = idle; private */
 int connect_try_start(struct connect_try *t, struct loop *l, const struct endpoint *at,
                       int64_t timeout_ms, connect_fn *fn, void *arg);
 void connect_try_stop(struct connect_try *t); /* harmless when idle */
+
+/* Of "localhost": [::1], where who is not at 127.0.0.1 may be. */
+void connect_second_address(const struct endpoint *at, struct sockaddr_storage *ret, socklen_t *n);
 
 #endif

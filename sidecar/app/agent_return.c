@@ -7,56 +7,121 @@
 #include "app/parts.h"
 #include "log/log.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
-static bool is_same_file(const struct agent_return *r, const struct stat *st)
+static void look(struct timer *t);
+
+static void look_again(struct app *a)
 {
-    return st->st_dev == r->dev && st->st_ino == r->ino &&
-           st->st_mtim.tv_sec == r->made_at.tv_sec && st->st_mtim.tv_nsec == r->made_at.tv_nsec;
+    timer_start(&a->back.look, a->loop, loop_now_ms(a->loop) + RETURN_LOOK_MS, look, a);
+}
+
+/* Who comes before the hook is answered is the one that is to end, however late it began to listen:
+ * the next one is not started earlier. */
+static bool is_still_coming(const struct app *a)
+{
+    return !a->back.was_there && a->stopping.phase < PHASE_PARKED;
+}
+
+static void judge(struct app *a, bool has_left)
+{
+    if (a->agent_left) { /* the probe has seen it first */
+        return;
+    }
+    if (has_left) {
+        agent_side_left(a);
+    } else {
+        look_again(a);
+    }
+}
+
+/* ---- a Unix socket ---- */
+
+static void note_file(struct agent_return *r, const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0) {
+        r->was_there = true;
+        r->dev = st.st_dev;
+        r->ino = st.st_ino;
+        r->made_at = st.st_mtim;
+    }
 }
 
 /* A server that binds its path makes a new file of it, whatever it found there. */
-static bool has_left(const struct app *a)
+static bool is_same_file(const struct agent_return *r, const char *path)
 {
-    const char *path = endpoint_unix_path(&a->cfg->agent.address);
     struct stat st;
 
-    return path ? stat(path, &st) < 0 || !is_same_file(&a->back, &st) : agent_side_is_gone_now(a);
+    return stat(path, &st) == 0 && st.st_dev == r->dev && st.st_ino == r->ino &&
+           st.st_mtim.tv_sec == r->made_at.tv_sec && st.st_mtim.tv_nsec == r->made_at.tv_nsec;
 }
+
+/* ---- TCP ---- */
+
+static bool is_nobody(const struct endpoint *at, int errnum)
+{
+    /* of "localhost" the last word is [::1]'s, which many a container does not have */
+    return errnum == ECONNREFUSED ||
+           (at->is_localhost && (errnum == EADDRNOTAVAIL || errnum == EAFNOSUPPORT));
+}
+
+/* A hung agent's backlog is full one day: then it is there, and silent (ETIMEDOUT). */
+static void on_tried(void *arg, int errnum)
+{
+    struct app *a = arg;
+    bool is_gone = is_nobody(&a->cfg->agent.address, errnum);
+
+    if (is_still_coming(a)) {
+        a->back.was_there = !is_gone;
+        look_again(a);
+    } else {
+        judge(a, is_gone);
+    }
+}
+
+/* ---- both ---- */
 
 static void look(struct timer *t)
 {
     struct app *a = t->arg;
+    const struct endpoint *at = &a->cfg->agent.address;
+    const char *path = endpoint_unix_path(at);
 
-    if (a->agent_left) { /* the probe has seen it first */
-        return;
+    if (!path) {
+        int r = connect_try_start(&a->back.connect, a->loop, at, RETURN_LOOK_MS, on_tried, a);
+
+        if (r >= 0) {
+            on_tried(a, r);
+        }
+    } else if (is_still_coming(a)) {
+        note_file(&a->back, path);
+        look_again(a);
+    } else {
+        judge(a, !is_same_file(&a->back, path));
     }
-    if (has_left(a)) {
-        agent_side_left(a);
-        return;
-    }
-    timer_start(t, a->loop, loop_now_ms(a->loop) + RETURN_LOOK_MS, look, a);
 }
 
 void agent_return_watch(struct app *a)
 {
     const char *path = endpoint_unix_path(&a->cfg->agent.address);
     struct agent_return *r = &a->back;
-    struct stat st;
 
-    if (a->supervisor || !a->probe || a->stopping.is_final || !a->agent_ever_answered) {
+    if (a->supervisor || !a->probe || a->stopping.is_final) {
         return;
     }
-    *r = (struct agent_return){.look = r->look};
-    if (path && stat(path, &st) == 0) { /* else it has left already, as the first look finds */
-        r->dev = st.st_dev;
-        r->ino = st.st_ino;
-        r->made_at = st.st_mtim;
+    agent_return_stop(a);
+    *r = (struct agent_return){.look = r->look, .was_there = a->agent_ever_answered};
+    if (path) {
+        note_file(r, path); /* not there: it has left already, as the first look finds */
     }
-    timer_start(&r->look, a->loop, loop_now_ms(a->loop) + RETURN_LOOK_MS, look, a);
+    look_again(a);
 }
 
 void agent_return_stop(struct app *a)
 {
     timer_stop(&a->back.look);
+    connect_try_stop(&a->back.connect);
 }

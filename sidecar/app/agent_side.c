@@ -3,6 +3,7 @@
  */
 #include "app/parts.h"
 
+#include "agent/connect.h"
 #include "app/child_env.h"
 #include "app/exits.h"
 #include "base/cleanup.h"
@@ -144,12 +145,16 @@ static void on_down(void *arg, const char *why)
 
 void agent_side_left(struct app *a)
 {
-    log_info("agent", "does not answer: it has left %s; waiting for TERM, or for the next one",
+    log_info("agent", "%s %s; waiting for TERM, or for the next one",
+             a->agent_ever_answered ? "does not answer: it has left"
+                                    : "has never answered, and is not, or no longer, at",
              a->cfg->agent.address.text);
     a->agent_left = true;
     a->agent_answers = false;
     proxy_drop_upstreams(a->proxy);
-    probe_start(a->probe);
+    if (a->may_spawn) { /* else agent_side_try_start() begins it */
+        probe_start(a->probe);
+    }
     if (a->platform) {
         platform_work_changed(a->platform);
     }
@@ -489,19 +494,23 @@ void agent_side_may_start(struct app *a)
     agent_side_try_start(a);
 }
 
-bool agent_side_is_gone_now(const struct app *a)
+/* Nobody listens at this one address; a kernel without IPv6 has nobody at [::1]. */
+static bool is_refused(const struct sockaddr_storage *sa, socklen_t sa_len)
 {
-    const struct endpoint *at = &a->cfg->agent.address;
     CLEANUP(fd_cleanup)
-    int fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(sa->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int error = 0;
     socklen_t n = sizeof(error);
 
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&at->sa, at->sa_len) == 0) {
+    if (fd < 0) {
+        return errno == EAFNOSUPPORT;
+    }
+    if (connect(fd, (const struct sockaddr *)sa, sa_len) == 0) {
         return false;
     }
     if (errno != EINPROGRESS) {
-        return errno == ECONNREFUSED || errno == ENOENT;
+        return errno == ECONNREFUSED || errno == ENOENT ||
+               (errno == EADDRNOTAVAIL && sa->ss_family == AF_INET6);
     }
     struct pollfd p = {.fd = fd, .events = POLLOUT};
 
@@ -509,4 +518,20 @@ bool agent_side_is_gone_now(const struct app *a)
      * way out anyway */
     return poll(&p, 1, AGENT_GONE_WAIT_MS) == 1 &&
            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0 && error == ECONNREFUSED;
+}
+
+bool agent_side_is_gone_now(const struct app *a)
+{
+    const struct endpoint *at = &a->cfg->agent.address;
+    struct sockaddr_storage second;
+    socklen_t n;
+
+    if (!is_refused(&at->sa, at->sa_len)) {
+        return false;
+    }
+    if (!at->is_localhost) {
+        return true;
+    }
+    connect_second_address(at, &second, &n);
+    return is_refused(&second, n);
 }

@@ -4,6 +4,7 @@ reaches the agent through its socket, and what that socket permits."""
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -14,6 +15,23 @@ from harness import a2a, answer_text, eventually, example_agent, get
 CAPABILITY = "abcdefghijklmnopqrstuvwxyz012345"
 DRAIN = f"/drain/{CAPABILITY}"
 NOBODY = 65534
+
+# Has an answer to GET, at [::1] and the port named first.
+SECOND = """
+import http.server, socket, sys
+class Six(http.server.HTTPServer): address_family = socket.AF_INET6
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self): self.send_error(404)
+Six(('::1', int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def has_ipv6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 class Pod(harness.Case):
@@ -71,6 +89,16 @@ class Pod(harness.Case):
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 0)
         self.assertGreaterEqual(time.monotonic() - begin, 0.95)
+
+    @unittest.skipUnless(has_ipv6(), "no [::1] here")
+    def test_an_agent_at_the_second_address_of_localhost_is_there(self):
+        port = harness.free_port()
+        side = self.pod("--stop-grace", "30s", "--stop-drain-delay", "1s", "--agent-address", f"http://localhost:{port}")
+        self.process("agent", harness.python(SECOND, str(port)))
+        side.wait_ready()
+        begin = time.monotonic()
+        self.assertEqual(side.terminate(), 0)
+        self.assertGreaterEqual(time.monotonic() - begin, 0.95, "the drain delay is kept for it")
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
     def test_a_socket_of_another_user_is_named_with_mode_owner_and_fix(self):

@@ -317,6 +317,73 @@ class Comes(Played):
             self.assertEqual([h[0] for h in pod.hooks], [200, 200, 200], "the last drain is the end")
         self.play(story)
 
+    def test_a_hung_agent_that_its_liveness_probe_kills(self):
+        """It was down before its preStop, hears no TERM, and leaves its socket's file behind. Only the next one takes the drain back."""
+        async def story():
+            w = self.world("native", rollout.Times(second=0.1, grace=3000))
+            pod = w.make(least_grace=AMPLE, flags=("--agent-health-interval", "100ms", "--agent-health-failures", "1"))
+            await self.is_ready(pod)
+            pod.agent.signal(signal.SIGSTOP)
+            await self.eventually(lambda: "does not answer" in pod.sidecar.log(), "it is known to hang")
+            await pod.hook()
+            self.assertEqual([h[0] for h in pod.hooks], [200])
+            pod.agent.signal(signal.SIGCONT)  # once more, late: it is no other
+            await self.eventually(lambda: pod.sidecar.log().count("answers at") >= 2, "it answers again")
+            pod.agent.signal(signal.SIGSTOP)
+            await self.eventually(lambda: pod.sidecar.log().count("does not answer") >= 2, "and hangs again")
+            self.assertNotIn("draining ->", pod.sidecar.log())
+            self.assertFalse(await kubelet.is_ok(pod.admin, "/readyz"))
+            pod.agent.kill()
+            await self.is_back(w, pod)
+        self.play(story)
+
+    def test_an_agent_that_never_answered_and_is_started_again(self):
+        """By its startupProbe, or its livenessProbe: it listens and is mute, or it does not even listen."""
+        async def story(kind):
+            w = self.world("native", rollout.Times(second=0.1, grace=3000))
+            pod = w.make(least_grace=AMPLE)
+            good = pod.agent.argv
+            pod.agent.argv = [*good, "mute"] if kind == "mute" else harness.python("print('listening', flush=True)\nimport time; time.sleep(600)")
+            await self.eventually(lambda: "listening" in pod.agent.log(), "it runs")
+            pod.agent.argv = good
+            await pod.hook()
+            self.assertEqual([h[0] for h in pod.hooks], [200])
+            pod.agent.kill()
+            await self.is_back(w, pod)
+        self.play(story, "mute", "silent")
+
+    def test_an_agent_that_comes_up_while_its_first_drain_is_on(self):
+        """It is the one that the hook is for, however late; the next one is another."""
+        async def story():
+            w = self.world("native", rollout.Times(second=0.1, grace=3000, drain_delay=50))
+            pod = w.make(least_grace=AMPLE)
+            good = pod.agent.argv
+            pod.agent.argv = ["sh", "-c", 'echo started; until [ -e go ]; do sleep 0.05; done; exec "$@"', "sh", *good]
+            await self.eventually(lambda: "started" in pod.agent.log(), "it starts, slowly")
+            pod.agent.argv = good
+            hook = asyncio.create_task(pod.hook())
+            await self.eventually(lambda: "drain asked for" in pod.sidecar.log(), "the drain begins")
+            (pod.dir / "go").touch()
+            await self.eventually(lambda: "answers at" in pod.sidecar.log(), "it answers")
+            was_in_time = not hook.done()
+            await hook
+            if not was_in_time:
+                self.skipTest("this machine was too busy to be in time")
+            self.assertNotIn("draining ->", pod.sidecar.log())
+            pod.agent.kill()
+            await self.is_back(w, pod)
+        self.play(story)
+
+    async def is_back(self, w, pod):
+        """The agent's container was started again, its pod is ready and serves, and stop.grace (5 min) had no part in it."""
+        await self.eventually(lambda: pod.agent.starts == 2, "the next one")
+        await self.eventually(lambda: "draining ->" in pod.sidecar.log(), "the drain is taken back")
+        await self.is_ready(pod)
+        await self.client(w, "after").ask("say")
+        self.assertEqual((w.books.ok, w.books.lost), (1, []))
+        await pod.delete()
+        self.assertEqual([pod.agent.status, pod.sidecar.status], [0, 0])
+
     def test_polled_messages_over_recreations(self):
         """strategy Recreate, the journal on a volume that stays."""
         platform = self.platform()
