@@ -73,7 +73,7 @@ manifests: ## manifests/ anew, out of the chart
 	@tests/kube/setup build/kube
 	@manifests/render.py
 
-test-containers: ## the images and docker/compose.yaml with podman or docker, if one is here (CONTAINER_BUILD_FLAGS=...)
+test-containers: ## the images, docker/compose.yaml and the chart's pod with podman or docker, if one is here (CONTAINER_BUILD_FLAGS=...)
 	@python3 -B tests/containers/run.py
 
 asan: ## the same tests under the address and undefined-behaviour sanitizers, but those that say they are long

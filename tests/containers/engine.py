@@ -16,7 +16,8 @@ import tarfile
 import time
 import unittest
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parents[1]
 BUILD_S = 3600     # a whole build with all packages, on a small machine that does other things as well
 COMMAND_S = 120
 PATIENCE = 60
@@ -25,6 +26,7 @@ RUN = f"molecule-test-{os.getpid()}"
 LOCKED = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=65532:65532"]
 FACTS = {"VERSION": "0.1.0", "REVISION": "0123456789ab", "CREATED": "2026-01-02T03:04:05Z"}
 engine = None
+prefix = []        # words before every call of the engine: into_own_cgroups()
 built = {}
 
 
@@ -63,7 +65,7 @@ def tmpfs():
 
 
 def run(*words, **more):
-    return command(engine, *words, **more)
+    return command(*prefix, engine, *words, **more)
 
 
 def must(*words, **more):
@@ -72,6 +74,35 @@ def must(*words, **more):
     if done.returncode != 0:
         raise AssertionError(f"{engine} {shlex.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout.strip()
+
+
+def pods_work():
+    """None when the engine can start a pod, else its last words."""
+    name = f"{RUN}-probe"
+    try:
+        for words in (("create", "--name", name), ("start", name)):
+            done = run("pod", *words)
+            if done.returncode != 0:
+                return (done.stderr.strip().splitlines() or ["no words"])[-1]
+    finally:
+        run("pod", "rm", "-f", name)
+    return None
+
+
+def into_own_cgroups():
+    """Lets every call of the engine run in the namespace of ./own_cgroups (it says why); a function that ends that, or None: it cannot be made."""
+    keeper = subprocess.Popen(["unshare", "--mount", HERE / "own_cgroups", "sh", "-c", "echo made; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+
+    def leave():
+        prefix.clear()
+        keeper.communicate()  # nothing more to read ends it
+
+    if keeper.stdout.readline() != b"made\n":
+        leave()
+        return None
+    prefix[:] = ["nsenter", f"--mount=/proc/{keeper.pid}/ns/mnt", "--"]
+    return leave
 
 
 def image(target):
