@@ -379,7 +379,7 @@ static struct supervisor_config supervisor_config_of(struct app *a)
         .group = (enum child_group)c->agent.group,
         .cwd = c->agent.cwd,
         .no_new_privs = c->agent.no_new_privs,
-        .first_may_wait = !a->has_terminal,
+        .first_may_wait = !a->has_terminal && !c->platform.enabled,
         .wrap_output = c->log.child == LOG_CHILD_WRAP,
         .gifts = agent_start_gifts(a),
         .policy = (int)c->restart.policy,

@@ -28,7 +28,8 @@ struct budget { /* milliseconds; reserve and the others (signal-first: the first
     int64_t drain_timeout;
     int64_t agent_grace;
     int64_t reserve;
-    bool drain_delay_is_default; /* may be skipped when no request ever came from outside */
+    bool drain_delay_is_default; /* may be skipped by a pod that was never ready, or polls and is
+                                    called by nobody */
 };
 
 /* 0, or -EINVAL naming the keys, their sum, and what would fit. */

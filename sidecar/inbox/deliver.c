@@ -104,6 +104,17 @@ static bool uncount(struct message *m)
     return was_counted;
 }
 
+static void spare(struct message *m)
+{
+    if (uncount(m))
+        (void)queue_save(m, NULL, NULL); /* without it it is a death too many in the journal */
+}
+
+void deliver_spare(struct inbox *i)
+{
+    queue_each(i, spare);
+}
+
 /* The agent took it: with an answer or a task. What follows begins after the commit. */
 static void commit(struct message *m)
 {

@@ -204,6 +204,8 @@ void inbox_free(struct inbox *i)
         feed_stop(i);
     if (i->uploads)
         uploads_stop(i);
+    if (i->queue)
+        deliver_spare(i);
     journal_close(i->journal);
     i->journal = NULL;
     if (i->queue)

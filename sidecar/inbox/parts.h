@@ -68,6 +68,8 @@ void queue_return(struct inbox *i, struct message *m); /* waits again, until m->
 void queue_end(struct inbox *i, struct message *m);
 void queue_refill(struct inbox *i); /* from the journal, when memory has room; at start */
 struct message *queue_find(struct inbox *i, const char *row_id);
+typedef void queue_each_fn(struct message *m);
+void queue_each(struct inbox *i, queue_each_fn *fn); /* fn neither ends nor moves any */
 int64_t queue_in_work(const struct inbox *i);
 /* The journal has begun a new file (status.generation): gives it all that is in memory. */
 void queue_restore(struct inbox *i);
@@ -104,6 +106,9 @@ void deliver_take(struct inbox *i, struct message *m, struct agent_answer *a, in
 /* A failed answer: tried again, at the earliest after wait_ms, or dead after max_attempts. */
 void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t wait_ms);
 void deliver_bury(struct inbox *i, struct message *m, const char *why); /* dead at once */
+/* We end in order, with messages still at the agent: that is no death. Before the journal closes.
+ */
+void deliver_spare(struct inbox *i);
 
 /* ---- follow.c ---- */
 enum {

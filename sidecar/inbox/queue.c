@@ -294,6 +294,22 @@ void queue_restore(struct inbox *i)
 
 /* ---- questions ---- */
 
+void queue_each(struct inbox *i, queue_each_fn *fn)
+{
+    struct queue *q = i->queue;
+    struct list *all[] = {&q->ready, &q->later, &q->rest, &q->resumes};
+
+    for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
+        LIST_FOREACH(at, all[n])
+        {
+            LIST_FOREACH(node, &container_of(at, struct conversation, node)->messages)
+            {
+                fn(container_of(node, struct message, node));
+            }
+        }
+    }
+}
+
 struct message *queue_find(struct inbox *i, const char *row_id)
 {
     struct queue *q = i->queue;

@@ -30,8 +30,9 @@ struct spawn_request { /* all borrowed for the call */
     const int *output; /* [2]: become its stdout and stderr; NULL = ours. Over 2 */
     enum child_group group;
     bool takes_terminal; /* its own group becomes the foreground group of the terminal on stdin */
-    bool may_wait; /* until exec: quicker, since nothing of ours is copied. For a time when nobody
-                      is served yet, and no terminal could stop the child on its way */
+    bool may_wait; /* until exec: quicker, since nothing of ours is copied. For a time when the loop
+                      does not turn yet (with a platform it does: tokens and secrets come first),
+                      and no terminal could stop the child on its way */
     const struct process_origin *origin;
     const struct child_gifts *gifts; /* NULL = none */
 };

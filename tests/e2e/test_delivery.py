@@ -1,9 +1,11 @@
 """Polled messages on their way to the agent: order, tasks, failures, deaths, pauses, and a sidecar that is killed at each step."""
 # ctest: long
 # ctest: timeout=300
+import http.server
 import json
 import os
 import signal
+import threading
 import uuid
 
 import harness
@@ -243,6 +245,59 @@ class Restarts(Delivery):
                    "all are answered but those whose fate is unknown", timeout=2 * harness.PATIENCE)
         told = self.told()
         self.assertEqual(len(told), len(set(told)), "none twice")
+
+
+class MuteAgent(http.server.ThreadingHTTPServer):
+    """Gives its card, takes every message, and answers none."""
+    CARD = b'{"name":"mute","url":"http://x","version":"1","protocolVersion":"0.3.0"}'
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.taken, self.is_over = 0, threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def end(self):
+        self.is_over.set()
+        self.shutdown()
+        self.server_close()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(MuteAgent.CARD)))
+            self.end_headers()
+            self.wfile.write(MuteAgent.CARD)
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.server.taken += 1
+            self.server.is_over.wait()
+            self.close_connection = True
+
+        def log_message(self, *_):
+            pass
+
+
+class Apart(Delivery):
+    def test_a_stop_with_a_message_at_the_agent_is_no_death(self):
+        """Without a command the agent outlives us; a message that it has for longer than our grace has killed nobody."""
+        agent = MuteAgent()
+        self.addCleanup(agent.end)
+        self.p = self.platform("--rate-limit", "0")
+        for n in range(1, 4):
+            self.s = self.sidecar(self.p, "--platform-poll-interval", "200ms", "--agent-address",
+                                  f"http://127.0.0.1:{agent.server_address[1]}", "--stop-grace", "1s", directory=self.dir)
+            self.s.wait_ready()
+            if n == 1:
+                self.p.send("hello")
+            eventually(lambda n=n: agent.taken >= n, "the agent has it")
+            listed = self.inbox("list")
+            if n > 1:  # counted while it is there, should it kill us
+                self.assertIn(" 1 deaths with it in hand", listed)
+            self.s.signal(signal.SIGTERM)
+            self.assertEqual(self.s.wait_exit(), 0)
 
 
 class Held(Delivery):

@@ -93,7 +93,8 @@ def no_start(call, what, errnos, says, words):
 BACKS_OFF = "tried again after the back-off; `restart.max` times in a row are the end (status 70)"
 HOPELESS = "the first start: the end (status 2); a later one is tried again"
 TABLE = (
-    again("fork", "", "EAGAIN ENOMEM", "cannot start sh: fork: .*limit on processes", BACKS_OFF),
+    Row("fork", "", "EAGAIN ENOMEM", {FIRST: {OK}, LATER: {OK}, ON: {70, 7}}, "cannot start sh: fork: .*limit on processes",
+        "tried again after the back-off; `restart.max` times in a row are the end (status 70; the agent's own when it has run)"),
     goes_on("clone", "", "EAGAIN ENOMEM", "the first start alone; tried again after the back-off, by `fork`",
             "cannot start sh: fork: .*limit on processes"),
     hopeless("execve", "", "EACCES ENOENT E2BIG", "cannot exec sh: ", HOPELESS),
