@@ -184,6 +184,8 @@ def leaf(path, raw):
 
 def configuration():
     whole = json.loads(CONFIGURATION.read_text(encoding="utf-8"))
+    for one in whole["properties"].values():
+        one["type"] = "object"  # a file may hold a section without keys, which Helm hands to templates as null
     return {k: v for k, v in whole.items() if not k.startswith("$") and k != "title"}
 
 

@@ -6,7 +6,7 @@ per mistake; tests/kube/guards.yaml has a case for each.
 
 {{- define "molecule-sidecar.guards" -}}
 {{- $faults := "" -}}
-{{- range list "words" "names" "labels" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "morePorts" "user" "termination" "config" "variables" "flags" "volumes" "mounts" -}}
+{{- range list "words" "names" "labels" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "morePorts" "user" "termination" "config" "variables" "flags" "volumes" "containers" "strategy" "mounts" -}}
 {{- $faults = print $faults (include (print "molecule-sidecar.guards." .) $) -}}
 {{- end -}}
 {{- if $faults -}}
@@ -317,6 +317,12 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- else if gt (int64 $sum) (mul 1000 $grace) }}
 - termination.gracePeriodSeconds is {{ $grace }}, less than what {{ join ", " $names }} add up to ({{ divf $sum 1000 }} s): make it longer, or these shorter
 {{- end }}
+{{- range $key := list "drainDelaySeconds" "agentGraceSeconds" }}
+{{- $seconds := get $t $key }}
+{{- if and (not (kindIs "invalid" $seconds)) (ge $grace 1) (eq (int $seconds) $grace) }}
+- termination.{{ $key }} is {{ int $seconds }}, all of termination.gracePeriodSeconds: nothing would be left for the rest of the stop; make it shorter, or leave it empty
+{{- end }}
+{{- end }}
 {{- if and (hasKey $stop "signal") (not (kindIs "invalid" $t.agentGraceSeconds)) }}
 {{- $waits := include "molecule-sidecar.signalWaits" $stop.signal | int64 }}
 {{- if gt $waits (mul 1000 (int $t.agentGraceSeconds)) }}
@@ -431,6 +437,8 @@ AGENT_URL: platform.reportedUrl
 {{- range .Values.sidecar.extraEnv }}
 {{- if hasKey $mine .name }}
 - {{ include "molecule-sidecar.insteadSet" (list (printf "sidecar.extraEnv sets %s" .name) (get $mine .name)) }}
+{{- else if hasPrefix "MOLECULE_SIDECAR_STOP_" .name }}
+- sidecar.extraEnv sets {{ .name }}, which the sums of termination would not know of: put it into sidecar.config.stop
 {{- end }}
 {{- end }}
 {{- range .Values.agent.env }}
@@ -446,6 +454,11 @@ AGENT_URL: platform.reportedUrl
 {{- if eq $arg "--" }}
 - sidecar.extraArgs holds --, after which the agent's command begins: that is agent.command, with mode: wrapper
 {{- end }}
+{{- if hasPrefix "--stop-" $arg }}
+- sidecar.extraArgs holds {{ first (splitList "=" $arg) }}, which the sums of termination would not know of: put it into sidecar.config.stop
+{{- else if and (hasPrefix "-" $arg) (not (hasPrefix "--" $arg)) }}
+- sidecar.extraArgs holds {{ $arg | quote }}: flags are written --section-key=value
+{{- end }}
 {{- if eq (first (splitList "=" $arg)) "--config" }}
 - sidecar.extraArgs holds --config, and the chart gives its own: put the keys into sidecar.config
 {{- end }}
@@ -459,10 +472,50 @@ AGENT_URL: platform.reportedUrl
 {{- end -}}
 
 {{- define "molecule-sidecar.guards.volumes" -}}
+{{- $seen := dict -}}
 {{- range .Values.extraVolumes }}
 {{- if hasPrefix "molecule-" .name }}
 - extraVolumes holds {{ .name | quote }}: names that begin with molecule- are the chart's; choose another
 {{- end }}
+{{- if hasKey $seen .name }}
+- extraVolumes holds {{ .name | quote }} twice: give each volume a name of its own
+{{- end }}
+{{- $_ := set $seen .name true }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.containers" -}}
+{{- range concat .Values.extraContainers .Values.extraInitContainers }}
+{{- if has .name (list "agent" "molecule-sidecar" "molecule-install") }}
+- extraContainers or extraInitContainers hold {{ .name | quote }}, which is a container of the chart's: choose another name
+{{- end }}
+{{- end }}
+{{- range $name := list "agent" "sidecar" }}
+{{- $context := (get $.Values $name).securityContext | default dict }}
+{{- if $context.privileged }}
+- {{ $name }}.securityContext.privileged is true: Pod Security "restricted" refuses it, and nothing here needs it; leave it out
+{{- end }}
+{{- range $key, $value := $context }}
+{{- if kindIs "invalid" $value }}
+- {{ $name }}.securityContext.{{ $key }} is null, which would take away what Pod Security "restricted" asks for: leave it out
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range .Values.agent.env }}
+{{- if and (hasKey . "value") (not (kindIs "string" .value)) }}
+- agent.env {{ .name }}: its value is {{ .value }}, which is no text: put it in quotes
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "molecule-sidecar.guards.strategy" -}}
+{{- $s := .Values.workload.strategy | default dict -}}
+{{- $rolling := $s.rollingUpdate | default dict -}}
+{{- if and (eq (toString $s.type) "Recreate") $s.rollingUpdate }}
+- workload.strategy is Recreate and has rollingUpdate, which Kubernetes refuses: leave out one of them
+{{- end }}
+{{- if and (has (toString $rolling.maxSurge) (list "0" "0%")) (has (toString $rolling.maxUnavailable) (list "0" "0%")) }}
+- workload.strategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced: let one of them be 1
 {{- end }}
 {{- end -}}
 
