@@ -82,6 +82,31 @@ static void on_tried(void *arg, int errnum)
     }
 }
 
+/*
+ * An agent that serves one at a time accepts nobody while it works: our looks would fill its
+ * backlog, and requests that the drain still owes an answer would find no place there. Nor is a
+ * look needed then: whose agent goes away is told by the connection.
+ */
+static bool is_busy(const struct app *a)
+{
+    const struct proxy_stats *s = proxy_stats(a->proxy);
+
+    return s->in_flight + s->on_way > 0;
+}
+
+static void try_port(struct app *a, const struct endpoint *at)
+{
+    if (is_busy(a)) {
+        look_again(a);
+        return;
+    }
+    int r = connect_try_start(&a->back.connect, a->loop, at, RETURN_LOOK_MS, on_tried, a);
+
+    if (r >= 0) {
+        on_tried(a, r);
+    }
+}
+
 /* ---- both ---- */
 
 static void look(struct timer *t)
@@ -91,11 +116,7 @@ static void look(struct timer *t)
     const char *path = endpoint_unix_path(at);
 
     if (!path) {
-        int r = connect_try_start(&a->back.connect, a->loop, at, RETURN_LOOK_MS, on_tried, a);
-
-        if (r >= 0) {
-            on_tried(a, r);
-        }
+        try_port(a, at);
     } else if (is_still_coming(a)) {
         note_file(&a->back, path);
         look_again(a);

@@ -4,8 +4,8 @@
  * healthy one. The probe does not tell: it asks every agent.health_interval, a hung agent that
  * answers late is no new one, and who never answered does not go down. So while such a drain lasts,
  * its address is looked at every RETURN_LOOK_MS: a Unix socket by its file (no connection is made),
- * TCP by connecting. When nobody listens, or another one, the probe begins anew, and its first
- * answer ends the drain (agent_side.c).
+ * TCP by connecting while it has no request. When nobody listens, or another one, the probe begins
+ * anew, and its first answer ends the drain (agent_side.c).
  */
 #ifndef APP_AGENT_RETURN_H
 #define APP_AGENT_RETURN_H

@@ -1,11 +1,13 @@
 """As in a pod: the agent is another container's process. preStop, the agent's own restart, TERM after the agent has gone, a stop that
 reaches the agent through its socket, and what that socket permits."""
 # ctest: long
+import http.server
 import os
 import pathlib
 import signal
 import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -24,6 +26,37 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self): self.send_error(404)
 Six(('::1', int(sys.argv[1])), Answer).serve_forever()
 """
+
+
+class OneAtATime(http.server.HTTPServer):
+    """Accepts nobody while it works, and has room for two who wait. Each POST is answered when go() has been called."""
+    request_queue_size = 1
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.taken, self.may_go = threading.Event(), threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def end(self):
+        self.may_go.set()
+        self.shutdown()
+        self.server_close()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.server.taken.set()
+            self.server.may_go.wait()
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
 
 
 def has_ipv6():
@@ -89,6 +122,26 @@ class Pod(harness.Case):
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 0)
         self.assertGreaterEqual(time.monotonic() - begin, 0.95)
+
+    def test_a_drain_leaves_the_backlog_of_a_busy_agent_to_requests(self):
+        """Its address is looked at ten times a second while a drain lasts, but not while it works."""
+        agent = OneAtATime()
+        self.addCleanup(agent.end)
+        side = self.sidecar(None, "--agent-health-interval", "1h", "--admin-drain-path", DRAIN, "--stop-grace", "60s", "--stop-drain-delay", "8s",
+                            "--agent-address", f"http://127.0.0.1:{agent.server_address[1]}")
+        side.wait_ready()
+        first = self.thread(side.send, "one")
+        self.assertTrue(agent.taken.wait(harness.PATIENCE))
+        hook = self.thread(get, side.admin, DRAIN)
+        eventually(lambda: side.is_probe("readyz", 503), "draining")
+        begin = time.monotonic()
+        eventually(lambda: time.monotonic() - begin > 1, "looks enough to fill its backlog")
+        second = self.thread(side.send, "two")
+        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 2, "both are with the agent")
+        eventually(lambda: not second.is_alive() or time.monotonic() - begin > 3.5, "longer than a connection may take")
+        agent.may_go.set()
+        self.assertEqual([first.result().status, second.result().status], [200, 200])
+        self.assertEqual(hook.result().status, 200)
 
     @unittest.skipUnless(has_ipv6(), "no [::1] here")
     def test_an_agent_at_the_second_address_of_localhost_is_there(self):
