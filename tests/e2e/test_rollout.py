@@ -343,7 +343,7 @@ class Comes(Played):
             w = self.world("native", rollout.Times(second=0.1, grace=3000))
             pod = w.make(least_grace=AMPLE)
             good = pod.agent.argv
-            pod.agent.argv = [*good, "mute"] if kind == "mute" else harness.python("print('listening', flush=True)\nimport time; time.sleep(600)")
+            pod.agent.argv = [*good, "mute"] if kind == "mute" else harness.python("print('listening', flush=True)\nimport signal; signal.pause()")
             await self.eventually(lambda: "listening" in pod.agent.log(), "it runs")
             pod.agent.argv = good
             await pod.hook()
