@@ -98,7 +98,7 @@ tidy: ## clang-tidy, with clang's warnings, over sidecar/ and devplatform/
 	@.ci/setup build lint
 	@cmake --preset tidy >/dev/null
 	@$(call build,tidy) --target generated
-	@python3 tests/tools/tidy.py build/tidy $(JOBS)
+	@TIDY_STATES=$(TIDY_STATES) python3 tests/tools/tidy.py build/tidy $(JOBS)
 
 fmt: ## format every C file
 	@.ci/setup lint
