@@ -104,15 +104,17 @@ static bool uncount(struct message *m)
     return was_counted;
 }
 
-static void spare(struct message *m)
+static bool spare(struct message *m, const void *arg)
 {
+    (void)arg;
     if (uncount(m))
         (void)queue_save(m, NULL, NULL); /* without it it is a death too many in the journal */
+    return false;
 }
 
 void deliver_spare(struct inbox *i)
 {
-    queue_each(i, spare);
+    (void)queue_match(i, spare, NULL);
 }
 
 /* The agent took it: with an answer or a task. What follows begins after the commit. */

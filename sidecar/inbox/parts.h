@@ -68,8 +68,9 @@ void queue_return(struct inbox *i, struct message *m); /* waits again, until m->
 void queue_end(struct inbox *i, struct message *m);
 void queue_refill(struct inbox *i); /* from the journal, when memory has room; at start */
 struct message *queue_find(struct inbox *i, const char *row_id);
-typedef void queue_each_fn(struct message *m);
-void queue_each(struct inbox *i, queue_each_fn *fn); /* fn neither ends nor moves any */
+/* The first message for which fn is true, or NULL. fn neither ends nor moves any. */
+typedef bool queue_match_fn(struct message *m, const void *arg);
+struct message *queue_match(struct inbox *i, queue_match_fn *fn, const void *arg);
 int64_t queue_in_work(const struct inbox *i);
 /* The journal has begun a new file (status.generation): gives it all that is in memory. */
 void queue_restore(struct inbox *i);

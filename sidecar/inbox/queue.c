@@ -294,23 +294,7 @@ void queue_restore(struct inbox *i)
 
 /* ---- questions ---- */
 
-void queue_each(struct inbox *i, queue_each_fn *fn)
-{
-    struct queue *q = i->queue;
-    struct list *all[] = {&q->ready, &q->later, &q->rest, &q->resumes};
-
-    for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
-        LIST_FOREACH(at, all[n])
-        {
-            LIST_FOREACH(node, &container_of(at, struct conversation, node)->messages)
-            {
-                fn(container_of(node, struct message, node));
-            }
-        }
-    }
-}
-
-struct message *queue_find(struct inbox *i, const char *row_id)
+struct message *queue_match(struct inbox *i, queue_match_fn *fn, const void *arg)
 {
     struct queue *q = i->queue;
     struct list *all[] = {&q->ready, &q->later, &q->rest, &q->resumes};
@@ -322,12 +306,22 @@ struct message *queue_find(struct inbox *i, const char *row_id)
             {
                 struct message *m = container_of(node, struct message, node);
 
-                if (strcmp(m->j.row_id, row_id) == 0)
+                if (fn(m, arg))
                     return m;
             }
         }
     }
     return NULL;
+}
+
+static bool has_row_id(struct message *m, const void *arg)
+{
+    return strcmp(m->j.row_id, arg) == 0;
+}
+
+struct message *queue_find(struct inbox *i, const char *row_id)
+{
+    return queue_match(i, has_row_id, row_id);
 }
 
 int64_t queue_in_work(const struct inbox *i)

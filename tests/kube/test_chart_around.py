@@ -9,6 +9,8 @@ import unittest
 
 import yaml
 
+from tools import merged
+
 CHART = pathlib.Path(__file__).resolve().parents[2] / "helm" / "molecule-sidecar"
 HELMS = [path for path in os.environ.get("HELMS", "").split(":") if path]
 MONITORING = "monitoring.coreos.com/v1"
@@ -21,14 +23,6 @@ PROMETHEUS = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
 SELECTOR = {"app.kubernetes.io/name": "molecule-sidecar", "app.kubernetes.io/instance": "r"}
 ANYWHERE = [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}}, {"ipBlock": {"cidr": "::/0", "except": ["fd00:ec2::254/128"]}}]
 HELM_SECONDS = 120  # a bound for a machine that has much to do
-
-
-def merged(*maps):
-    out = {}
-    for one in maps:
-        for key, value in one.items():
-            out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
-    return out
 
 
 @functools.cache
