@@ -130,6 +130,7 @@ class Repeats(harness.Case):
         self.assertEqual(len(bodies), 1)
         self.assertEqual(post(side.port, "/", message, headers=bearer("somebody-else")).json["result"]["messageId"], "2")
         self.assertEqual(post(side.port, "/", {**message, "id": 2}).json["result"]["messageId"], "3")
+        side.wait_line("^asked 3")
         self.assertEqual((self.asked(side), self.deduped(side)), (3, 2))
         side.wait_line('"outcome":"deduped"|outcome=deduped')
 
