@@ -420,7 +420,7 @@ int agent_side_open(struct app *a, struct err *err)
 
     enum ready_kind kind = c->agent.ready_by.kind;
 
-    if (c->agent.protocol == AGENT_HTTP || kind == READY_HTTP || kind == READY_CONNECT) {
+    if (config_sees_agent(c)) {
         bool is_agent = c->agent.protocol == AGENT_HTTP; /* an A2A server: it has a card */
         bool is_card = is_agent && c->agent.ready_path[0] == '\0';
         const char *path = c->agent.ready_path[0] ? c->agent.ready_path : "/";

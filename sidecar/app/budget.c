@@ -25,25 +25,46 @@ static int64_t or_0(int64_t ms)
     return ms > 0 ? ms : 0;
 }
 
-/* What a user has set of the agent's time: the key, else the waits of the list; 0 = neither. */
-static int64_t agent_part(const struct config_stop *s)
+/* What a user has set of the agent's time: the key, else the waits of the list, where there is
+ * somebody to send it to; 0 = neither. */
+static int64_t agent_part(const struct config *cfg)
 {
-    return s->agent_grace >= 0 ? s->agent_grace : stop_sequence_waits_ms(&s->signal);
+    const struct config_stop *s = &cfg->stop;
+
+    if (s->agent_grace >= 0) {
+        return s->agent_grace;
+    }
+    return config_stops_agent(cfg) ? stop_sequence_waits_ms(&s->signal) : 0;
+}
+
+/*
+ * Nobody set how long the agent may take, or not for the last signal, and somebody ends it. In a
+ * pod, where we do not, the kubelet does: with what our drain leaves of the same grace.
+ */
+static bool is_agent_open(const struct config *cfg)
+{
+    if (cfg->stop.agent_grace >= 0) {
+        return false;
+    }
+    return config_stops_agent(cfg) ? stop_sequence_is_open(&cfg->stop.signal)
+                                   : config_sees_agent(cfg) && cfg->facts.is_kubernetes;
 }
 
 /* All that was set and follows one another: the longer of two that run beside each other. */
-static int64_t set_sum(const struct config_stop *s)
+static int64_t set_sum(const struct config *cfg)
 {
+    const struct config_stop *s = &cfg->stop;
     int64_t drain = or_0(s->drain_delay) + or_0(s->drain_timeout);
-    int64_t agent = agent_part(s);
+    int64_t agent = agent_part(cfg);
 
     return or_0(s->reserve) + (s->order == STOP_SIGNAL_FIRST ? max64(drain, agent) : drain + agent);
 }
 
 /* config_load has refused it already, with the places (check_stop.c). */
-static int refuse_if_over(const struct config_stop *s, struct err *err)
+static int refuse_if_over(const struct config *cfg, struct err *err)
 {
-    int64_t sum = set_sum(s);
+    const struct config_stop *s = &cfg->stop;
+    int64_t sum = set_sum(cfg);
     char a[FORMAT_MAX];
     char b[FORMAT_MAX];
 
@@ -66,10 +87,12 @@ static int64_t lone_signal_ms(const struct budget *b, int64_t left)
 }
 
 /* Each computed phase takes its share of what is left, so that the sum never passes grace. */
-static void compute_in_turn(const struct config_stop *s, struct budget *ret, int64_t left)
+static void compute_in_turn(const struct config *cfg, struct budget *ret, int64_t left)
 {
-    ret->agent_grace = agent_part(s);
-    if (s->agent_grace < 0 && stop_sequence_is_open(&s->signal)) {
+    const struct config_stop *s = &cfg->stop;
+
+    ret->agent_grace = agent_part(cfg);
+    if (is_agent_open(cfg)) {
         int64_t last = lone_signal_ms(ret, left);
 
         ret->agent_grace += last;
@@ -79,20 +102,20 @@ static void compute_in_turn(const struct config_stop *s, struct budget *ret, int
 }
 
 /* signal-first: the drain and the agent both have all but the reserve. */
-static void compute_together(const struct config_stop *s, struct budget *ret)
+static void compute_together(const struct config *cfg, struct budget *ret)
 {
+    const struct config_stop *s = &cfg->stop;
     int64_t room = ret->grace - ret->reserve;
-    bool is_open = s->agent_grace < 0 && stop_sequence_is_open(&s->signal);
 
-    ret->agent_grace = is_open ? room : agent_part(s);
+    ret->agent_grace = is_agent_open(cfg) ? room : agent_part(cfg);
     ret->drain_timeout = s->drain_timeout >= 0 ? s->drain_timeout : room - ret->drain_delay;
 }
 
 int budget_compute(const struct config *cfg, struct budget *ret, struct err *err)
 {
     const struct config_stop *s = &cfg->stop;
-    int64_t left = s->grace - set_sum(s);
-    int r = refuse_if_over(s, err);
+    int64_t left = s->grace - set_sum(cfg);
+    int r = refuse_if_over(cfg, err);
 
     if (r < 0) {
         return r;
@@ -108,9 +131,9 @@ int budget_compute(const struct config *cfg, struct budget *ret, struct err *err
         left -= ret->drain_delay;
     }
     if (s->order == STOP_SIGNAL_FIRST) {
-        compute_together(s, ret);
+        compute_together(cfg, ret);
     } else {
-        compute_in_turn(s, ret, left);
+        compute_in_turn(cfg, ret, left);
     }
     return 0;
 }

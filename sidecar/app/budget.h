@@ -11,6 +11,11 @@
  * Phases that nobody set are computed so that they fit; only numbers a user set are refused. The
  * waits of stop.signal are such numbers: without stop.agent_grace the agent has as long as they
  * say, and a last signal without a wait of its own what a lone one would have on top.
+ *
+ * Where a stop has no agent to end or to wait for (config_stops_agent), nothing is kept for its
+ * end: the drain has that time. An agent of another container that is stopped by its pid or waited
+ * for has what a child would have, and in a pod any that we serve: its TERM comes from the kubelet
+ * when our drain is done, out of the same grace.
  */
 #ifndef APP_BUDGET_H
 #define APP_BUDGET_H

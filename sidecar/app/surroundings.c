@@ -89,8 +89,7 @@ static void compare_drain(const struct budget *b, const struct config *cfg, stru
                       "container preStop: httpGet, or exec molecule-sidecar drain --wait\n");
     }
     if (cfg->stop.order == STOP_SIGNAL_FIRST &&
-        b->agent_grace < b->drain_delay + b->drain_timeout &&
-        (cfg->command || cfg->stop.peer != STOP_PEER_OFF)) {
+        b->agent_grace < b->drain_delay + b->drain_timeout && config_stops_agent(cfg)) {
         str_addf(out,
                  "warning: signal-first: the agent is killed %s after the first signal, while "
                  "requests may be in flight until %s\n",

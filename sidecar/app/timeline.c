@@ -52,12 +52,27 @@ static int64_t add_signals(struct str *out, const struct budget *b, const struct
     return at_ms;
 }
 
+/* Nobody to end, nobody to wait for: the phase is over as it begins. */
+static void add_nobody(struct str *out, const struct budget *b, const struct config *cfg,
+                       int64_t from_ms)
+{
+    char kept[FORMAT_MAX];
+    char line[160];
+
+    (void)snprintf(line, sizeof(line), "agent: not ours to stop (no command, %s)%s%s%s",
+                   cfg->stop.peer == STOP_PEER_OFF ? "stop.peer off" : "agent.protocol none",
+                   b->agent_grace > 0 ? "; " : "",
+                   b->agent_grace > 0 ? format_duration(b->agent_grace, kept) : "",
+                   b->agent_grace > 0 ? " are left to who does it (stop.agent_grace)" : "");
+    add_row(out, from_ms, from_ms, line);
+}
+
 /* Returns when the agent is gone at the latest. */
 static int64_t add_agent(struct str *out, const struct budget *b, const struct config *cfg,
                          int64_t from_ms)
 {
-    if (!cfg->command && cfg->stop.peer == STOP_PEER_OFF) {
-        add_row(out, from_ms, from_ms, "agent: not ours to stop (no command, stop.peer off)");
+    if (!config_stops_agent(cfg)) {
+        add_nobody(out, b, cfg, from_ms);
         return from_ms;
     }
     if (!cfg->command && cfg->stop.peer == STOP_PEER_WAIT) {

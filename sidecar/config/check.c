@@ -371,11 +371,11 @@ void check_all(struct loader *l)
     check_token(l);
     check_ports(l);
     check_sockets(l);
-    check_stop(l);
     check_lists(l);
     check_drain_path(l);
     check_odd(l);
     check_start(l);
+    check_stop(l); /* asks what check_start has made of agent.ready */
     check_urls(l);
     check_signals(l);
 }

@@ -302,6 +302,17 @@ void config_describe_state(const struct config *c, struct str *out, bool *ret_is
 const char *config_network_fs(const char *dir);
 
 /*
+ * Whether we connect to agent.address (it is an A2A server, or agent.ready says so), and so see the
+ * agent come and go.
+ */
+bool config_sees_agent(const struct config *c);
+/*
+ * Whether a stop has an agent to end or to wait for: our child, or one of somebody else's that we
+ * see and stop.peer does not leave alone.
+ */
+bool config_stops_agent(const struct config *c);
+
+/*
  * Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag
  * --listen-address", "computed".
  */

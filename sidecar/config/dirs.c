@@ -113,13 +113,6 @@ static int make_parent(const struct config *c, const char *path, mode_t mode, co
     return 0;
 }
 
-/* Does anybody connect to agent.address? */
-static bool is_address_used(const struct config *c)
-{
-    return c->agent.protocol != AGENT_NONE || c->agent.ready_by.kind == READY_CONNECT ||
-           c->agent.ready_by.kind == READY_HTTP;
-}
-
 /*
  * The directory in which another user makes its socket: its own. Who may write where our sockets
  * are could put others in their place, so that is refused.
@@ -156,7 +149,7 @@ static int make_secrets_dir(const struct config *c, struct err *err)
 
 int config_prepare_dirs(const struct config *c, struct err *err)
 {
-    const char *agent = is_address_used(c) ? endpoint_unix_path(&c->agent.address) : NULL;
+    const char *agent = config_sees_agent(c) ? endpoint_unix_path(&c->agent.address) : NULL;
     int rc;
 
     if (has_other_user(c) && user_can_become(&c->agent.run_as, err) < 0)

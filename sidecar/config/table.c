@@ -295,8 +295,9 @@ const struct config_row config_rows[] = {
      .help = "Signal that asks the agent to end, or several with their times; KILL follows the "
              "last"},
     {LIVE(stop, agent_grace), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
-     .fallback_words = "at most 10s, half of what drain_delay and reserve leave", .min = 0,
-     .max = DAY, .help = "Time from the first of these signals to KILL"},
+     .fallback_words = "at most 10s, half of what drain_delay and reserve leave; 0 for an agent "
+                       "that is not ours to stop",
+     .min = 0, .max = DAY, .help = "Time from the first of these signals to KILL"},
     {LIVE(stop, reserve), .type = TYPE_DURATION, .flags = ROW_COMPUTED,
      .fallback_words = "a fifth of grace, at most 2s", .min = 0, .max = DAY,
      .help = "Time kept for the last heartbeat and our own end"},

@@ -79,7 +79,7 @@ class Sequence(harness.Case):
         side = self.sidecar(None, "--stop-grace", "20s", "--stop-signal", "USR1 wait 20s, TERM wait 10s", command=["true"])
         self.assertEqual(side.wait_exit(), 2)
         side.wait_line("the waits of stop.signal .* = 30s, which is more than stop.grace 20s")
-        code, _, err = side.command("plan", "--platform-enabled", "false", "--stop-grace", "20s", "--stop-signal", "TERM wait 30s")
+        code, _, err = side.command("plan", "--platform-enabled", "false", "--stop-grace", "20s", "--stop-signal", "TERM wait 30s", "--", "x")
         self.assertEqual(code, 2)
         self.assertIn("stop.signal", err)
 

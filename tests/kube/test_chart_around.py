@@ -302,6 +302,7 @@ class Notes(Case):
     """A part of a sentence -> the values that bring it. Without them it is not there."""
     SENTENCES = (
         ("termination.gracePeriodSeconds is 60: of it 43 seconds", {"termination": {"gracePeriodSeconds": 60}}),
+        ("termination.gracePeriodSeconds is 60: of it 53 seconds", {"termination": {"gracePeriodSeconds": 60}, "agent": {"protocol": "none"}}),
         ("only 53 seconds are left", {"termination": {"agentGraceSeconds": 60}}),
         ("open to every address but", {"networkPolicy": {"restrictEgress": True}}),
         ("leaves DNS open", {"networkPolicy": {"restrictEgress": True}}),

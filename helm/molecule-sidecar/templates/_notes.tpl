@@ -55,6 +55,12 @@ better. What cannot work at all is refused by _guards.tpl instead.
 
 {{/* ---- warnings: each template prints lines, one per warning ---- */}}
 
+{{/* "true" when the sidecar keeps time for the agent's end, as it decides that itself: it starts the agent, or connects to it. */}}
+{{- define "molecule-sidecar.notes.keepsAgentTime" -}}
+{{- $ready := include "molecule-sidecar.around.config" (list . "agent" "ready") -}}
+{{- if or (include "molecule-sidecar.isWrapper" .) (eq (include "molecule-sidecar.protocol" .) "http") (has $ready (list "http" "connect")) -}}true{{- end -}}
+{{- end }}
+
 {{- define "molecule-sidecar.notes.stop" -}}
 {{- $t := .Values.termination -}}
 {{- $grace := int $t.gracePeriodSeconds -}}
@@ -63,7 +69,8 @@ better. What cannot work at all is refused by _guards.tpl instead.
 {{- with include "molecule-sidecar.around.config" (list . "stop" "reserve") -}}
 {{- $reserve = div (include "molecule-sidecar.milliseconds" .) 1000 -}}
 {{- end -}}
-{{- $agent := kindIs "invalid" $t.agentGraceSeconds | ternary (max 0 (min 10 (div (sub (sub $grace $reserve) $delay) 2))) $t.agentGraceSeconds | int -}}
+{{- $unset := include "molecule-sidecar.notes.keepsAgentTime" . | eq "true" | ternary (max 0 (min 10 (div (sub (sub $grace $reserve) $delay) 2))) 0 -}}
+{{- $agent := kindIs "invalid" $t.agentGraceSeconds | ternary $unset $t.agentGraceSeconds | int -}}
 {{- $left := max 0 (sub (sub (sub $grace $delay) $reserve) $agent) -}}
 {{- with include "molecule-sidecar.around.config" (list . "stop" "drain_timeout") -}}
 {{- $left = min $left (div (include "molecule-sidecar.milliseconds" .) 1000) -}}

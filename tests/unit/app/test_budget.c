@@ -54,6 +54,66 @@ Test(budget, follows_the_formula_of_the_design)
     cr_assert_eq(b.drain_timeout, 4000);
 }
 
+Test(budget, nothing_is_kept_for_an_agent_that_is_not_ours_to_stop)
+{
+    static char name[] = "agent";
+    static char *command[] = {name, NULL};
+    struct config c = config_with(10000, false);
+    struct budget b;
+
+    c.stop.peer = STOP_PEER_OFF;
+    c.stop.signal = (struct stop_sequence){.v = {{SIGTERM, 30000}}, .n = 1};
+    cr_assert_eq(budget_compute(&c, &b, NULL), 0, "waits of signals that nobody gets");
+    cr_assert(b.agent_grace == 0 && b.drain_timeout == 8000 && b.reserve == 2000);
+
+    c = config_with(10000, false);
+    c.stop.peer = STOP_PEER_OFF;
+    c.stop.order = STOP_SIGNAL_FIRST;
+    cr_assert_eq(budget_compute(&c, &b, NULL), 0);
+    cr_assert(b.agent_grace == 0 && b.drain_timeout == 8000);
+
+    c.stop.order = STOP_DRAIN_FIRST;
+    c.stop.agent_grace = 3000;
+    cr_assert_eq(budget_compute(&c, &b, NULL), 0);
+    cr_assert(b.agent_grace == 3000 && b.drain_timeout == 5000, "what was set is kept");
+
+    c.stop.agent_grace = -1;
+    c.command = command;
+    cr_assert_eq(budget_compute(&c, &b, NULL), 0);
+    cr_assert(b.agent_grace == 4000, "a child is ours whatever stop.peer says");
+}
+
+Test(budget, an_agent_that_is_waited_for_has_its_time_if_we_can_see_it)
+{
+    static const enum stop_peer peers[] = {STOP_PEER_SIGNAL, STOP_PEER_WAIT};
+
+    for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+        struct config c = config_with(30000, true);
+        struct budget b;
+
+        c.stop.peer = peers[i];
+        cr_assert_eq(budget_compute(&c, &b, NULL), 0);
+        cr_assert(b.agent_grace == 10000 && b.drain_timeout == 13000);
+        c.agent.protocol = AGENT_NONE;
+        cr_assert_eq(budget_compute(&c, &b, NULL), 0);
+        cr_assert(b.agent_grace == 0 && b.drain_timeout == 23000, "no socket to look at");
+        c.agent.ready_by.kind = READY_CONNECT;
+        cr_assert_eq(budget_compute(&c, &b, NULL), 0);
+        cr_assert(b.agent_grace == 10000);
+    }
+}
+
+Test(budget, in_a_pod_the_kubelet_ends_the_agent_with_what_the_drain_leaves)
+{
+    struct config c = config_with(30000, true);
+    struct budget b;
+
+    c.stop.peer = STOP_PEER_OFF;
+    c.stop.signal = (struct stop_sequence){.v = {{SIGTERM, 40000}}, .n = 1};
+    cr_assert_eq(budget_compute(&c, &b, NULL), 0, "the signals are not ours to send");
+    cr_assert(b.agent_grace == 10000 && b.drain_timeout == 13000);
+}
+
 Test(budget, phases_a_user_set_are_kept_and_the_rest_shrinks)
 {
     struct config c = config_with(10000, false);

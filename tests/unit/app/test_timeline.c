@@ -79,16 +79,28 @@ Test(timeline, signal_first_runs_beside_the_drain)
 Test(timeline, without_a_command_it_says_what_a_stop_does_to_the_agent)
 {
     struct config_case off = {.args = {"--stop-grace=30s"}};
+    struct config_case set = {.args = {"--stop-grace=30s", "--stop-agent-grace=5s"}};
+    struct config_case none = {.env = {"KUBERNETES_SERVICE_HOST=10.0.0.1"},
+                               .args = {"--agent-protocol=none"}};
     struct config_case pod = {.env = {"KUBERNETES_SERVICE_HOST=10.0.0.1"}};
     struct config_case wait = {.args = {"--stop-grace=30s", "--stop-peer=wait"}};
 
     load(&off);
-    expect_row("18s", "18s", "agent: not ours to stop");
+    expect_row("0s", "28s", "drain:");
+    expect_row("28s", "28s", "agent: not ours to stop (no command, stop.peer off)");
+    expect_row("28s", "30s", "reserve");
+    load(&set);
+    expect_row("23s", "23s",
+               "agent: not ours to stop (no command, stop.peer off); 5s are left to who does it");
+    load(&none);
+    expect_row("28s", "28s", "agent: not ours to stop (no command, agent.protocol none)");
     load(&pod);
     expect_row("18s", "28s", "agent: SIGTERM to its process, or waiting for its socket to go");
     load(&wait);
     expect_row("18s", "28s", "agent: waiting for its socket to go");
     case_release(&off);
+    case_release(&set);
+    case_release(&none);
     case_release(&pod);
     case_release(&wait);
 }
@@ -128,6 +140,20 @@ Test(timeline, sums_that_cannot_be_are_refused_with_places)
             "31s, which is more than stop.grace 30s",
             "--stop-grace=30s", "--stop-order=signal-first", "--stop-reserve=1s",
             "--stop-signal=TERM wait 30s");
+}
+
+Test(timeline, waits_of_signals_that_nobody_gets_are_no_part_of_the_sum)
+{
+    struct config_case k = {.args = {"--stop-grace=10s", "--stop-signal=USR1 wait 10s, TERM"}};
+    struct config_case both = {
+        .args = {"--stop-grace=10s", "--stop-drain-timeout=6s", "--stop-agent-grace=6s"}};
+
+    load(&k);
+    expect_row("8s", "8s", "agent: not ours to stop");
+    case_load(&both);
+    cr_assert_lt(both.rc, 0, "what was set must fit, needed or not");
+    case_release(&k);
+    case_release(&both);
 }
 
 Test(timeline, signal_first_may_have_both_at_once)
