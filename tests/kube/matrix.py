@@ -127,6 +127,7 @@ OPTIONS = {
     "a CronJob with all": {"workload": {"kind": "CronJob", "cronJob": {"schedule": "@daily", "timeZone": "Europe/Zurich", "successfulJobsHistoryLimit": 0,
                                                                        "failedJobsHistoryLimit": 0, "startingDeadlineSeconds": 60, "suspend": True}}},
     "a claim of the user": {"state": {"type": "pvc", "pvc": {"existingClaim": "mine"}}},
+    "a claim for many nodes": {"state": {"type": "pvc", "pvc": {"accessModes": ["ReadWriteMany"], "readWriteManyBecause": "a directory of the node"}}},
     "a claim that goes": {"state": {"type": "pvc", "pvc": {"keep": False, "storageClassName": "fast", "size": "2Gi"}}},
     "a StatefulSet with the user's claim": {"workload": {"kind": "StatefulSet"}, "state": {"type": "pvc", "pvc": {"existingClaim": "mine"}}},
     "no probes, no /tmp": {"agent": {"livenessProbe": {"enabled": False}, "tmp": {"enabled": False}}},

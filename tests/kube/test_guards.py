@@ -42,6 +42,8 @@ class Guards(unittest.TestCase):
             self.assertIsNotNone(said, f"{which}: nothing is refused")
             for part in case["says"]:
                 self.assertIn(part, said, which)
+            for part in case.get("says_not", ()):
+                self.assertNotIn(part, said, which)
 
 
 def method(*case):

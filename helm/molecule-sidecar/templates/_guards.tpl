@@ -116,8 +116,30 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- if and (eq $s.type "pvc") $s.pvc.existingClaim (eq $w.kind "StatefulSet") $many }}
 - state.pvc.existingClaim is {{ $s.pvc.existingClaim | quote }}, one claim for several pods that each write a journal: leave it empty, then each pod gets a claim of its own
 {{- end }}
+{{- if and (eq $s.type "pvc") (has "ReadWriteMany" $s.pvc.accessModes) (not $s.pvc.readWriteManyBecause) }}
+- state.pvc.accessModes holds ReadWriteMany{{ with $s.pvc.existingClaim }} (of {{ . | quote }}){{ end }}, which is a network file system almost always: the sidecar keeps no journal on one, where locks and syncs are not to be relied on; take [ReadWriteOnce] or [ReadWriteOncePod] and a class of disks, or say in state.pvc.readWriteManyBecause why this one will do
+{{- end }}
 {{- if and (eq $s.type "pvc") (eq $w.kind "Deployment") (not (include "molecule-sidecar.isPoll" .)) $w.strategy (ne (get $w.strategy "type" | toString) "Recreate") }}
 - workload.strategy.type is {{ get $w.strategy "type" | default "RollingUpdate" }} but state.type is pvc, and in an update two pods would write one journal: leave workload.strategy empty, or set its type: Recreate
+{{- end }}
+{{- end -}}
+
+{{/* (key, URL, why it has no user): what the sidecar takes as a URL. Nothing of one with a user in it is repeated. */}}
+{{- define "molecule-sidecar.guards.url" -}}
+{{- $key := index . 0 -}}
+{{- $url := index . 1 -}}
+{{- if regexMatch "^[^/]*//[^/?#]*@" $url }}
+- {{ $key }} holds a user or a password: leave it out, {{ index . 2 }}
+{{- else if not (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]+\\S*$" $url) }}
+- {{ $key }} is {{ $url | quote }}: must be a URL that begins with http:// or https:// and a host
+{{- else if regexMatch "[?#]" $url }}
+- {{ $key }} is {{ $url | quote }}: must not have a query (?) or a fragment (#); paths are added to it
+{{- end }}
+{{- with regexFind "^[^/]*//[^/?#]*:[0-9]+" $url }}
+{{- $port := regexFind "[0-9]+$" . }}
+{{- if or (gt (len $port) 5) (gt (int $port) 65535) (lt (int $port) 1) }}
+- {{ $key }} has port {{ $port }}: must be 1 to 65535
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -130,25 +152,14 @@ per mistake; tests/kube/guards.yaml has a case for each.
 {{- end }}
 {{- if not $p.url }}
 - platform.url is empty: set it to the platform's base URL, for example https://platform.example.com, or run without one: platform.enabled: false
-{{- else if not (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]+\\S*$" $p.url) }}
-- platform.url is {{ $p.url | quote }}: must be a URL that begins with http:// or https:// and a host
-{{- end }}
-{{- if regexMatch "^[^/]*//[^/?#]*@" $p.url }}
-- platform.url holds a user or a password: leave it out, for the token is what the platform knows the agent by
-{{- else if regexMatch "[?#]" $p.url }}
-- platform.url is {{ $p.url | quote }}: must not have a query (?) or a fragment (#); paths are added to it
-{{- end }}
-{{- with regexFind "^[^/]*//[^/?#]*:[0-9]+" $p.url }}
-{{- $port := regexFind "[0-9]+$" . }}
-{{- if or (gt (len $port) 5) (gt (int $port) 65535) (lt (int $port) 1) }}
-- platform.url has port {{ $port }}: must be 1 to 65535
-{{- end }}
+{{- else }}
+{{- include "molecule-sidecar.guards.url" (list "platform.url" $p.url "for the token is what the platform knows the agent by") }}
 {{- end }}
 {{- if regexMatch "[^ -~]" $p.orgId }}
 - platform.orgId holds a line's end or a character that is not ASCII: it is sent in a header
 {{- end }}
-{{- if and $p.reportedUrl (not (regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/\\s]+\\S*$" $p.reportedUrl)) }}
-- platform.reportedUrl is {{ $p.reportedUrl | quote }}: must be a URL that begins with http:// or https:// and a host
+{{- if $p.reportedUrl }}
+{{- include "molecule-sidecar.guards.url" (list "platform.reportedUrl" $p.reportedUrl "for the agent's card shows it to everybody; let the platform send its inbound secret (sidecar.config.listen.inbound_auth)") }}
 {{- end }}
 {{- end }}
 {{- if and $id (not (regexMatch "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" $id)) }}
