@@ -2,6 +2,7 @@
  * molecule-devplatform: a local control plane for development and tests. Arguments, signals, the
  * loop; the rest is devplatform.c.
  */
+#include "devplatform/check.h"
 #include "devplatform/devplatform.h"
 
 #include "base/version.h"
@@ -12,7 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_INTERNAL = 70 };
+enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_INTERNAL = 70 };
 
 static void on_signal(void *arg, const struct signalfd_siginfo *info)
 {
@@ -103,6 +104,8 @@ int main(int argc, char **argv)
         return print_help();
     if (options.wants_version)
         return print_version();
+    if (options.wants_check)
+        return check_health(&options.listen) ? EXIT_OK : EXIT_NO;
     if (serve(&options, &err) < 0) {
         fprintf(stderr, "molecule-devplatform: %s\n", err.msg);
         return err.code == -ENOMEM || err.code == -EIO ? EXIT_INTERNAL : EXIT_USAGE;

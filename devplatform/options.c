@@ -26,6 +26,7 @@ enum option_id {
     OPTION_SEND_INBOUND_SECRET,
     OPTION_DELEGATION_RESULTS,
     OPTION_QUIET,
+    OPTION_CHECK,
     OPTION_HELP,
     OPTION_VERSION,
 };
@@ -70,6 +71,8 @@ static const struct {
         {"--delegation-results", NULL,
          "results of delegations come as messages, too (DELEGATION_RESULT_INBOX_PUSH=1)"},
     [OPTION_QUIET] = {"--quiet", NULL, "print only the address"},
+    [OPTION_CHECK] = {"--check", NULL,
+                      "ask the one that runs at --listen whether it is well: status 0 or 1"},
     [OPTION_HELP] = {"--help", NULL, "this text"},
     [OPTION_VERSION] = {"--version", NULL, "what this was built from"},
 };
@@ -202,6 +205,9 @@ static int set(struct options *o, enum option_id id, const char *value, struct e
     case OPTION_QUIET:
         o->is_quiet = true;
         return 0;
+    case OPTION_CHECK:
+        o->wants_check = true;
+        return 0;
     case OPTION_HELP:
         o->wants_help = true;
         return 0;
@@ -272,7 +278,13 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
         if (code < 0)
             return code;
     }
-    if (!ret->listen.is_loopback && !ret->allow_remote && !ret->wants_help && !ret->wants_version)
+    if (ret->wants_check && ret->listen.kind == ENDPOINT_TCP && ret->listen.port == 0)
+        return err_set(err, -EINVAL,
+                       "--check with --listen %s: say the port at which it runs, as its first line "
+                       "does",
+                       ret->listen.text);
+    if (!ret->listen.is_loopback && !ret->allow_remote && !ret->wants_help && !ret->wants_version &&
+        !ret->wants_check)
         return err_set(
             err, -EINVAL,
             "--listen %s can be reached by others, and this program trusts whoever calls it: use "

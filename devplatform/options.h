@@ -40,6 +40,7 @@ struct options {
     bool send_inbound_secret;    /* dispatches carry Authorization, as later platforms do */
     bool is_quiet;               /* no story on stdout */
     bool wants_help, wants_version;
+    bool wants_check; /* ask the one that runs at `listen` instead of being one */
 };
 
 /* 0 or -EINVAL with a sentence that names the flag, the value and what is allowed. Strings are

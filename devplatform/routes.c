@@ -50,6 +50,7 @@ static const struct route table[] = {
     {HTTP_GET, "/workspaces/:id/pending-uploads/:id/content", handle_pending_content, false},
     {HTTP_POST, "/workspaces/:id/pending-uploads/:id/ack", handle_pending_ack, false},
 
+    {HTTP_GET, "/dev/health", handle_health, true},
     {HTTP_GET, "/dev/log", handle_dev_log, true},
     {HTTP_GET, "/dev/state", handle_dev_state, true},
     {HTTP_POST, "/dev/rows", handle_dev_rows, true},

@@ -129,7 +129,8 @@ class Compose(engine.Case):
     def test_two_containers(self):
         self.up("platform", "agent", "sidecar")
         self.wait_online()
-        engine.eventually(lambda: self.healthy("sidecar"), "healthy")
+        for service in ("platform", "sidecar"):
+            engine.eventually(lambda: self.healthy(service), f"{service} is healthy")
         self.assertIn("you said: through and back", self.send("through and back"))
         self.everything_is_locked()
         self.the_host_has_a_name()

@@ -61,9 +61,12 @@ class Contents(unittest.TestCase):
         self.assertEqual(labels["org.opencontainers.image.licenses"], "Apache-2.0")
 
     def test_health_check_is_ours(self):
-        for target, program in (("sidecar", PROGRAM), ("wrapped", "/usr/local/bin/molecule-sidecar")):
+        for target, words in (("sidecar", [PROGRAM, "health"]), ("wrapped", ["/usr/local/bin/molecule-sidecar", "health"]),
+                              ("devplatform", ["/molecule-devplatform", "--check", "--listen", "0.0.0.0:8080"])):
             check = engine.health_of(target)
-            self.assertEqual(check["Test"], ["CMD", program, "health"])
+            self.assertEqual(check["Test"], ["CMD", *words])
+            if target == "devplatform":  # it is asked where it listens
+                self.assertEqual(engine.facts(target)["Entrypoint"][1:3], words[2:])
             seconds = {key: check[key] / 1e9 for key in ("Interval", "Timeout", "StartPeriod")}
             self.assertTrue(seconds["Interval"] <= 30 and seconds["Timeout"] == 5 and seconds["StartPeriod"] == 30, seconds)
             self.assertEqual(check["Retries"], 3)

@@ -1,5 +1,8 @@
 """The development platform answers as the specification says the real one does, quirks included."""
+import http.server
 import json
+import subprocess
+import threading
 import time
 import unittest
 import uuid
@@ -21,6 +24,41 @@ class Wire(harness.Case):
                              ("GET", f"/workspaces/{p.id}/state/"), ("POST", f"/workspaces/{p.id}")):
             a = p.call(method, path)
             self.assertEqual((a.status, a.headers["Content-Type"], a.text), (404, "text/plain", "404 page not found"), path)
+
+    def test_check_asks_the_one_that_runs(self):
+        p = self.platform("--rate-limit", "1")
+        p.call("POST", "/dev/faults", {"status": 500})
+        for _ in range(3):
+            done = self.check("--listen", f"127.0.0.1:{p.port}")
+            self.assertEqual((done.returncode, json.loads(done.stdout)), (0, {"status": "ok"}), done.stderr)
+        self.assertEqual(self.check("--listen", f"0.0.0.0:{p.port}").returncode, 0, "any address is asked on the loopback one")
+        self.assertEqual(p.log(), [], "a check leaves no trace")
+        p.terminate()
+        done = self.check("--listen", f"127.0.0.1:{p.port}")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no platform answers", done.stderr)
+
+    def test_check_of_something_else(self):
+        """A server that is none of ours, and no port at all."""
+        class Other(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
+            threading.Thread(target=other.serve_forever, daemon=True).start()
+            done = self.check("--listen", f"127.0.0.1:{other.server_address[1]}")
+            other.shutdown()
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("it answers 404", done.stderr)
+        done = self.check("--listen", "127.0.0.1:0")
+        self.assertEqual(done.returncode, 2, "a port must be said")
+        self.assertIn("--check", done.stderr)
+
+    def check(self, *flags):
+        return subprocess.run([harness.DEVPLATFORM, "--check", *flags], capture_output=True, text=True, timeout=60)
 
     def test_rate_limit_is_per_bearer_and_says_so(self):
         p = self.platform("--rate-limit", "3")
