@@ -54,11 +54,15 @@ class Contents(unittest.TestCase):
         self.assertIn(config["StopSignal"], ("SIGTERM", "TERM"))
 
     def test_labels_say_what_it_is(self):
-        labels = engine.facts("sidecar")["Labels"]
-        for key in ("version", "revision", "created"):
-            self.assertEqual(labels[f"org.opencontainers.image.{key}"], engine.FACTS[key.upper()])
-        self.assertEqual(labels["org.opencontainers.image.title"], "molecule-sidecar")
-        self.assertEqual(labels["org.opencontainers.image.licenses"], "Apache-2.0")
+        for target, title in (("sidecar", "molecule-sidecar"), ("wrapper", "molecule-sidecar-wrapper"), ("devplatform", "molecule-devplatform")):
+            labels = engine.facts(target)["Labels"]
+            for key in ("version", "revision", "created"):
+                self.assertEqual(labels[f"org.opencontainers.image.{key}"], engine.FACTS[key.upper()], target)
+            self.assertEqual(labels["org.opencontainers.image.title"], title)
+            self.assertEqual(labels["org.opencontainers.image.licenses"], "Apache-2.0")
+            self.assertIn("org.opencontainers.image.description", labels)
+        once = re.findall(r"image\.(licenses|version|revision|created)=", (engine.SOURCE / "docker/Dockerfile").read_text(encoding="utf-8"))
+        self.assertEqual(len(once), len(set(once)), "what all images say is written in one place")
 
     def test_health_check_is_ours(self):
         for target, words in (("sidecar", [PROGRAM, "health"]), ("wrapped", ["/usr/local/bin/molecule-sidecar", "health"]),
