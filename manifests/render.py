@@ -8,7 +8,6 @@ The chart is rendered once for each mode. What belongs to a release of Helm is t
 configuration), and what is for the user to set gets a placeholder that cannot work by itself. Then it is written twice: plain/MODE.yaml for
 `kubectl apply -f`, and base and overlays/MODE for kustomize. tests/kube/test_manifests.py keeps both equal to the chart and to each other.
 """
-import base64
 import pathlib
 import re
 import sys
@@ -37,7 +36,7 @@ MODES = {
 }
 # Shorter than the 16 characters that the sidecar asks for, so that it refuses to start with it, and says why.
 DRAIN_PATH = "/drain/CHANGE-ME"
-DRAIN_KEY = "drain-path"
+DRAIN_VARIABLE = "MOLECULE_SIDECAR_ADMIN_DRAIN_PATH"
 HELMS_LABELS = ("app.kubernetes.io/managed-by", "helm.sh/chart")
 CHECKSUM = "checksum/config"
 # Flags of the wrapper that repeat what the user sets in config.yaml: there it is set once.
@@ -88,12 +87,12 @@ def stripped(thing):
         hook = container.get("lifecycle", {}).get("preStop", {}).get("httpGet")
         if hook:
             hook["path"] = DRAIN_PATH
+        for variable in container.get("env", []):
+            if variable["name"] == DRAIN_VARIABLE:
+                variable["value"] = DRAIN_PATH
         if "command" in container:
             container["command"] = [word for word in container["command"] if not word.startswith(USERS_FLAGS)]
-    if thing["kind"] == "Secret":
-        keys = list(thing.pop("data"))
-        assert keys == [DRAIN_KEY], keys
-        thing["stringData"] = {DRAIN_KEY: DRAIN_PATH}
+    assert thing["kind"] != "Secret", "nothing secret belongs here"
     return thing
 
 
@@ -116,8 +115,6 @@ def kustomization(objects):
     labels = "\n        ".join(f"{key}: {value}" for key, value in objects["ConfigMap"]["metadata"]["labels"].items())
     text = MADE + "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - ../../base\n"
     text += f"  - {workload.lower()}.yaml\n"
-    if "Secret" in objects:
-        text += "  - drain.yaml\n"
     text += f"""# Yours to set: where the images are.
 images:
   - name: {NAME}
@@ -135,13 +132,16 @@ configMapGenerator:
       labels:
         {labels}
 """
-    if "Secret" in objects:
-        text += f"""# The path in drain.yaml is also the one of the preStop hook.
+    source = drain_source(objects[workload])
+    if source:
+        text += f"""# Yours to set in {workload.lower()}.yaml: the value of {DRAIN_VARIABLE}, to /drain/ and what
+# `openssl rand -hex 16` prints. Whoever knows it can drain the pod over the network; until it is set the sidecar refuses to start. It is
+# also the path of the preStop hook.
 replacements:
   - source:
-      kind: Secret
-      name: {NAME}-drain
-      fieldPath: stringData.{DRAIN_KEY}
+      kind: {workload}
+      name: {NAME}
+      fieldPath: {source}
     targets:
       - select:
           kind: {workload}
@@ -149,6 +149,16 @@ replacements:
           - spec.template.spec.containers.[name=agent].lifecycle.preStop.httpGet.path
 """
     return text
+
+
+def drain_source(workload):
+    """Where the drain path stands in the sidecar's container, for kustomize; None without a hook."""
+    spec = workload["spec"]["template"]["spec"]
+    for kind in ("initContainers", "containers"):
+        for container in spec.get(kind, []):
+            if any(variable["name"] == DRAIN_VARIABLE for variable in container.get("env", [])):
+                return f"spec.template.spec.{kind}.[name={container['name']}].env.[name={DRAIN_VARIABLE}].value"
+    return None
 
 
 def overlay_patches(objects, base):
@@ -174,17 +184,9 @@ def overlay(mode, objects, base):
                                        for kind, why, _ in patches)
     files = {f"{folder}/kustomization.yaml": text, f"{folder}/{workload.lower()}.yaml": MADE + dump(objects[workload]),
              f"{folder}/config.yaml": CONFIG_HEAD + objects["ConfigMap"]["data"]["config.yaml"]}
-    if "Secret" in objects:
-        files[f"{folder}/drain.yaml"] = MADE + drain_comment() + dump(objects["Secret"])
     for kind, _, patch in patches:
         files[f"{folder}/{kind.lower()}.yaml"] = MADE + dump(patch)
     return files
-
-
-def drain_comment():
-    return f"""# Yours to set: {DRAIN_KEY}, to /drain/ and what `openssl rand -hex 16` prints. Whoever knows it can drain the pod over the network; until it
-# is set the sidecar refuses to start.
-"""
 
 
 def files():

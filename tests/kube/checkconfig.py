@@ -1,5 +1,4 @@
 """The configuration of a rendered pod, read by the real sidecar as it would be in the pod: file, flags and environment."""
-import base64
 import functools
 import pathlib
 import subprocess
@@ -23,16 +22,8 @@ def flags(container):
 
 
 def environment(pod):
-    """Variables with their values, those out of Secrets of the same rendering too."""
-    out = []
-    for name, entry in pod.variables(pod.sidecar).items():
-        if "value" in entry:
-            out.append((name, entry["value"]))
-        elif name == "MOLECULE_SIDECAR_ADMIN_DRAIN_PATH":
-            wanted = entry["valueFrom"]["secretKeyRef"]
-            secret = pod.find("Secret", wanted["name"])
-            out.append((name, (secret.get("stringData") or {}).get(wanted["key"]) or base64.b64decode(secret["data"][wanted["key"]]).decode()))
-    return out
+    """Variables with their values, as far as they stand in the pod."""
+    return [(name, entry["value"]) for name, entry in pod.variables(pod.sidecar).items() if "value" in entry]
 
 
 @functools.lru_cache(None)

@@ -161,9 +161,10 @@ def one_drain_path(pod):
     if not hook or not entry:
         yield "no preStop hook, or no drain path for the sidecar"
         return
-    wanted = entry["valueFrom"]["secretKeyRef"]
-    secret = pod.find("Secret", wanted["name"])
-    path = (secret.get("stringData") or {}).get(wanted["key"]) or base64.b64decode(secret["data"][wanted["key"]]).decode()
+    if "value" not in entry:
+        yield "the sidecar's drain path is not in the pod's specification, so it may become another than the hook's"
+        return
+    path = entry["value"]
     if hook["path"] != path:
         yield f"preStop asks {hook['path']}, the sidecar listens to {path}"
     if not CAPABILITY.fullmatch(path):

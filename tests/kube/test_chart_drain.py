@@ -1,4 +1,4 @@
-"""The drain's capability: the same in the Secret and in the preStop path, drawn anew for each release, and kept when the cluster has it.
+"""The drain's capability: the same for the hook and for the sidecar of each pod, drawn anew for each release, and kept when the cluster has it.
 The cluster is a server of this test that knows what `lookup` asks for."""
 import base64
 import http.server
@@ -77,12 +77,19 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def drain_path(text):
-    """The one path that the hook and the Secret agree on."""
-    hook = re.findall(r"path: (/drain/\S+)", text)
+def paths(text):
+    """(the hook's, the sidecar's, what the Secret keeps): lists."""
+    hook = re.findall(r" path: (/drain/\S+)", text)
+    sidecar = re.findall(r'name: MOLECULE_SIDECAR_ADMIN_DRAIN_PATH\n +value: "([^"]*)"', text)
     kept = [base64.b64decode(word).decode() for word in re.findall(r"drain-path: (\S+)", text)]
-    if hook != kept or len(hook) != 1:
-        raise AssertionError(f"the hook says {hook}, the Secret {kept}")
+    return hook, sidecar, kept
+
+
+def drain_path(text):
+    """The one path that hook, sidecar and Secret agree on."""
+    hook, sidecar, kept = paths(text)
+    if hook != sidecar or hook != kept or len(hook) != 1:
+        raise AssertionError(f"the hook says {hook}, the sidecar hears {sidecar}, the Secret keeps {kept}")
     return hook[0]
 
 
@@ -103,6 +110,15 @@ class Drain(unittest.TestCase):
         for which in tools.HELMS:
             with self.subTest(which), Cluster("/drain/kept-from_the-release-before") as cluster:
                 self.assertEqual(rendered(which, cluster), "/drain/kept-from_the-release-before")
+
+    def test_hook_and_sidecar_are_one_object_whatever_becomes_of_others(self):
+        """A pod's specification never changes, so while another capability is rolled out nothing parts the two in an old pod."""
+        for capability in ("a" * 16, "b" * 16):
+            for values in ({}, {"mode": "classic"}, {"workload": {"kind": "StatefulSet"}, "state": {"type": "pvc"}}, {"workload": {"kind": "Job"}}):
+                text = tools.template("helm4", tools.merged(VALUES, values, {"termination": {"drainCapability": capability}}))
+                with self.subTest(values=values):
+                    self.assertEqual(paths(text), ([f"/drain/{capability}"], [f"/drain/{capability}"], []), "and nobody needs a Secret")
+                    self.assertNotIn("secretKeyRef", text)
 
     def test_what_is_no_capability_is_not_kept(self):
         for which, path in zip(tools.HELMS, ("/drain/short", None)):

@@ -91,8 +91,8 @@ class Built(unittest.TestCase):
         with tempfile.TemporaryDirectory(dir=tools.BUILD) as scratch:
             shutil.copytree(MANIFESTS, f"{scratch}/manifests")
             for mode in ("native-sidecar", "classic-sidecar", "job"):
-                file = pathlib.Path(scratch, f"manifests/overlays/{mode}/drain.yaml")
-                file.write_text(file.read_text().replace(PLACEHOLDER, CAPABILITY))
+                (file,) = pathlib.Path(scratch, f"manifests/overlays/{mode}").glob("[dj]*.yaml")  # deployment.yaml, job.yaml
+                file.write_text(re.sub(rf"(ADMIN_DRAIN_PATH\n +value: /drain/){PLACEHOLDER}", rf"\g<1>{CAPABILITY}", file.read_text()))
                 with self.subTest(mode=mode):
                     self.assertEqual(invariants.complaints(tools.kustomize(file.parent)), [])
 

@@ -29,9 +29,8 @@ class Plain(unittest.TestCase):
     def test_nothing_secret_is_in_them(self):
         for path in MANIFESTS.rglob("*.yaml"):
             for thing in tools.documents(path.read_text()):
-                if isinstance(thing, dict) and thing.get("kind") == "Secret":
-                    with self.subTest(path=path):
-                        self.assertEqual({**thing.get("data", {}), **thing["stringData"]}, {"drain-path": f"/drain/{PLACEHOLDER}"})
+                with self.subTest(path=path):
+                    self.assertFalse(isinstance(thing, dict) and thing.get("kind") == "Secret")
 
     def test_rules_and_promises_hold(self):
         for mode in MODES:

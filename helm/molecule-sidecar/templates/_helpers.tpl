@@ -124,7 +124,7 @@ annotations:
 
 {{/*
 The path of the preStop hook. Its secret part is the same wherever it is asked for in one rendering,
-so it is drawn once and kept in the values, and the Secret of the last rendering is kept when there is one.
+so it is drawn once and kept in the values; a Secret keeps it for the next rendering (keepsDrain).
 */}}
 {{- define "molecule-sidecar.drainPath" -}}
 {{- $t := .Values.termination -}}
@@ -140,6 +140,11 @@ so it is drawn once and kept in the values, and the Secret of the last rendering
 {{- $_ := set $t "drainPathOfThisRelease" $path -}}
 {{- end -}}
 {{- $t.drainPathOfThisRelease -}}
+{{- end -}}
+
+{{/* "true" when the path was drawn, and the next upgrade is to find it again. No pod reads that Secret. */}}
+{{- define "molecule-sidecar.keepsDrain" -}}
+{{- if and (include "molecule-sidecar.hasDrain" .) (not .Values.termination.drainCapability) -}}true{{- end -}}
 {{- end -}}
 
 {{/* Milliseconds of a duration of the configuration: 500ms, 30s, 2m, 1h, 1d; "" and 0 are 0. */}}

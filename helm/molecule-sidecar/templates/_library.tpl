@@ -128,16 +128,18 @@ of the user's. Its agent's end is the pod's end, and that of a native sidecar co
 {{- toString . | replace "$" "$$" | quote -}}
 {{- end -}}
 
-{{/* What the sidecar reads from its environment: the grace to compare with, and what must not be in a ConfigMap. */}}
+{{/*
+What the sidecar reads from its environment: the grace to compare with, and the drain path, which stands in the pod's own specification
+beside the hook that asks for it. A pod's specification never changes, so the two cannot differ: not for a sidecar that is restarted in an
+old pod while new ones with another path start, nor for a new pod on a node that has not seen another object yet. Out of a Secret the path
+would be read at each start of the container, and would hide nothing: who may read pods reads the hook.
+*/}}
 {{- define "molecule-sidecar.env" -}}
 - name: TERMINATION_GRACE_PERIOD_SECONDS
   value: {{ int .Values.termination.gracePeriodSeconds | quote }}
 {{- if include "molecule-sidecar.hasDrain" . }}
 - name: MOLECULE_SIDECAR_ADMIN_DRAIN_PATH
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "molecule-sidecar.drainSecretName" . | quote }}
-      key: drain-path
+  value: {{ include "molecule-sidecar.drainPath" . | quote }}
 {{- end }}
 {{- end -}}
 

@@ -87,7 +87,7 @@ mode: classic starts and stops both containers at once, in no order. This cluste
 {{- if and (include "molecule-sidecar.isJob" .) (not (include "molecule-sidecar.isWrapper" .)) (not $t.drainCapability) (eq (include "molecule-sidecar.protocol" .) "http") }}
 There is no preStop hook, so an agent whose pod is deleted gets TERM before its requests are answered. Set termination.drainCapability (openssl rand -hex 16).
 {{- end }}
-{{- if and (not $t.drainCapability) (include "molecule-sidecar.hasDrain" .) }}
+{{- if include "molecule-sidecar.keepsDrain" . }}
 hint: The drain path is random and kept in Secret {{ include "molecule-sidecar.drainSecretName" . }}. Where the chart is rendered without the cluster (helm template, GitOps) set termination.drainCapability, else each rendering rolls the pods.
 {{- end }}
 {{- end }}
