@@ -1,12 +1,12 @@
 {{/*
 What cannot work is refused while the chart is rendered, all of it at once, each with the key, its value and
 what to do. Types and words are the schema's work (values.schema.json). Each group below prints one line
-per mistake; tests/kube/guards.yaml has a case for each.
+per mistake, some of them in _guards_pod.tpl; tests/kube/guards.yaml has a case for each.
 */}}
 
 {{- define "molecule-sidecar.guards" -}}
 {{- $faults := "" -}}
-{{- range list "words" "names" "labels" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "morePorts" "user" "termination" "config" "variables" "flags" "volumes" "containers" "strategy" "mounts" -}}
+{{- range list "words" "names" "labels" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "morePorts" "user" "termination" "config" "variables" "flags" "volumes" "containers" "strategy" "mounts" "room" -}}
 {{- $faults = print $faults (include (print "molecule-sidecar.guards." .) $) -}}
 {{- end -}}
 {{- if $faults -}}
