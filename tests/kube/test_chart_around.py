@@ -258,6 +258,19 @@ class Pods(Case):
             self.assertNotIn("lifecycle", job["spec"]["template"]["spec"]["containers"][0])
             self.assertNotIn("ttlSecondsAfterFinished", job["spec"])
 
+    def test_a_job_waits_for_the_end_of_its_pod_where_it_can(self):
+        once_a_day = {"workload": {"kind": "CronJob", "cronJob": {"schedule": "@daily"}}}
+        names = set()
+        for kube, wanted in (("1.28.15", None), ("1.29.0", "Failed"), ("1.29.0-gke.100", "Failed"), ("1.35.0", "Failed")):
+            for things in self.each(self.WRAPPER, {"workload": {"kind": "Job"}}, kube=kube):
+                job = next(thing for thing in things if thing["kind"] == "Job")
+                self.assertEqual(job["spec"].get("podReplacementPolicy"), wanted)
+                names.add(job["metadata"]["name"])
+            for things in self.each(self.WRAPPER, once_a_day, kube=kube):
+                spec = self.one(things, "CronJob")["spec"]["jobTemplate"]["spec"]
+                self.assertEqual(spec.get("podReplacementPolicy"), wanted)
+        self.assertEqual(len(names), 1, "a cluster's update makes no other Job, which would run again")
+
     def test_home_can_be_written_unless_somebody_says_another(self):
         for extra, wanted in (({}, ["/tmp"]), ({"agent": {"env": [{"name": "HOME", "value": "/h"}]}}, ["/h"]), ({"agent": {"home": ""}}, [])):
             for things in self.each(extra):

@@ -61,6 +61,14 @@ class Schemas(unittest.TestCase):
         self.assertEqual(self.schemas.complaints(DEPLOYMENT, old=False), [])
         self.assertEqual(self.schemas.complaints(DEPLOYMENT, old=True), ["Deployment a.spec.template.spec.initContainers[0].restartPolicy is not known"])
 
+    def test_kubernetes_1_25_knows_no_job_that_waits_for_its_pods_end(self):
+        for thing, path in ((test_apirules.JOB, "spec.podReplacementPolicy"), (test_apirules.CRONJOB, "spec.jobTemplate.spec.podReplacementPolicy")):
+            waits = test_apirules.changed(thing, path, "Failed")
+            self.assertEqual(self.schemas.complaints(waits, old=False), [])
+            self.assertEqual(len(self.schemas.complaints(waits, old=True)), 1)
+            wrong = self.schemas.complaints(test_apirules.changed(thing, path, ["Failed"]))
+            self.assertEqual(len(wrong), 1, wrong)
+
     def refused(self, thing, path, value, part):
         found = self.schemas.complaints(test_apirules.changed(thing, path, value))
         self.assertEqual(len(found), 1, found)

@@ -33,8 +33,19 @@ an upgrade that takes the field away sets it to 1, the API's default. Never less
 {{- end -}}
 {{- end -}}
 
-{{/* The spec of a Job, and of the Jobs of a CronJob. A Job runs one pod at a time. */}}
+{{/*
+The spec of a Job, and of the Jobs of a CronJob. By itself a Job makes the next pod as soon as one is being deleted, so that two would be one
+workspace for up to the grace; from 1.29 on it can be told to wait for the end. Before, nothing can.
+*/}}
 {{- define "molecule-sidecar.jobSpec" -}}
+{{- if semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version -}}
+podReplacementPolicy: Failed
+{{ end -}}
+{{- include "molecule-sidecar.jobWork" . -}}
+{{- end -}}
+
+{{/* Those parts of it that are the same in each cluster. */}}
+{{- define "molecule-sidecar.jobWork" -}}
 {{- with .Values.workload.job -}}
 backoffLimit: {{ int .backoffLimit }}
 {{- if not (kindIs "invalid" .activeDeadlineSeconds) }}
@@ -49,11 +60,11 @@ template:
 {{- end -}}
 
 {{/*
-A Job cannot be changed once it is there, so another template is another Job. The same values are the same one: nothing in it is drawn
-(molecule-sidecar.hasDrain).
+A Job cannot be changed once it is there, so another template is another Job. The same values are the same one, also after an update of the
+cluster: nothing in it is drawn (molecule-sidecar.hasDrain), and what the version of Kubernetes adds is not counted.
 */}}
 {{- define "molecule-sidecar.jobName" -}}
-{{- printf "%s-%s" (include "molecule-sidecar.fullname" .) (include "molecule-sidecar.jobSpec" . | sha256sum | trunc 8) -}}
+{{- printf "%s-%s" (include "molecule-sidecar.fullname" .) (include "molecule-sidecar.jobWork" . | sha256sum | trunc 8) -}}
 {{- end -}}
 
 {{- define "molecule-sidecar.claimSpec" -}}
