@@ -294,6 +294,13 @@ class RoundTrip(Case):
             self.assertEqual(pod["spec"]["imagePullSecrets"], [{"name": "pull"}])
             self.assertFalse(pod["spec"]["automountServiceAccountToken"])
 
+    def test_not_where_it_may_not_connect(self):
+        for networks in (["10.0.0.0/8"], ["127.0.0.1", "::1"]):
+            for things in self.each({"sidecar": {"config": {"listen": {"allow_sources": networks}}}}):
+                self.none(things, "Pod")
+        for things in self.each({"sidecar": {"config": {"listen": {"allow_sources": []}}}}):
+            self.one(things, "Pod", "r-molecule-sidecar-test-roundtrip")
+
     def test_its_pod_is_no_agent(self):
         for things in self.each({"commonLabels": {"a": "b"}}):
             labels = self.one(things, "Pod", "r-molecule-sidecar-test-roundtrip")["metadata"]["labels"]
@@ -339,6 +346,7 @@ class Notes(Case):
         ("there is no monitor", {"metrics": {"prometheusRule": {"enabled": True}}}),
         ("helm test has nothing to do: the listener has TLS", {"sidecar": {"config": {"listen": {"tls_cert": "/a", "tls_key": "/b"}}}}),
         ("helm test has nothing to do: only the platform", {"sidecar": {"config": {"listen": {"inbound_auth": "require"}}}}),
+        ("helm test has nothing to do: only some networks", {"sidecar": {"config": {"listen": {"allow_sources": ["10.0.0.0/8"]}}}}),
         ("-c agent -- /molecule/molecule-sidecar status", {"mode": "wrapper", "agent": {"command": ["a"]}}),
         ("create job --from=cronjob/r-molecule-sidecar", {"workload": {"kind": "CronJob", "cronJob": {"schedule": "0 * * * *"}}}),
     )

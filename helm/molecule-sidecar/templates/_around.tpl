@@ -61,6 +61,8 @@ the listener has TLS with a certificate that the test does not know
 callers need a bearer token (listen.bearer_tokens_file)
 {{- else if eq (include "molecule-sidecar.around.config" (list . "listen" "inbound_auth")) "require" -}}
 only the platform may call (listen.inbound_auth: require)
+{{- else if include "molecule-sidecar.around.config" (list . "listen" "allow_sources") -}}
+only some networks may connect (listen.allow_sources), and whether the pod of the test is in one is not known
 {{- end -}}
 {{- end }}
 
