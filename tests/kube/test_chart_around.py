@@ -335,6 +335,7 @@ class Notes(Case):
         ("an Ingress or Gateway of yours", PUSH),
         ("Set workload.replicas: 2", PUSH),
         ("The autoscaler aims at CPU", merged(PUSH, {"autoscaling": {"enabled": True}})),
+        ('Pod Security "restricted" is not kept (sandboxes)', {"pod": {"notRestrictedBecause": "sandboxes"}}),
         ("agent.image is agent:", {"agent": {"image": "agent:latest"}}),
         ("agent.image is host:5000/agent:", {"agent": {"image": "host:5000/agent"}}),
         ("There is no NetworkPolicy", {"networkPolicy": {"enabled": False}}),

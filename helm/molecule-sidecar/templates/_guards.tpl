@@ -6,7 +6,7 @@ per mistake, some of them in _guards_pod.tpl; tests/kube/guards.yaml has a case 
 
 {{- define "molecule-sidecar.guards" -}}
 {{- $faults := "" -}}
-{{- range list "words" "names" "labels" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "morePorts" "user" "termination" "config" "variables" "flags" "volumes" "containers" "strategy" "mounts" "room" -}}
+{{- range list "words" "names" "labels" "mode" "kind" "messages" "state" "platform" "token" "agent" "image" "ports" "morePorts" "user" "termination" "config" "variables" "flags" "volumes" "containers" "strategy" "mounts" "room" "restricted" "references" -}}
 {{- $faults = print $faults (include (print "molecule-sidecar.guards." .) $) -}}
 {{- end -}}
 {{- if $faults -}}
@@ -76,7 +76,7 @@ per mistake, some of them in _guards_pod.tpl; tests/kube/guards.yaml has a case 
 {{- with $w.strategy.type }}
 {{- if and (eq $w.kind "StatefulSet") (not (has . (list "RollingUpdate" "OnDelete"))) }}
 - workload.strategy.type is {{ . }}: a StatefulSet knows RollingUpdate and OnDelete
-{{- else if and (eq $w.kind "Deployment") (not (has . (list "RollingUpdate" "Recreate"))) }}
+{{- else if and (has $w.kind (list "Deployment" "None")) (not (has . (list "RollingUpdate" "Recreate"))) }}
 - workload.strategy.type is {{ . }}: a Deployment knows Recreate and RollingUpdate
 {{- end }}
 {{- end }}
@@ -91,7 +91,7 @@ per mistake, some of them in _guards_pod.tpl; tests/kube/guards.yaml has a case 
 {{- else if include "molecule-sidecar.isMany" . }}
 - workload.replicas is {{ .Values.workload.replicas }} but messages are polled ({{ $why }}), and two pods must not poll for one workspace: set workload.replicas: 1, or have them pushed: platform.reportedUrl: https://...
 {{- end }}
-{{- if and (eq .Values.workload.kind "Deployment") .Values.workload.strategy (ne (get .Values.workload.strategy "type" | toString) "Recreate") }}
+{{- if and (has .Values.workload.kind (list "Deployment" "None")) .Values.workload.strategy (ne (get .Values.workload.strategy "type" | toString) "Recreate") }}
 - workload.strategy.type is {{ get .Values.workload.strategy "type" | default "RollingUpdate" }} but messages are polled ({{ $why }}), and in an update two pods would poll for one workspace: leave workload.strategy empty, or set its type: Recreate
 {{- end }}
 {{- end }}
@@ -119,7 +119,7 @@ per mistake, some of them in _guards_pod.tpl; tests/kube/guards.yaml has a case 
 {{- if and (eq $s.type "pvc") (has "ReadWriteMany" $s.pvc.accessModes) (not $s.pvc.readWriteManyBecause) }}
 - state.pvc.accessModes holds ReadWriteMany{{ with $s.pvc.existingClaim }} (of {{ . | quote }}){{ end }}, which is a network file system almost always: the sidecar keeps no journal on one, where locks and syncs are not to be relied on; take [ReadWriteOnce] or [ReadWriteOncePod] and a class of disks, or say in state.pvc.readWriteManyBecause why this one will do
 {{- end }}
-{{- if and (eq $s.type "pvc") (eq $w.kind "Deployment") (not (include "molecule-sidecar.isPoll" .)) $w.strategy (ne (get $w.strategy "type" | toString) "Recreate") }}
+{{- if and (eq $s.type "pvc") (has $w.kind (list "Deployment" "None")) (not (include "molecule-sidecar.isPoll" .)) $w.strategy (ne (get $w.strategy "type" | toString) "Recreate") }}
 - workload.strategy.type is {{ get $w.strategy "type" | default "RollingUpdate" }} but state.type is pvc, and in an update two pods would write one journal: leave workload.strategy empty, or set its type: Recreate
 {{- end }}
 {{- end -}}
@@ -455,6 +455,8 @@ AGENT_URL: platform.reportedUrl
 {{- range .Values.agent.env }}
 {{- if hasKey $agents .name }}
 - {{ include "molecule-sidecar.insteadSet" (list (printf "agent.env sets %s" .name) (get $agents .name)) }}
+{{- else if and (include "molecule-sidecar.isWrapper" $) (hasPrefix "MOLECULE_SIDECAR_STOP_" .name) }}
+- agent.env sets {{ .name }}, which the sidecar in the agent's container reads and the sums of termination would not know of: put it into sidecar.config.stop
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -139,6 +139,9 @@ The autoscaler aims at CPU utilisation, but the agent asks for no CPU, so it can
 {{- else if not .Values.agent.resources }}
 hint: agent.resources is empty: the agent may be evicted first and take all memory of its node. Set what it needs.
 {{- end }}
+{{- with .Values.pod.notRestrictedBecause }}
+hint: Pod Security "restricted" is not kept ({{ . }}): the namespace's label pod-security.kubernetes.io/enforce must allow the pod.
+{{- end }}
 {{- if regexMatch "(^[^:@]+|/[^:@]+|:latest)$" .Values.agent.image }}
 agent.image is {{ .Values.agent.image }}: what it means changes without an upgrade. Name a version, or better a digest.
 {{- end }}
