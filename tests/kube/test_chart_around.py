@@ -353,6 +353,7 @@ class Notes(Case):
     )
     ALWAYS = ("exec deployment/r-molecule-sidecar -c molecule-sidecar -- /molecule-sidecar status", "inbox list", "port-forward svc/r-molecule-sidecar 8000:80",
               "helm test r -n n", "rollout status deployment/r-molecule-sidecar", "Secret token with", "the journal of polled messages ends with each pod",
+              "can be answered twice. Set state.type: pvc",
               "There is one pod, for one must poll", "agent.resources is empty", "sidecar.image.repository is", "drain path is random",
               "Everybody who reaches")
     QUIET = merged(PUSH, {"workload": {"replicas": 2}, "agent": {"resources": {"requests": {"cpu": "1"}}}, "service": {"type": "LoadBalancer"},

@@ -119,7 +119,7 @@ hint: Messages are pushed to {{ $p.reportedUrl }}: an Ingress or Gateway of your
 {{- end }}
 {{- end }}
 {{- if and (eq $delivery "poll") (eq .Values.state.type "emptyDir") }}
-state.type is emptyDir, so the journal of polled messages ends with each pod: a message that comes while an update replaces the pod can be lost, and unfinished, dead and parked ones are forgotten. Set state.type: pvc.
+state.type is emptyDir, so the journal of polled messages ends with each pod: a message that comes while an update replaces the pod can be lost, unfinished, dead and parked ones are forgotten, and what an evicted or deleted pod still answers while the next one runs can be answered twice. Set state.type: pvc, with workload.kind: StatefulSet where no two pods may ever run at once.
 {{- end }}
 {{- end }}
 {{- end }}
