@@ -105,6 +105,23 @@ class Metrics(unittest.TestCase):
             for annotation in ("summary", "description", "action"):
                 self.assertRegex(rule, rf"\n          {annotation}: \S", name)
 
+    def test_alerts_about_messages_name_what_ends_there(self):
+        """As the tables of docs/polling.md have it: a row whose consequence is that end names codes and words, and the alert has them too."""
+        text = (ROOT / "docs" / "polling.md").read_text()
+        refused = re.search(r"^\| ([^|]*) \| `parked`: it would be refused again \|$", text, re.M)[1]
+        peers = re.search(r"^\| ([^|]*) \| the same, but only if", text, re.M)[1]
+        at_once = re.search(r"^\| ([^|]*) \| \*\*a dead letter at once", text, re.M)[1]
+        ends = re.search(r"after (\d+) such ends a dead letter", text)[1]
+        codes = re.findall(r"(?<![-\d])\d{3}\b|\w+_\w+", f"{refused} {peers}")
+        self.assertGreaterEqual(len(codes), 6)
+        for word in codes:
+            self.assertIn(word, alerts()["MoleculeParkedMessages"])
+        dead = alerts()["MoleculeDeadLetters"]
+        self.assertIn("inbox.max_attempts", dead)
+        self.assertIn(f"{ends} times", dead)
+        for code in re.findall(r"such as (-\d+), or status (\d+)", dead)[0]:
+            self.assertIn(code, at_once)
+
     def test_panels_have_their_own_numbers_and_places(self):
         ids = [panel["id"] for panel in panels()]
         self.assertEqual(len(ids), len(set(ids)))
