@@ -213,7 +213,7 @@ static void run(bool (*cond)(void), int64_t ms)
     timer_stop(&t.tick);
     cr_assert(cond == never || cond(), "not in time; history: %s", t.history);
 }
-#define UNTIL(cond) run(cond, PATIENCE_MS)
+#define UNTIL(cond) run(cond, 3 * PATIENCE_MS)
 
 static bool one_ended(void)
 {

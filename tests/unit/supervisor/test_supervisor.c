@@ -10,7 +10,7 @@
 
 /* ---- a loop, a supervisor, and what it told ---- */
 
-enum { WAIT_MS = 15000, OUTPUT_MAX = 8192 };
+enum { WAIT_MS = 40000, OUTPUT_MAX = 8192 };
 
 static struct loop *loop;
 static struct signals *signals;
@@ -175,7 +175,7 @@ static void teardown(void)
     scratch_remove();
 }
 
-TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 40);
+TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 90);
 
 static void start(char *const *argv)
 {
