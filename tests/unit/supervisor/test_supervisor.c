@@ -605,9 +605,9 @@ Test(supervisor, orphans_of_other_sessions_that_ignore_term_are_killed)
     wait_for(five);
     int64_t before_ms = clock_mono_ms();
 
-    supervisor_stop(sup, 300);
+    supervisor_stop(sup, 2000); /* the agent hears it within that, or it is killed as well */
     wait_for(has_ended);
-    cr_assert_geq(clock_mono_ms() - before_ms, 300, "they had the rest of the grace");
+    cr_assert_geq(clock_mono_ms() - before_ms, 2000, "they had the rest of the grace");
     cr_assert_eq(exit_status(), 9);
     cr_assert_not(last.we_killed_it);
     expect_nobody();
