@@ -28,6 +28,7 @@ class Delivery(harness.Case):
         s = self.sidecar(self.p, *self.flags, command=harness.test_agent("tasks.py", str(self.record)), env=self.env,
                          directory=self.dir)
         s.wait_ready()
+        self.p.wait_status("online")
         self.s = s
         return s
 
@@ -47,7 +48,7 @@ class Delivery(harness.Case):
         return [a["text"] for a in self.p.answers()]
 
     def wait_told(self, *texts):
-        eventually(lambda: len(self.told()) >= len(texts), f"{len(texts)} answers")
+        harness.gathered(lambda: len(self.told()), len(texts), "answers")
         self.assertEqual(self.told(), list(texts))
 
     def inbox(self, *args):
@@ -246,9 +247,9 @@ class Restarts(Delivery):
                 eventually(lambda n=n: len(self.asked()) > n // 2, "it goes on")
                 self.kill()
                 self.run_one()
-        eventually(lambda: {x["text"] for x in self.asked()} == set(texts), "each reached the agent", timeout=2 * harness.PATIENCE)
-        eventually(lambda: len(self.told()) + self.inbox("list", "--state", "answering").count(" answering ") >= len(texts),
-                   "all are answered but those whose fate is unknown", timeout=2 * harness.PATIENCE)
+        harness.gathered(lambda: len({x["text"] for x in self.asked()}), len(texts), "texts at the agent")
+        harness.gathered(lambda: len(self.told()) + self.inbox("list", "--state", "answering").count(" answering "), len(texts),
+                         "answers, and those whose fate is unknown")
         told = self.told()
         self.assertEqual(len(told), len(set(told)), "none twice")
 
@@ -296,6 +297,7 @@ class Apart(Delivery):
             self.s = self.sidecar(self.p, "--platform-poll-interval", "200ms", "--agent-address",
                                   f"http://127.0.0.1:{agent.server_address[1]}", "--stop-grace", "1s", directory=self.dir)
             self.s.wait_ready()
+            self.p.wait_status("online")
             if n == 1:
                 self.p.send("hello")
             eventually(lambda n=n: agent.taken >= n, "the agent has it")

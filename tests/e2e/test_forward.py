@@ -176,12 +176,13 @@ class Failing(harness.Case):
         self.assertEqual(post(side.port, "/", "plain", headers={"Content-Type": "text/plain"}).status, 503)
 
     def test_a_restart_is_a_slower_answer(self):
-        side = self.sidecar(None, "--restart-backoff", "300ms", "--agent-health-interval", "200ms", command=example_agent()).wait_ready()
+        side = self.sidecar(None, "--restart-backoff", "300ms", "--agent-health-interval", "200ms", "--forward-hold-timeout", "2m",
+                            command=example_agent()).wait_ready()
         (pid,) = side.agent_pids()
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: pid not in side.agent_pids(), "it is gone")
         self.assertEqual(get(side.port, CARDS[0]).status, 200, "the last good card is never held")
-        self.assertEqual(answer_text(side.send("still there?").json), "you said: still there?")
+        self.assertEqual(answer_text(side.send("still there?", timeout=120).json), "you said: still there?")
 
     def test_client_that_leaves_frees_the_stream(self):
         side = self.sidecar(command=example_agent()).wait_ready()

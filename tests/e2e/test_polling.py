@@ -30,7 +30,9 @@ class Polling(Case):
     def run_fast(self, *flags):
         side = self.sidecar(self.p, *FAST, "--agent-address", f"127.0.0.1:{self.agent_port}", *flags, command=test_agent("gate.py"),
                             directory=self.home, env={"PORT": self.agent_port})
-        return side.wait_ready()
+        side.wait_ready()
+        self.p.wait_status("online")
+        return side
 
     def heard(self):
         path = self.home / "heard"

@@ -408,6 +408,7 @@ class Comes(Played):
 
             pod = w.make(state=state)
             await self.is_ready(pod)
+            await self.eventually(lambda: platform.state()["registrations"], "it is registered")
             for n in range(3):
                 send("say", "work 0.3", "say")
                 await self.eventually(lambda: len(answers()) > 3 * n, "some are answered")  # noqa: B023

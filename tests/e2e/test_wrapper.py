@@ -183,7 +183,7 @@ class Family(harness.Case):
         self.assertNotIn("Address already in use", side.text())
 
     def test_a_crash_takes_one_restart(self):
-        side = self.sidecar(None, "--restart-backoff", "50ms", command=example_agent())
+        side = self.sidecar(None, "--restart-backoff", "50ms", "--forward-hold-timeout", "2m", command=example_agent())
         side.wait_ready()
         (first,) = side.agent_pids()
         os.kill(first, signal.SIGKILL)
@@ -276,7 +276,7 @@ class Agents(harness.Case):
 
     def test_an_agent_that_takes_its_time(self):
         go = self.dir / "go"
-        side = self.sidecar(None, "--agent-start-timeout", "1s",
+        side = self.sidecar(None, "--agent-start-timeout", "1s", "--forward-hold-timeout", "2m",
                             command=harness.test_agent("family.py", "slow", str(go), str(AGENT)))
         side.wait_probe("startupz")
         self.assertTrue(side.is_probe("readyz", 503))

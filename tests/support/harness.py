@@ -55,6 +55,13 @@ def eventually(condition, what, timeout=PATIENCE, every=0.02):
         time.sleep(every)
 
 
+def gathered(count, wanted, what, timeout=PATIENCE):
+    """Until count() is at least `wanted`, however many there are: the deadline is that of the next one."""
+    had = -1
+    while had < wanted:
+        had = eventually(lambda: (n := count()) > had and [n], f"{what}: more than {had} of {wanted}", timeout)[0]  # noqa: B023
+
+
 claims = []  # sockets whose abstract names say which ports are ours, until this process ends
 
 
@@ -398,7 +405,11 @@ class Platform(Process):
         call(self.port, "DELETE", "/dev/faults")
 
     def wait_status(self, status, workspace=None, timeout=PATIENCE):
-        eventually(lambda: self.status(workspace) == status, f"workspace is {status}", timeout)
+        """"online": and registered, which a heartbeat may be quicker than; before, nobody can send to it."""
+        def is_so():
+            state = self.state(workspace)
+            return state["status"] == status and (status != "online" or state["registrations"] > 0)
+        eventually(is_so, f"workspace is {status}", timeout)
 
     def wait_call(self, path, method="", since=0, timeout=PATIENCE, count=1, status=None):
         """Until `count` such calls are in the log; they are returned."""
