@@ -36,6 +36,10 @@ IS_SLOW = "asan" in SIDECAR or "asan" in DEVPLATFORM
 PATIENCE = 60 if IS_SLOW else 40  # seconds; the deadline of a wait that names none. Only failing tests ever take it
 TOKEN = "test-token-0123456789abcdefghijklmnopqrstuvwxyz"
 
+for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # by nohup, or by a shell that has started us in the background: inherited
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.SIG_DFL)
+
 
 # ---- waiting ---------------------------------------------------------------------------------------------------------
 
