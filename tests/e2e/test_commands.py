@@ -11,7 +11,7 @@ from harness import example_agent
 
 
 def run(*args, env=None, cwd="/"):
-    return subprocess.run([harness.SIDECAR, *args], capture_output=True, text=True, timeout=30, cwd=cwd,
+    return subprocess.run([harness.SIDECAR, *args], capture_output=True, text=True, timeout=120, cwd=cwd,
                           env=harness.clean_environment(cwd, env))
 
 
@@ -97,7 +97,7 @@ class Alone(unittest.TestCase):
             copy = os.path.join(d, "molecule-sidecar")
             self.assertEqual(stat.S_IMODE(os.stat(copy).st_mode), 0o755)
             self.assertEqual(os.listdir(d), ["molecule-sidecar"])
-            self.assertEqual(subprocess.run([copy, "--version"], capture_output=True, timeout=30).returncode, 0)
+            self.assertEqual(subprocess.run([copy, "--version"], capture_output=True, timeout=120).returncode, 0)
 
     def test_install_into_nowhere_says_so(self):
         done = run("install", "/no/such/dir")
@@ -189,7 +189,7 @@ class Running(harness.Case):
             two.append(done)
             harness.eventually(lambda d=done: list(self.dir.glob(f"molecule-*-{d.pid}/control.sock")), "its control socket")
         self.user = {"preexec_fn": preexec, "env": harness.clean_environment(str(self.dir), env), "capture_output": True,
-                     "text": True, "timeout": 30, "cwd": "/"}
+                     "text": True, "timeout": 120, "cwd": "/"}
         self.program = program or [harness.SIDECAR]
         return two
 
@@ -215,7 +215,7 @@ class Running(harness.Case):
         self.assertEqual(json.loads(self.ask("status", "--json").stdout)["pid"], newer.pid)
         socket = next(self.dir.glob(f"molecule-*-{older.pid}/control.sock"))
         self.assertEqual(self.ask("stop", "--control-socket", str(socket)).returncode, 0)
-        self.assertEqual(older.wait(20), 0)
+        self.assertEqual(older.wait(60), 0)
         self.assertEqual(list(self.dir.glob(f"molecule-*-{older.pid}")), [], "its directory is gone")
 
     def test_send_says_why_it_failed(self):

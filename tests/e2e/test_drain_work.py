@@ -48,9 +48,8 @@ class DrainWork(harness.Case):
         side = self.agent()
         streams = [Stream(side, "/done", 2) for _ in range(3)]
         idle = idle_connection(side)
-        m = side.metrics()
-        self.assertEqual(m["molecule_sidecar_streams_finished"], 3)
-        self.assertEqual(m["molecule_sidecar_work"], 0)
+        eventually(lambda: side.metrics()["molecule_sidecar_streams_finished"] == 3, "three have nothing to say any more")
+        eventually(lambda: side.metrics()["molecule_sidecar_work"] == 0, "nobody works")
         begin = time.monotonic()
         side.signal(signal.SIGTERM)
         for s in streams:
@@ -126,13 +125,15 @@ class Shed(harness.Case):
 
     def test_the_platform_queues_it_and_sends_it_again(self):
         p = self.platform("--rate-limit", "0")
+        agent, go = self.gate()
         side = self.sidecar(p, "--forward-shed", "close", "--forward-hold-timeout", "100ms", "--forward-max-in-flight", "1",
-                            "--platform-heartbeat-interval", "200ms", command=harness.example_agent(), push=True).wait_ready()
+                            "--platform-heartbeat-interval", "200ms", command=agent, push=True).wait_ready()
         p.wait_status("online")
-        slow = self.thread(side.send, "slow 3")
-        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "in flight")
+        slow = self.thread(side.send, "a long one")
+        side.wait_line("^asked 1")
         self.assertEqual(p.send("for later").status, 202, "the agent is busy, the message is kept")
         self.assertEqual(side.metrics()["molecule_sidecar_requests_shed_total"], 1)
+        go()
         self.assertEqual(slow.result().status, 200)
         eventually(lambda: side.metrics()['molecule_sidecar_requests_total{outcome="ok"}'] >= 2, "sent again and answered")
 

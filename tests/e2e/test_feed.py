@@ -31,7 +31,7 @@ class Feed(harness.Case):
     def expect(self, *texts):
         """The echo agent has answered each of these once, and nothing else."""
         want = collections.Counter(f"you said: {t}" for t in texts)
-        eventually(lambda: sum(self.answered().values()) >= sum(want.values()), f"{len(texts)} answers")
+        harness.gathered(lambda: sum(self.answered().values()), len(texts), "answers")
         self.assertEqual(self.answered(), want)
 
     def polls(self, since=0):
@@ -135,7 +135,7 @@ class Cursor(Feed):
         long = "x" * 300000
         for k in range(12):  # more than one answer may be long
             self.say(f"{k} {long}")
-        eventually(lambda: self.inbox().get("fetched", 0) >= 13, "all fetched")
+        harness.gathered(lambda: self.inbox().get("fetched", 0), 13, "fetched")
 
 
 class Trouble(Feed):
@@ -219,6 +219,7 @@ class Trouble(Feed):
 class Stream(Feed):
     def test_events_make_polls(self):
         self.open(*SLOW_POLLS)
+        self.p.wait_status("online")
         eventually(lambda: self.inbox().get("stream"), "the stream")
         for k in range(3):
             self.p.send(f"m{k}")
@@ -227,6 +228,7 @@ class Stream(Feed):
 
     def test_streams_that_end_come_back(self):
         self.open(*SLOW_POLLS)
+        self.p.wait_status("online")
         eventually(lambda: self.inbox().get("stream"), "the stream")
         since = self.p.last_seq()
         self.p.faults(events="reset")

@@ -114,7 +114,7 @@ def storm(port, seed, count):
 
 class Storm(harness.Case):
     def test_it_serves_and_drains_after_a_storm(self):
-        side = self.sidecar(None, "--forward-hold-timeout", "300ms", "--stop-grace", "8s",
+        side = self.sidecar(None, "--forward-hold-timeout", "300ms", "--stop-grace", "30s",
                             command=harness.test_agent("hostile.py", str(SEED)))
         side.wait_ready()
         storm(side.port, SEED, CONNECTIONS)
@@ -142,7 +142,7 @@ class Storm(harness.Case):
                 with contextlib.suppress(OSError):
                     s.send(POST + b"Content-Length: 9\r\n\r\n")
             since = p.last_seq()
-            p.wait_call("/registry/heartbeat", since=since, count=3, timeout=10)
+            p.wait_call("/registry/heartbeat", since=since, count=3)
             self.assertTrue(side.is_probe("livez"))
             self.assertEqual(side.command("status")[0], 0)
             self.assertNotIn("Too many open files", side.text())

@@ -104,7 +104,7 @@ class Load(harness.Case):
     def test_an_agent_that_dies_and_a_stop_under_load(self):
         path = self.sub_dir() / "agent.sock"
         agent = ["sh", "-c", f"rm -f {path}; exec {TOOLS / 'bench_agent'} {path}"]
-        side = self.sidecar(None, "--agent-address", f"unix:{path}", "--restart-backoff", "50ms", "--stop-grace", "4s",
+        side = self.sidecar(None, "--agent-address", f"unix:{path}", "--restart-backoff", "50ms", "--stop-grace", "60s", "--stop-drain-timeout", "3s",
                             command=agent).wait_ready()
         loads = [self.load(side, "post", MANY), self.load(side, "streams", MANY)]
         loads[1].wait_line("^open$")

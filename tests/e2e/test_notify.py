@@ -108,9 +108,10 @@ class Notify(harness.Case):
 
     def test_a_drain_that_turns_out_to_be_the_end_is_announced_before_the_work_is_done(self):
         m = self.manager()
-        side = self.start_under(m, "--stop-grace", "60s").wait_ready()
-        slow = self.thread(side.send, "slow 5")
-        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "one request is in flight")
+        agent, go = self.gate()
+        side = self.start_under(m, "--stop-grace", "60s", command=agent).wait_ready()
+        slow = self.thread(side.send, "x")
+        side.wait_line("^asked 1")
         self.assertEqual(side.command("drain", "--platform-enabled", "false")[0], 0)
         side.wait_probe("readyz", 503)
         self.assertNotIn("STOPPING=1", m.lines())
@@ -118,8 +119,10 @@ class Notify(harness.Case):
         m.wait("STOPPING=1")
         m.wait("EXTEND_TIMEOUT_USEC=")
         self.assertTrue(slow.is_alive(), "the work goes on")
+        go()
         self.assertEqual(slow.result().status, 200)
         self.assertEqual(side.wait_exit(), 0)
+
     def handed(self, names, *flags, env=None, wait=True):
         """A sidecar that was handed sockets of these names; and their ports."""
         report = self.sub_dir() / "ports"

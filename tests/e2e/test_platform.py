@@ -110,20 +110,22 @@ class Inbound(harness.Case):
 
 
 class Heartbeats(harness.Case):
-    def start_all(self, *flags):
+    def start_all(self, *flags, command=None):
         self.p = self.platform("--rate-limit", "0")
-        self.side = self.sidecar(self.p, *FAST, *flags, command=example_agent()).wait_ready()
+        self.side = self.sidecar(self.p, *FAST, *flags, command=command or example_agent()).wait_ready()
         self.p.wait_status("online")
 
     def test_contents(self):
-        self.start_all()
+        agent, go = self.gate()
+        self.start_all(command=agent)
         beat = eventually(lambda: self.p.beat() if self.p.beat().get("current_task") == "idle" else None, "an idle beat")
         self.assertEqual((beat["workspace_id"], beat["active_tasks"], beat["error_rate"]), (self.p.id, 0, 0))
         self.assertIs(type(beat["active_tasks"]), int)
         self.assertIs(type(beat["uptime_seconds"]), int)
-        slow = self.thread(self.side.send, "slow 1.5")
+        slow = self.thread(self.side.send, "x")
         beat = eventually(lambda: self.p.beat() if self.p.beat()["active_tasks"] == 1 else None, "one request is told")
         self.assertEqual(beat["current_task"], "1 request")
+        go()
         slow.result()
         eventually(lambda: self.p.beat()["active_tasks"] == 0, "and its end")
 
@@ -177,7 +179,7 @@ class Lifecycle(harness.Case):
     def test_pause_and_resume(self):
         self.start_all()
         pids = self.side.agent_pids()
-        slow = self.thread(self.side.send, "slow 1")
+        slow = self.thread(self.side.send, "slow 4")
         eventually(lambda: self.side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "in flight")
         self.p.call("POST", f"/workspaces/{self.p.id}/pause")
         self.side.wait_probe("readyz", 503)
@@ -187,7 +189,7 @@ class Lifecycle(harness.Case):
         self.assertIn("PAUSED", a.text)
         self.assertTrue(a.headers["Retry-After"])
         self.assertEqual(get(self.side.port, "/agent/card").status, 200, "the card is never held")
-        self.assertEqual(answer_text(slow.result().json), "that took 1 s", "work in flight finishes")
+        self.assertEqual(answer_text(slow.result().json), "that took 4 s", "work in flight finishes")
         seen = self.p.last_seq()
         self.p.wait_call(f"/workspaces/{self.p.id}/state", since=seen)
         self.assertEqual(self.p.log("/registry/register", since=seen), [])
@@ -229,7 +231,7 @@ class Lifecycle(harness.Case):
         self.p.call("DELETE", f"/workspaces/{self.p.id}")
         self.side.wait_probe("readyz", 503)
         self.assertTrue(self.side.is_probe("livez"))
-        self.assertIn("does not have workspace", get(self.side.admin, "/readyz").text)
+        eventually(lambda: "does not have workspace" in get(self.side.admin, "/readyz").text, "and says why")
         self.assertTrue(self.side.is_running())
 
     def test_auth_lost_keeps_everything_running(self):
@@ -309,12 +311,12 @@ class Outages(harness.Case):
 
     def test_a_hanging_platform_does_not_delay_the_end(self):
         p = self.platform("--rate-limit", "0")
-        side = self.sidecar(p, *FAST, "--stop-grace", "5s", command=example_agent()).wait_ready()
+        side = self.sidecar(p, *FAST, "--stop-grace", "90s", command=example_agent()).wait_ready()
         p.wait_status("online")
         p.faults({"path": "", "hang": True})
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 0)
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 30)
 
     def test_html_of_an_edge_is_no_removal(self):
         p = self.platform("--rate-limit", "0")

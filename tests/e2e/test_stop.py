@@ -9,7 +9,7 @@ import unittest
 import harness
 from harness import a2a, answer_text, eventually, example_agent, get, stream
 
-BUSY = 6  # seconds that a busy machine may take on top
+BUSY = 25  # seconds that a busy machine may take on top
 
 
 class Stop(harness.Case):
@@ -21,8 +21,16 @@ class Stop(harness.Case):
         eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] >= 1, "in flight")
         return t
 
+    def gated(self, *flags):
+        """A sidecar with one request in flight, the request's thread, and what lets it be answered ("answer 1")."""
+        agent, go = self.gate()
+        side = self.sidecar(None, *flags, command=agent).wait_ready()
+        t = self.thread(side.send, "x")
+        side.wait_line("^asked 1")
+        return side, t, go
+
     def test_an_idle_one_ends_at_once(self):
-        side = self.agent("--stop-grace", "30s")
+        side = self.agent("--stop-grace", "120s", "--stop-agent-grace", "40s")
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 0)
         self.assertLess(time.monotonic() - begin, BUSY, "not the agent's time, nor the drain's")
@@ -30,22 +38,22 @@ class Stop(harness.Case):
         self.assertIn("agent: stopped", side.text(), "the agent ended in its own order")
 
     def test_work_in_flight_finishes(self):
-        side = self.agent("--stop-grace", "20s")
-        slow = self.in_flight(side, "slow 2")
+        side, slow, go = self.gated("--stop-grace", "60s")
         side.signal(signal.SIGTERM)
         side.wait_probe("readyz", 503)
         refused = side.send("too late")
         self.assertEqual(refused.status, 503)
         self.assertIn("DRAINING", refused.text)
-        self.assertEqual(answer_text(slow.result().json), "that took 2 s")
+        go()
+        self.assertEqual(answer_text(slow.result().json), "answer 1")
         self.assertEqual(side.wait_exit(), 0)
 
     def test_a_stream_finishes(self):
-        side = self.agent("--stop-grace", "20s")
-        events = self.thread(lambda: list(harness.stream(side.port, "/", a2a("count 15", "message/stream"))))
+        side = self.agent("--stop-grace", "60s")
+        events = self.thread(lambda: list(harness.stream(side.port, "/", a2a("count 40", "message/stream"))))
         eventually(lambda: side.metrics()["molecule_sidecar_streams"] == 1, "streaming")
         side.signal(signal.SIGTERM)
-        self.assertEqual(len(events.result()), 17)
+        self.assertEqual(len(events.result()), 42)
         self.assertEqual(side.wait_exit(), 0)
 
     def test_interrupt_is_a_trigger_too(self):
@@ -54,16 +62,17 @@ class Stop(harness.Case):
         self.assertEqual(side.wait_exit(), 0)
 
     def test_second_term_hurries(self):
-        side = self.agent("--stop-grace", "60s")
-        self.in_flight(side, "slow 30")
+        side = self.agent("--stop-grace", "120s", "--stop-agent-grace", "100s")
+        self.in_flight(side, "slow 90")
         begin = time.monotonic()
         side.signal(signal.SIGTERM)
         side.wait_probe("readyz", 503)
+        seen = len(side.lines)
         side.signal(signal.SIGTERM)
-        side.wait_line("agent", after=len(side.lines))
+        side.wait_line("agent", after=seen)
         side.signal(signal.SIGTERM)
-        self.assertIn(side.wait_exit(20), (0, 137))
-        self.assertLess(time.monotonic() - begin, 15)
+        self.assertIn(side.wait_exit(60), (0, 137))
+        self.assertLess(time.monotonic() - begin, 60)
 
     def test_stuck_agent_is_killed_within_the_grace(self):
         side = self.sidecar(None, "--stop-grace", "3s", command=harness.test_agent("family.py", "ignore"))
@@ -76,7 +85,7 @@ class Stop(harness.Case):
     def test_the_grace_is_never_passed(self):
         p = self.platform("--rate-limit", "0")
         side = self.sidecar(p, "--stop-grace", "4s", "--platform-heartbeat-interval", "200ms", command=example_agent()).wait_ready()
-        self.in_flight(side, "slow 30")
+        self.in_flight(side, "slow 90")
         p.faults({"path": "", "hang": True})
         begin = time.monotonic()
         side.signal(signal.SIGTERM)
@@ -85,7 +94,7 @@ class Stop(harness.Case):
         self.assertLess(took, 4 + BUSY)
 
     def test_drain_delay_is_kept_and_closes_connections(self):
-        side = self.agent("--stop-grace", "10s", "--stop-drain-delay", "1s")
+        side = self.agent("--stop-grace", "60s", "--stop-drain-delay", "5s")
         self.assertEqual(side.send("x").status, 200)
         begin = time.monotonic()
         side.signal(signal.SIGTERM)
@@ -94,20 +103,23 @@ class Stop(harness.Case):
         self.assertEqual(answer_text(a.json), "you said: still open")
         self.assertEqual(a.headers["Connection"], "close")
         self.assertEqual(side.wait_exit(), 0)
-        self.assertGreaterEqual(time.monotonic() - begin, 0.95)
+        self.assertGreaterEqual(time.monotonic() - begin, 4.9)
 
     def test_drain_command_waits_and_parks(self):
-        side = self.agent("--stop-grace", "20s")
-        slow = self.in_flight(side, "slow 1")
-        code, out, err = side.command("drain", "--wait", "--platform-enabled", "false")
+        side, slow, go = self.gated("--stop-grace", "60s")
+        drain = self.thread(side.command, "drain", "--wait", "--platform-enabled", "false")
+        side.wait_probe("readyz", 503)
+        self.assertTrue(drain.is_alive(), "it waits for the work")
+        go()
+        code, _, err = drain.result()
         self.assertEqual(code, 0, err)
-        self.assertTrue(slow.result(1).status == 200, "it returned when the work was done")
+        self.assertEqual(slow.result().status, 200)
         self.assertTrue(side.is_running())
         self.assertTrue(side.is_probe("readyz", 503))
         self.assertEqual(side.terminate(), 0)
 
     def test_a_drain_that_nobody_follows_up_ends(self):
-        side = self.agent("--stop-grace", "1500ms")
+        side = self.agent("--stop-grace", "4s")
         self.assertEqual(side.command("drain", "--platform-enabled", "false")[0], 0)
         side.wait_probe("readyz", 503)
         side.wait_ready()
@@ -127,7 +139,7 @@ class Stop(harness.Case):
         self.assertNotIn("abcdefghijklmnopqrstuvwxyz012345", "\n".join(side.err))
 
     def test_signal_first(self):
-        side = self.agent("--stop-grace", "10s", "--stop-order", "signal-first")
+        side = self.agent("--stop-grace", "60s", "--stop-order", "signal-first")
         events = stream(side.port, "/", a2a("slow 1.5", "message/stream"))
         next(events)  # the agent is at it: what it has not accepted yet is lost when it drains itself
         side.signal(signal.SIGTERM)

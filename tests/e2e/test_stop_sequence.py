@@ -34,7 +34,7 @@ class Sequence(harness.Case):
         return side
 
     def test_each_signal_has_its_time_and_the_agent_its_own_code(self):
-        side = self.agent("USR1 wait 300ms, INT wait 300ms, TERM", hears("USR1", "INT", "TERM"))
+        side = self.agent("USR1 wait 2s, INT wait 2s, TERM", hears("USR1", "INT", "TERM"))
         self.assertEqual(side.terminate(), 7)
         self.assertEqual([line for line in side.out if line.startswith("heard")], ["heard SIGUSR1", "heard SIGINT", "heard SIGTERM"])
         side.wait_line("has not ended: SIGINT")
@@ -121,7 +121,7 @@ class Phases(harness.Case):
 
     def test_a_drain_whose_time_is_up_says_so(self):
         side = self.agent("--stop-grace", "40s", "--stop-drain-timeout", "300ms", "--admin-drain-path", DRAIN)
-        self.in_flight(side, "slow 10")
+        self.in_flight(side, "slow 60")
         code, _, err = side.command("drain", "--wait", "--platform-enabled", "false")
         self.assertEqual(code, 1)
         self.assertIn("the drain is over with work unfinished", err)
@@ -142,8 +142,10 @@ class Phases(harness.Case):
     def test_a_hook_and_the_term_after_it_have_one_clock(self):
         for hook in ("http", "exec"):
             with self.subTest(hook):
-                side = self.agent("--stop-grace", "6s", "--stop-agent-grace", "5s", "--stop-reserve", "500ms", "--admin-drain-path", DRAIN)
-                self.in_flight(side, "slow 2")
+                agent, _ = self.gate()
+                side = self.agent("--stop-grace", "6s", "--stop-agent-grace", "5s", "--stop-reserve", "500ms", "--admin-drain-path", DRAIN,
+                                  command=agent)
+                self.in_flight(side, "unanswered")
                 if hook == "http":
                     self.assertEqual(get(side.admin, DRAIN).status, 200)
                 else:

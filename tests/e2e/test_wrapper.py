@@ -39,7 +39,7 @@ class Ends(harness.Case):
         return side.wait_exit(), side
 
     def test_sleep_is_stopped_by_term(self):
-        side = self.sidecar(command=["sleep", "1000"])
+        side = self.sidecar(None, "--stop-grace", "120s", "--stop-agent-grace", "100s", command=["sleep", "1000"])
         side.wait_probe("startupz")
         eventually(lambda: side.agent_pids(), "the child runs")
         (pid,) = side.agent_pids()
@@ -47,7 +47,7 @@ class Ends(harness.Case):
         self.assertTrue(side.is_probe("readyz", 503), "it never answers")
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 0, "it died of the signal we sent")
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 30)
         self.assertFalse(harness.is_alive(pid))
         self.assertRegex(side.exit_sentence(), "stopped")
 
@@ -83,7 +83,7 @@ class Ends(harness.Case):
         side.wait_line("^up$")
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 137)
-        self.assertLess(time.monotonic() - begin, 2.5)
+        self.assertLess(time.monotonic() - begin, 2 + 25)
 
     def test_commands_that_cannot_be_executed(self):
         plain = self.dir / "plain.txt"
@@ -183,7 +183,7 @@ class Family(harness.Case):
         self.assertNotIn("Address already in use", side.text())
 
     def test_a_crash_takes_one_restart(self):
-        side = self.sidecar(None, "--restart-backoff", "50ms", command=example_agent())
+        side = self.sidecar(None, "--restart-backoff", "50ms", "--forward-hold-timeout", "2m", command=example_agent())
         side.wait_ready()
         (first,) = side.agent_pids()
         os.kill(first, signal.SIGKILL)
@@ -199,7 +199,7 @@ class FirstProcess(harness.Case):
     NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
     def inside(self, *flags, command):
-        if subprocess.run([*self.NAMESPACE, "true"], capture_output=True, timeout=10, check=False).returncode != 0:
+        if subprocess.run([*self.NAMESPACE, "true"], capture_output=True, timeout=60, check=False).returncode != 0:
             self.skipTest("no PID namespaces here")
         side = self.sidecar(None, *flags, command=command, program=[*self.NAMESPACE, harness.SIDECAR])
         side.wait_probe("startupz")
@@ -241,7 +241,7 @@ class StartTimeout(harness.Case):
         eventually(lambda: get(side.admin, "/livez").status == 200, "it lives")
         begin = time.monotonic()
         self.assertEqual(side.terminate(), 0)
-        self.assertLess(time.monotonic() - begin, 11)
+        self.assertLess(time.monotonic() - begin, 30)
         self.assertNotIn("started /", side.text())
 
 
@@ -275,13 +275,15 @@ class Agents(harness.Case):
         self.assertEqual(side.terminate(), 0)
 
     def test_an_agent_that_takes_its_time(self):
-        side = self.sidecar(None, "--agent-start-timeout", "1s",
-                            command=harness.test_agent("family.py", "slow", "2", str(AGENT)))
+        go = self.dir / "go"
+        side = self.sidecar(None, "--agent-start-timeout", "1s", "--forward-hold-timeout", "2m",
+                            command=harness.test_agent("family.py", "slow", str(go), str(AGENT)))
         side.wait_probe("startupz")
         self.assertTrue(side.is_probe("readyz", 503))
         held = self.thread(side.send, "patience")
         side.wait_line("start_timeout|has not answered|not ready|1s")
         self.assertTrue(side.is_running(), "it is only reported")
+        go.touch()
         side.wait_ready()
         self.assertEqual(harness.answer_text(held.result().json), "you said: patience", "the request was held")
 

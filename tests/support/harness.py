@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -32,8 +33,12 @@ SOURCE = pathlib.Path(os.environ.get("SOURCE_DIR", pathlib.Path(__file__).resolv
 SIDECAR = os.environ.get("SIDECAR_BIN", str(SOURCE / "build/dev/molecule-sidecar"))
 DEVPLATFORM = os.environ.get("DEVPLATFORM_BIN", str(SOURCE / "build/dev/molecule-devplatform"))
 IS_SLOW = "asan" in SIDECAR or "asan" in DEVPLATFORM
-PATIENCE = 30 if IS_SLOW else 15  # seconds; the deadline of a wait that names none
+PATIENCE = 60 if IS_SLOW else 40  # seconds; the deadline of a wait that names none. Only failing tests ever take it
 TOKEN = "test-token-0123456789abcdefghijklmnopqrstuvwxyz"
+
+for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # by nohup, or by a shell that has started us in the background: inherited
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.SIG_DFL)
 
 
 # ---- waiting ---------------------------------------------------------------------------------------------------------
@@ -52,6 +57,13 @@ def eventually(condition, what, timeout=PATIENCE, every=0.02):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {timeout} s" + (f" (last: {last!r})" if last else ""))
         time.sleep(every)
+
+
+def gathered(count, wanted, what, timeout=PATIENCE):
+    """Until count() is at least `wanted`, however many there are: the deadline is that of the next one."""
+    had = -1
+    while had < wanted:
+        had = eventually(lambda: (n := count()) > had and [n], f"{what}: more than {had} of {wanted}", timeout)[0]  # noqa: B023
 
 
 claims = []  # sockets whose abstract names say which ports are ours, until this process ends
@@ -198,31 +210,69 @@ def clean_environment(home, extra=None):
     return env
 
 
+class Output:
+    """One output of a child, as lines. Its bytes are taken from the pipe under `news`, by whoever comes first: the thread that waits for
+    them, or a test that looks. So a look sees all that was written before it, and what is in no line yet has not been written."""
+
+    def __init__(self, pipe, news):
+        self.pipe, self.news = pipe, news
+        self.lines, self.rest = [], b""
+        self.is_open = True
+        os.set_blocking(pipe.fileno(), False)  # our end; the child's is its own
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def take(self):
+        """All that is in the pipe now. Under `news`."""
+        with contextlib.suppress(BlockingIOError):
+            while self.is_open:
+                data = os.read(self.pipe.fileno(), 65536)
+                *whole, self.rest = (self.rest + data).split(b"\n")
+                if not data:
+                    self.is_open = False
+                    whole += [self.rest] if self.rest else []
+                self.lines += [line.decode(errors="replace") for line in whole]
+
+    def _read(self):
+        waiting = select.poll()
+        waiting.register(self.pipe, select.POLLIN)
+        while self.is_open:
+            waiting.poll()
+            with self.news:
+                self.take()
+                self.news.notify_all()
+        self.pipe.close()
+
+
 class Process:
     """A child whose two outputs are gathered as they come."""
 
     def __init__(self, name, argv, env, cwd, preexec=None):
         self.name, self.argv = name, [str(a) for a in argv]
-        self.out, self.err = [], []
         self.news = threading.Condition()
         self.p = subprocess.Popen(self.argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, preexec_fn=preexec)
+                                  stderr=subprocess.PIPE, preexec_fn=preexec, bufsize=0)
         self.pid = self.p.pid
-        self.readers = [threading.Thread(target=self._read, args=(pipe, to), daemon=True)
-                        for pipe, to in ((self.p.stdout, self.out), (self.p.stderr, self.err))]
-        for t in self.readers:
-            t.start()
+        self.outputs = [Output(pipe, self.news) for pipe in (self.p.stdout, self.p.stderr)]
 
-    def _read(self, pipe, to):
-        for line in pipe:
-            with self.news:
-                to.append(line.decode(errors="replace").rstrip("\n"))
-                self.news.notify_all()
-        pipe.close()
+    def _lines(self, *outputs):
+        with self.news:
+            for o in outputs:
+                o.take()
+            return [line for o in outputs for line in o.lines]
+
+    @property
+    def out(self):
+        return self._lines(self.outputs[0])
+
+    @property
+    def err(self):
+        return self._lines(self.outputs[1])
 
     @property
     def lines(self):
-        return self.out + self.err
+        """Of both outputs, with all that it has written by now."""
+        return self._lines(*self.outputs)
 
     def text(self):
         return "\n".join(self.lines)
@@ -233,30 +283,28 @@ class Process:
         end = time.monotonic() + timeout
         with self.news:
             while True:
+                is_late = time.monotonic() >= end or not self.is_reading()  # asked before the last look
                 for line in self.lines[after:]:
                     if found.search(line):
                         return line
-                left = end - time.monotonic()
-                if left <= 0 or not self.news.wait(min(left, 0.2)) and self.p.poll() is not None and not self.is_reading():
+                if is_late:
                     break
+                self.news.wait(min(max(end - time.monotonic(), 0), 0.2))
         raise AssertionError(f"{self.name} never wrote /{pattern}/" + ("" if self.p.poll() is None else f", it ended with {self.p.returncode}"))
 
     def is_reading(self):
         """Somebody, it or whom it left behind, has one of its outputs open."""
-        return any(t.is_alive() for t in self.readers)
+        return any(o.is_open for o in self.outputs)
 
     def signal(self, number):
         self.p.send_signal(number)
 
     def wait_exit(self, timeout=PATIENCE):
-        """Its exit status (negative: killed by that signal), when both outputs are read to the end or held open by others."""
+        """Its exit status (negative: killed by that signal). All that it wrote is in its lines then."""
         try:
-            status = self.p.wait(timeout)
+            return self.p.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} still runs after {timeout} s") from None
-        for t in self.readers:
-            t.join(1)
-        return status
 
     def terminate(self, timeout=PATIENCE):
         self.signal(signal.SIGTERM)
@@ -279,8 +327,8 @@ class Process:
             if start_time(pid) == started:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        for t in self.readers:
-            t.join(2)
+        for o in self.outputs:
+            o.reader.join(2)
 
 
 def start_time(pid):
@@ -361,7 +409,11 @@ class Platform(Process):
         call(self.port, "DELETE", "/dev/faults")
 
     def wait_status(self, status, workspace=None, timeout=PATIENCE):
-        eventually(lambda: self.status(workspace) == status, f"workspace is {status}", timeout)
+        """"online": and registered, which a heartbeat may be quicker than; before, nobody can send to it."""
+        def is_so():
+            state = self.state(workspace)
+            return state["status"] == status and (status != "online" or state["registrations"] > 0)
+        eventually(is_so, f"workspace is {status}", timeout)
 
     def wait_call(self, path, method="", since=0, timeout=PATIENCE, count=1, status=None):
         """Until `count` such calls are in the log; they are returned."""
@@ -549,6 +601,11 @@ class Case(unittest.TestCase):
 
     def process(self, name, argv, env=None):
         return self.start(Process(name, argv, clean_environment(self.dir, env), self.dir))
+
+    def gate(self):
+        """(command, open) of an agent that answers each message when open() was called, and says "asked N" when it has the Nth one."""
+        go = self.sub_dir() / "go"
+        return test_agent("slow.py", go), go.touch
 
     def thread(self, fn, *args):
         """Runs fn in the background; .result(timeout) gives its value or raises what it raised."""

@@ -399,9 +399,11 @@ static bool run(bool (*cond)(void), int64_t max_ms)
     return w.is_true;
 }
 
+enum { UNTIL_MS = 30000 }; /* only a failing test takes it */
+
 void case_until(bool (*cond)(void), const char *what)
 {
-    bool ok = run(cond, 10000);
+    bool ok = run(cond, UNTIL_MS);
 
     cr_assert(ok, "waited in vain for %s; calls so far: %s; state %s: %s", what, pc->world.order,
               workspace_state_name(pc->p->status.state), pc->p->status.state_why);

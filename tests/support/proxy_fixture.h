@@ -65,7 +65,7 @@ bool px_nobody_connects(struct px *f, int ms); /* none comes within ms */
 /* Waits until a number in the stats is at least that. */
 #define px_wait_stat(f, member, at_least)                                                          \
     do {                                                                                           \
-        for (int i_ = 0; i_ < 3000 && px_stats(f)->member < (at_least); i_++)                      \
+        for (int i_ = 0; i_ < 20000 && px_stats(f)->member < (at_least); i_++)                     \
             (void)poll(NULL, 0, 1);                                                                \
         cr_assert_geq((f)->stats.member, (at_least));                                              \
     } while (0)

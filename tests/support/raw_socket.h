@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { RAW_MAX = 4 * 1024 * 1024, RAW_WAIT_MS = 5000 };
+enum { RAW_MAX = 4 * 1024 * 1024, RAW_WAIT_MS = 20000 };
 
 struct raw {
     int fd;

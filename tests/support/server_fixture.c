@@ -386,7 +386,7 @@ void fixture_stop(struct fixture *f)
 
 bool fixture_wait(volatile int *counter, int at_least)
 {
-    for (int i = 0; i < 5000 && *counter < at_least; i++)
+    for (int i = 0; i < 20000 && *counter < at_least; i++)
         (void)poll(NULL, 0, 1);
     return *counter >= at_least;
 }

@@ -1,5 +1,5 @@
 """An agent of many kinds: `family.py orphans` makes five that outlive their parents briefly, `family.py child` one that stays,
-`family.py signals` tells which signals it gets, `family.py slow SECONDS FILE` becomes FILE (a Python agent) after a while, `family.py ignore` ignores TERM, `family.py code N` ends with N on TERM."""
+`family.py signals` tells which signals it gets, `family.py slow GO FILE` becomes FILE (a Python agent) when GO is there, `family.py ignore` ignores TERM, `family.py code N` ends with N on TERM."""
 import os
 import runpy
 import signal
@@ -41,7 +41,8 @@ def code():
 
 
 def slow():
-    time.sleep(float(sys.argv[2]))
+    while not os.path.exists(sys.argv[2]):
+        time.sleep(0.05)
     file = sys.argv[3]
     sys.argv = [file]
     runpy.run_path(file, run_name="__main__")

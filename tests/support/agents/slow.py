@@ -1,4 +1,4 @@
-"""An agent that says on stdout what it was asked, and answers when the file named by its argument is there."""
+"""An agent that says on stdout what it was asked, and answers when the file named by its argument is there (harness.Case.gate())."""
 import http.server
 import itertools
 import os
@@ -23,7 +23,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         number = next(count)
         print(f"asked {number}: {len(body)} bytes, Authorization {self.headers.get('Authorization')}", flush=True)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not go.exists() and time.monotonic() < end:
             time.sleep(0.01)
         answer = b'{"jsonrpc":"2.0","id":1,"result":{"kind":"message","role":"agent","messageId":"%d",' \
@@ -43,6 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    request_queue_size = 128
 
 
 Server(os.environ["MOLECULE_AGENT_SOCKET"], Handler).serve_forever()

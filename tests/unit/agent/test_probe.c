@@ -105,7 +105,7 @@ static void scene_open(struct scene *s, bool is_card)
                                      .timeout_ms = s->timeout_ms};
     const struct probe_callbacks cb = {on_up, on_down, on_card};
     cr_assert_eq(probe_new(s->loop, s->io, &cfg, &cb, s, &s->probe, &err), 0);
-    timer_start(&s->guard, s->loop, loop_now_ms(s->loop) + 10000, on_guard, s);
+    timer_start(&s->guard, s->loop, loop_now_ms(s->loop) + 40000, on_guard, s);
     if (!s->status)
         s->status = 200;
 }

@@ -76,7 +76,7 @@ static void *read_all(void *arg)
     return NULL;
 }
 
-Test(fd, writes_all_through_a_small_pipe_that_does_not_block, .timeout = 10)
+Test(fd, writes_all_through_a_small_pipe_that_does_not_block, .timeout = 60)
 {
     static char data[1 << 20];
     pthread_t thread;

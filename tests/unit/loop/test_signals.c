@@ -24,7 +24,7 @@ static void free_in_callback(void *arg, const struct signalfd_siginfo *info)
     loop_stop(loop);
 }
 
-Test(signals, arrive_as_events, .timeout = 10)
+Test(signals, arrive_as_events, .timeout = 60)
 {
     struct signals_origin origin;
     struct err err;
@@ -43,7 +43,7 @@ Test(signals, arrive_as_events, .timeout = 10)
     loop_free(loop);
 }
 
-Test(signals, their_source_may_go_within_its_callback, .timeout = 10)
+Test(signals, their_source_may_go_within_its_callback, .timeout = 60)
 {
     struct signals_origin origin;
     struct err err;
@@ -84,7 +84,7 @@ Test(signals, what_we_were_started_with_is_remembered)
     cr_assert_eq(action.sa_handler, SIG_IGN);
 }
 
-Test(signals, what_nohup_made_ignored_stays_ignored, .timeout = 10)
+Test(signals, what_nohup_made_ignored_stays_ignored, .timeout = 60)
 {
     struct signals_origin origin;
     struct err err;

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-TestSuite(platform_start, .init = case_open, .fini = case_close, .timeout = 30);
+TestSuite(platform_start, .init = case_open, .fini = case_close, .timeout = 60);
 
 static void start(void)
 {

@@ -450,7 +450,7 @@ Test(proxy_pump, an_answer_that_stops_half_way_is_cut_and_a_stream_is_not)
     struct px f;
     struct raw client, agent;
 
-    px_start(&f, OFF, "--forward-response-timeout", "150ms", "--forward-keepalive-interval", "0",
+    px_start(&f, OFF, "--forward-response-timeout", "1s", "--forward-keepalive-interval", "0",
              NULL);
     px_client(&f, &client);
     raw_sendz(&client, ask);
@@ -470,7 +470,7 @@ Test(proxy_pump, an_answer_that_stops_half_way_is_cut_and_a_stream_is_not)
         struct pollfd p = {.fd = client.fd, .events = POLLIN};
 
         cr_assert(raw_until(&client, "data: 1\n\n\r\n"));
-        cr_assert_eq(poll(&p, 1, 400), 0);
+        cr_assert_eq(poll(&p, 1, 1500), 0);
     }
     raw_sendz(&agent, "data: 2\n\n");
     cr_assert(raw_until(&client, "data: 2"));

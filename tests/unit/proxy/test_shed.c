@@ -81,7 +81,7 @@ Test(proxy_shed, everybody_else_gets_an_answer)
     struct raw client, agent;
 
     px_start(&f, OFF, "--forward-shed", "close", "--forward-hold-timeout", "100ms",
-             "--forward-response-timeout", "100ms", NULL);
+             "--forward-response-timeout", "1s", NULL);
     px_client(&f, &client);
     raw_sendz(&client, ask);
     px_accept(&f, &agent);

@@ -39,7 +39,7 @@ static void end(void)
     cr_expect_eq(f.began, f.ended, "every exchange ends exactly once");
 }
 
-TestSuite(server_life, .init = begin, .fini = end, .timeout = 30);
+TestSuite(server_life, .init = begin, .fini = end, .timeout = 60);
 
 #define HOST      "Host: h\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" HOST "\r\n"
@@ -129,7 +129,7 @@ Test(server_life, a_half_closed_client_gets_its_answers)
     cr_expect_eq(raw_answer(&r, NULL), 200);
     cr_expect_eq(raw_answer(&r, NULL), 200);
     cr_expect(raw_until_closed(&r) && r.eof);
-    cr_expect_eq(f.complete, 2);
+    cr_expect(fixture_wait(&f.complete, 2));
 }
 
 Test(server_life, a_half_close_ends_a_stream)

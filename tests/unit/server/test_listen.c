@@ -35,7 +35,7 @@ static void end(void)
     (void)rmdir(dir);
 }
 
-TestSuite(server_listen, .init = begin, .fini = end, .timeout = 30);
+TestSuite(server_listen, .init = begin, .fini = end, .timeout = 60);
 
 static void on_request(void *ctx, struct exchange *x)
 {

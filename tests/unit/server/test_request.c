@@ -24,7 +24,7 @@ static void end(void)
     cr_expect_eq(f.began, f.ended, "every exchange ends exactly once");
 }
 
-TestSuite(server_request, .init = begin, .fini = end, .timeout = 30);
+TestSuite(server_request, .init = begin, .fini = end, .timeout = 60);
 
 #define HOST      "Host: h\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" HOST "\r\n"

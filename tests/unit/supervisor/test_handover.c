@@ -27,7 +27,7 @@ static void setup(void)
     signals_block_all(&origin.signals);
 }
 
-TestSuite(handover, .init = setup, .fini = scratch_remove, .timeout = 50);
+TestSuite(handover, .init = setup, .fini = scratch_remove, .timeout = 90);
 
 /* Runs a shell script with the gifts; 1 it ran and its wait status is 0, else spawn's -errno. */
 static int run_env(const struct child_gifts *gifts, const char *script, char *more, struct err *err)

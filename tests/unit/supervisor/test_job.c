@@ -30,7 +30,7 @@ static void setup(void)
     signals_block_all(&origin.signals);
 }
 
-TestSuite(job, .init = setup, .timeout = 50);
+TestSuite(job, .init = setup, .timeout = 90);
 
 static pid_t spawn_as(enum child_group group, bool takes_terminal, bool wait_for_exec)
 {

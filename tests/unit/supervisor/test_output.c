@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 15000 };
+enum { WAIT_MS = 40000 };
 
 static struct loop *loop;
 static struct output *output;

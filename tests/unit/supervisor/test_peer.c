@@ -44,7 +44,7 @@ static void teardown(void)
     scratch_remove();
 }
 
-TestSuite(peer, .init = setup, .fini = teardown, .timeout = 50);
+TestSuite(peer, .init = setup, .fini = teardown, .timeout = 90);
 
 static int listen_here(void)
 {

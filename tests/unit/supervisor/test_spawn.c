@@ -36,7 +36,7 @@ static void setup(void)
     signals_block_all(&origin.signals);
 }
 
-TestSuite(spawn, .init = setup, .fini = scratch_remove, .timeout = 50);
+TestSuite(spawn, .init = setup, .fini = scratch_remove, .timeout = 90);
 
 /* Spawns, waits for the outcome; 1 or a negative errno with a sentence. *ret_pid when it runs. */
 static int spawn_in(const char *cwd, char *const *argv, char *const *envp, pid_t *ret_pid,
@@ -54,7 +54,7 @@ static int spawn_in(const char *cwd, char *const *argv, char *const *envp, pid_t
     }
     struct pollfd p = {.fd = sp.fd, .events = POLLIN};
 
-    cr_assert_eq(poll(&p, 1, 10000), 1);
+    cr_assert_eq(poll(&p, 1, 30000), 1);
     r = spawn_outcome(&rq, &sp, err);
     cr_assert_neq(r, 0);
     if (r < 0) {
@@ -549,7 +549,7 @@ Test(spawn, the_child_does_not_outlive_a_killed_sidecar)
         if (spawn_start(&rq, &sp, NULL) < 0)
             _exit(1);
         p = (struct pollfd){.fd = sp.fd, .events = POLLIN};
-        (void)poll(&p, 1, 10000);
+        (void)poll(&p, 1, 30000);
         (void)!write(ends[1], &sp.pid, sizeof(sp.pid));
         (void)raise(SIGKILL);
     }

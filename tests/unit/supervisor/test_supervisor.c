@@ -10,7 +10,7 @@
 
 /* ---- a loop, a supervisor, and what it told ---- */
 
-enum { WAIT_MS = 15000, OUTPUT_MAX = 8192 };
+enum { WAIT_MS = 40000, OUTPUT_MAX = 8192 };
 
 static struct loop *loop;
 static struct signals *signals;
@@ -175,7 +175,7 @@ static void teardown(void)
     scratch_remove();
 }
 
-TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 40);
+TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 90);
 
 static void start(char *const *argv)
 {
@@ -605,9 +605,9 @@ Test(supervisor, orphans_of_other_sessions_that_ignore_term_are_killed)
     wait_for(five);
     int64_t before_ms = clock_mono_ms();
 
-    supervisor_stop(sup, 300);
+    supervisor_stop(sup, 2000); /* the agent hears it within that, or it is killed as well */
     wait_for(has_ended);
-    cr_assert_geq(clock_mono_ms() - before_ms, 300, "they had the rest of the grace");
+    cr_assert_geq(clock_mono_ms() - before_ms, 2000, "they had the rest of the grace");
     cr_assert_eq(exit_status(), 9);
     cr_assert_not(last.we_killed_it);
     expect_nobody();
