@@ -97,7 +97,8 @@ elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   flag_add(flags_common -U_FORTIFY_SOURCE)
   flag_add(flags_common -D_FORTIFY_SOURCE=3)
   flag_add(flags_common -fstack-clash-protection)
-  flag_add(flags_common -fcf-protection=full)
+  flag_add(flags_common -fcf-protection=full)          # of x86
+  flag_add(flags_common -mbranch-protection=standard)  # of arm64: the same aims by other means
   flag_add(flags_common -ftrivial-auto-var-init=zero) # clang 14 refuses it
   link_flag_add(flags_common -Wl,-z,relro)
   link_flag_add(flags_common -Wl,-z,now)

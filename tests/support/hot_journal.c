@@ -52,7 +52,7 @@ static void put_super(struct image *j, const char *name)
     uint32_t sum = 0;
 
     for (const char *p = name; *p; p++)
-        sum += (uint32_t)(int)(signed char)*p; /* SQLite adds them as plain chars */
+        sum += (uint32_t)(int)*p; /* plain chars, as SQLite's, signed or not as on this machine */
     put_32(j, PENDING_BYTE / PAGE + 1);
     put(j, name, strlen(name));
     put_32(j, (uint32_t)strlen(name));

@@ -79,11 +79,13 @@ static void on_wake(struct watch *w, int events)
     struct px *f = w->arg;
     struct err err = {0};
     uint64_t n;
+    int order;
 
     (void)events;
     if (read(f->wake_fd, &n, sizeof(n)) != sizeof(n))
         return;
-    switch (f->order) {
+    order = f->order;
+    switch (order) {
     case ORDER_GATE:
         proxy_set_gate(f->proxy, f->gate);
         break;

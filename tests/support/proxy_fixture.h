@@ -33,16 +33,16 @@ struct px {
     struct watch wake;
     int wake_fd;
     /* what the thread shall do, and with what */
-    volatile int order;
+    _Atomic int order;
     enum proxy_gate gate;
     struct slice card;
     struct proxy_stats stats; /* filled by px_stats() */
     struct str platform_card; /* filled by px_platform_card() */
     /* what app/ would know */
     const char *inbound_secret, *workspace_token;
-    volatile int work_calls, failures;
-    volatile int idle_calls; /* of those: there was no work */
-    volatile long restart_seconds;
+    _Atomic int work_calls, failures;
+    _Atomic int idle_calls; /* of those: there was no work */
+    _Atomic long restart_seconds;
 };
 
 /* Flags of the configuration, NULL-terminated; platform off unless given. */

@@ -284,11 +284,13 @@ static void on_wake(struct watch *w, int events)
 {
     struct fixture *f = w->arg;
     uint64_t n;
+    int order;
 
     (void)events;
     if (read(f->wake_fd, &n, sizeof(n)) != sizeof(n))
         return;
-    switch (f->order) {
+    order = f->order;
+    switch (order) {
     case ORDER_LAST:
         server_set_last(f->server, true);
         break;
@@ -384,7 +386,7 @@ void fixture_stop(struct fixture *f)
     (void)close(f->wake_fd);
 }
 
-bool fixture_wait(volatile int *counter, int at_least)
+bool fixture_wait(_Atomic int *counter, int at_least)
 {
     for (int i = 0; i < 20000 && *counter < at_least; i++)
         (void)poll(NULL, 0, 1);

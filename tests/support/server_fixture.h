@@ -41,10 +41,10 @@ struct fixture {
     pthread_t thread;
     struct watch wake;
     int wake_fd;
-    volatile int order;                             /* what the thread shall do when woken */
-    volatile int began, ended, complete, body_ends; /* handler calls so far */
-    volatile long body_bytes;
-    volatile long most_bytes; /* the most that on_body was given at once */
+    _Atomic int order;                             /* what the thread shall do when woken */
+    _Atomic int began, ended, complete, body_ends; /* handler calls so far */
+    _Atomic long body_bytes;
+    _Atomic long most_bytes; /* the most that on_body was given at once */
 };
 
 void fixture_config(struct fixture *f); /* defaults for tests: short timeouts, 127.0.0.1:0 */
@@ -54,6 +54,6 @@ void fixture_free_server(
     struct fixture *f); /* ends the thread and frees the server, whatever is open */
 enum { ORDER_STOP = 0, ORDER_LAST, ORDER_CLOSE_IDLE, ORDER_STOP_ACCEPTING, ORDER_TLS_CHECK };
 void fixture_order(struct fixture *f, int order); /* returns when the server's thread has done it */
-bool fixture_wait(volatile int *counter, int at_least); /* with a deadline */
+bool fixture_wait(_Atomic int *counter, int at_least); /* with a deadline */
 
 #endif
