@@ -186,10 +186,13 @@ void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t w
     try_again(i, m, why, pause_ms > wait_ms ? pause_ms : wait_ms);
 }
 
-static void lose(struct inbox *i, struct message *m, const char *why)
+void deliver_lose(struct inbox *i, struct message *m, const char *why)
 {
     if (i->is_draining || i->is_finishing) { /* it ends because we do */
-        put_back(i, m, 0);
+        if (m->j.state == JOURNAL_SEEN)
+            put_back(i, m, 0);
+        else
+            try_again(i, m, why, 0);
         return;
     }
     (void)uncount(m);
@@ -214,6 +217,7 @@ static void not_reached(struct deliver *d, struct message *m, const char *why)
     struct inbox *i = d->inbox;
     int64_t pause_ms = backoff_ms(DELIVER_LOST_MS, DELIVER_UNREACHED_MAX_MS, d->unreached);
 
+    i->losses++;
     if (d->unreached++ == 0)
         say(m, LOG_WARNING, "the agent cannot be reached; messages wait for it", why);
     d->pause_until_ms = loop_now_ms(i->loop) + pause_ms;
@@ -391,7 +395,8 @@ static void on_reply(void *arg, const struct port_reply *r)
         not_reached(d, m, r->error);
         break;
     case PORT_LOST:
-        lose(i, m, r->error);
+        i->losses++;
+        deliver_lose(i, m, r->error);
         break;
     case PORT_TIMED_OUT:
     case PORT_UNREADABLE:

@@ -114,6 +114,8 @@ struct agent_answer;
 void deliver_take(struct inbox *i, struct message *m, struct agent_answer *a, int64_t wait_ms);
 /* A failed answer: tried again, at the earliest after wait_ms, or dead after max_attempts. */
 void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t wait_ms);
+/* The agent was lost with m, which it had in hand or was working on: counted apart (deaths). */
+void deliver_lose(struct inbox *i, struct message *m, const char *why);
 void deliver_bury(struct inbox *i, struct message *m, const char *why); /* dead at once */
 /* We end in order, with messages still at the agent: that is no death. Before the journal closes.
  */
@@ -217,6 +219,7 @@ struct inbox {
     struct inbox_status status;
     bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
     bool is_told_idle;       /* on_idle came since inbox_finish() */
+    unsigned losses;         /* of the agent: what it had in memory may be gone */
     int64_t first_seq;       /* of the first message that this run has fetched; 0 = none yet */
     struct timer finish;     /* its budget */
     struct deferred settled; /* inbox_work_changed(), at the end of the turn */
