@@ -160,35 +160,37 @@ void answer_retry(struct answer *a)
 {
     const struct answers *as = a->answers;
     const struct judged *v = &a->judged;
+    struct journal_message *j = &a->m->j;
     int64_t now = loop_now_ms(as->inbox->loop);
     int64_t cap = v->asks_state ? ANSWER_AUTH_CAP_MS : as->times.backoff_cap;
-    int64_t wait_ms = backoff_ms(as->times.backoff_base, cap, a->tries);
+    int64_t pause_ms = backoff_ms(as->times.backoff_base, cap, j->answer_tries);
+    int64_t wait_ms = pause_ms > v->wait_ms ? pause_ms : v->wait_ms;
+    bool has_end = v->is_peers || v->has_end; /* may be a trouble that does not end by itself */
 
-    a->tries++;
-    bool has_end = v->is_peers || v->has_end;
-    if (!has_end)
-        a->troubled_ms = 0;
-    else if (a->troubled_ms == 0)
+    j->answer_tries++;
+    if (j->answer_trouble_ms == 0)
         a->troubled_ms = now;
-    if ((v->tries_max > 0 && a->tries > v->tries_max) ||
+    if ((v->tries_max > 0 && j->answer_tries > v->tries_max) ||
         (has_end && now - a->troubled_ms > as->times.peer_try)) {
         char why[sizeof(v->why) + 64];
 
-        (void)snprintf(why, sizeof(why), "not taken in %u tries: %s", a->tries, v->why);
+        (void)snprintf(why, sizeof(why), "not taken in %u tries: %s", j->answer_tries, v->why);
         end(a, JOURNAL_PARKED, why);
         return;
     }
-    send_later(a, wait_ms > v->wait_ms ? wait_ms : v->wait_ms, v->why);
+    j->answer_trouble_ms = has_end ? now - a->troubled_ms + wait_ms : 0;
+    send_later(a, wait_ms, v->why);
 }
 
 void answer_unsure(struct answer *a)
 {
     const struct answers *as = a->answers;
+    unsigned *resends = &a->m->j.answer_resends;
     char why[sizeof(a->judged.why) + 128];
 
-    if (as->inbox->cfg->inbox.on_unknown == INBOX_RESEND && a->resends < ANSWER_RESENDS_MAX) {
-        a->resends++;
-        send_later(a, backoff_ms(as->times.backoff_base, as->times.backoff_cap, a->resends - 1),
+    if (as->inbox->cfg->inbox.on_unknown == INBOX_RESEND && *resends < ANSWER_RESENDS_MAX) {
+        (*resends)++;
+        send_later(a, backoff_ms(as->times.backoff_base, as->times.backoff_cap, *resends - 1),
                    a->judged.why);
         return;
     }
@@ -202,8 +204,8 @@ void answer_unsure(struct answer *a)
 
 void answer_arrived(struct answer *a)
 {
-    a->tries = a->resends = 0;
-    a->troubled_ms = 0;
+    a->m->j.answer_tries = a->m->j.answer_resends = 0;
+    a->m->j.answer_trouble_ms = 0;
     a->m->j.parts_sent++;
     log_debug("inbox", "row %s: part %u of %u of the answer arrived", a->m->j.row_id,
               a->m->j.parts_sent, a->split.count);
@@ -481,6 +483,7 @@ static struct answer *answer_new(struct inbox *i, struct message *m)
     a->m = m;
     a->is_to_peer = is_to_peer;
     a->begun_ms = loop_now_ms(i->loop);
+    a->troubled_ms = a->begun_ms - m->j.answer_trouble_ms;
     a->phase = ANSWER_QUEUED;
     a->text_hash = hash_plain(str_slice(&a->split.text));
     list_init(&a->node);

@@ -10,7 +10,8 @@
  *   an answer             committed together with what it says about the conversation, then sent
  *
  * A place (inbox.concurrency) is free as soon as the agent has answered: the commit and the answer
- * to the sender do not hold it.
+ * to the sender do not hold it. A death counts for all that are in hand, so who was in hand at some
+ * is in hand alone from then on (suspects.c).
  */
 #include "inbox/parts.h"
 
@@ -185,10 +186,13 @@ void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t w
     try_again(i, m, why, pause_ms > wait_ms ? pause_ms : wait_ms);
 }
 
-static void lose(struct inbox *i, struct message *m, const char *why)
+void deliver_lose(struct inbox *i, struct message *m, const char *why)
 {
     if (i->is_draining || i->is_finishing) { /* it ends because we do */
-        put_back(i, m, 0);
+        if (m->j.state == JOURNAL_SEEN)
+            put_back(i, m, 0);
+        else
+            try_again(i, m, why, 0);
         return;
     }
     (void)uncount(m);
@@ -213,10 +217,25 @@ static void not_reached(struct deliver *d, struct message *m, const char *why)
     struct inbox *i = d->inbox;
     int64_t pause_ms = backoff_ms(DELIVER_LOST_MS, DELIVER_UNREACHED_MAX_MS, d->unreached);
 
+    i->losses++;
     if (d->unreached++ == 0)
         say(m, LOG_WARNING, "the agent cannot be reached; messages wait for it", why);
     d->pause_until_ms = loop_now_ms(i->loop) + pause_ms;
     put_back(i, m, 0);
+}
+
+/* ---- in hand ---- */
+
+static void take(struct deliver *d, const struct message *m)
+{
+    d->at_agent++;
+    suspects_took(d->inbox, m);
+}
+
+static void let_go(struct deliver *d, const struct message *m)
+{
+    d->at_agent--;
+    suspects_left(d->inbox, m);
 }
 
 /* ---- answers ---- */
@@ -365,7 +384,7 @@ static void on_reply(void *arg, const struct port_reply *r)
 
     m->port = NULL;
     free(ptr_take(&m->scratch));
-    d->at_agent--;
+    let_go(d, m);
     if (r->outcome != PORT_NOT_REACHED)
         d->unreached = 0;
     switch (r->outcome) {
@@ -376,7 +395,8 @@ static void on_reply(void *arg, const struct port_reply *r)
         not_reached(d, m, r->error);
         break;
     case PORT_LOST:
-        lose(i, m, r->error);
+        i->losses++;
+        deliver_lose(i, m, r->error);
         break;
     case PORT_TIMED_OUT:
     case PORT_UNREADABLE:
@@ -442,7 +462,7 @@ static void send_it(struct deliver *d, struct message *m)
                        timeout_ms > 0 ? timeout_ms : DELIVER_NO_TIMEOUT_MS, on_reply, m, &m->port);
     if (rc == 0) {
         m->scratch = h;
-        d->at_agent++;
+        take(d, m);
         return;
     }
     free(h);
@@ -466,7 +486,7 @@ static void on_counted(void *arg, int code)
     struct message *m = arg;
     struct inbox *i = m->inbox;
 
-    i->deliver->at_agent--;
+    let_go(i->deliver, m);
     if (code == -EBUSY) /* the journal is being closed: nothing was written */
         return;
     if (code == -ENOENT) /* of the file before this one */
@@ -493,9 +513,9 @@ static void count_first(struct deliver *d, struct message *m)
     }
     m->j.deaths++;
     m->is_counted = true;
-    d->at_agent++;
+    take(d, m);
     if (queue_save(m, on_counted, m) < 0) {
-        d->at_agent--;
+        let_go(d, m);
         put_back(d->inbox, m, DELIVER_MEMORY_MS);
     }
 }
@@ -528,7 +548,8 @@ void deliver_pump(struct inbox *i)
         return;
     if (at_ms <= loop_now_ms(i->loop)) {
         at_ms = 0;
-        while (d->at_agent < i->cfg->inbox.concurrency && (m = queue_next(i, &at_ms)) != NULL)
+        while (d->at_agent < i->cfg->inbox.concurrency &&
+               (m = suspects_next(i, d->at_agent, &at_ms)) != NULL)
             hand_over(d, m);
     }
     if (at_ms > 0)
@@ -545,6 +566,7 @@ int deliver_new(struct inbox *i)
         return -ENOMEM;
     d->inbox = i;
     i->deliver = d;
+    i->suspects = (struct suspects){.alone_ms = SUSPECT_ALONE_MS};
     return 0;
 }
 

@@ -3,9 +3,11 @@
  * be away meanwhile, and so may we: the task's name is in the journal, and its time
  * (inbox.task_timeout) began when it was written there.
  *
- * An agent that does not know the task any more has forgotten it (most keep tasks in memory, and
- * were restarted): that was a failed attempt, and the message is delivered again under the same
- * messageId. What else goes wrong says nothing about the task: it is asked again.
+ * An agent that does not know the task any more has forgotten it, and the message is delivered
+ * again under the same messageId. That was a failed attempt; but most keep tasks in memory, and if
+ * the agent was lost meanwhile (as it is with us) it was a death with the message in hand: five of
+ * these by somebody else's poison make no dead letter. What else goes wrong says nothing about the
+ * task: it is asked again.
  */
 #include "inbox/parts.h"
 
@@ -22,7 +24,8 @@
 struct following {  /* the message's scratch */
     int64_t end_ms; /* loop time */
     unsigned looks;
-    bool is_1_0; /* of the look under way */
+    unsigned losses; /* inbox.losses when it began */
+    bool is_1_0;     /* of the look under way */
     bool is_other_version;
 };
 
@@ -82,9 +85,19 @@ static bool is_news(struct message *m, const struct agent_answer *a)
     return false;
 }
 
+static void forgot(struct message *m, bool was_lost, const char *why)
+{
+    if (was_lost)
+        deliver_lose(m->inbox, m, why);
+    else
+        deliver_fail(m->inbox, m, why, 0);
+}
+
 static void read_look(struct message *m, const struct port_reply *r)
 {
     struct inbox *i = m->inbox;
+    const struct following *f = m->scratch;
+    bool was_lost = m->is_left || f->losses != i->losses;
     struct agent_answer a;
 
     if (agent_answer_read(r->status, r->body, true, &a) < 0 || !is_news(m, &a)) {
@@ -94,7 +107,7 @@ static void read_look(struct message *m, const struct port_reply *r)
         if (a.said == AGENT_SAID || a.said == AGENT_ASKS)
             deliver_take(i, m, &a, 0);
         else if (a.said == AGENT_FORGOT)
-            deliver_fail(i, m, a.why, 0);
+            forgot(m, was_lost, a.why);
         else
             deliver_bury(i, m, a.why); /* it works on a task after which nobody can ask */
     }
@@ -106,6 +119,7 @@ static void on_reply(void *arg, const struct port_reply *r)
     struct message *m = arg;
 
     m->port = NULL;
+    m->inbox->losses += r->outcome == PORT_LOST || r->outcome == PORT_NOT_REACHED;
     if (r->outcome == PORT_ANSWERED)
         read_look(m, r);
     else
@@ -144,6 +158,7 @@ void follow_begin(struct inbox *i, struct message *m)
     if (m->j.changed_ms > 0 && clock_wall_ms() > m->j.changed_ms) /* an earlier run has begun */
         left_ms -= clock_wall_ms() - m->j.changed_ms;
     f->end_ms = loop_now_ms(i->loop) + (left_ms > 0 ? left_ms : 0);
+    f->losses = i->losses;
     m->scratch = f;
     m->step = STEP_FOLLOWED;
     m->timer.arg = m;

@@ -69,6 +69,7 @@ void inbox_set_agent(struct inbox *i, bool is_ready)
     if (i->is_agent_ready == is_ready)
         return;
     i->is_agent_ready = is_ready;
+    i->losses += !is_ready;
     deliver_pump(i);
 }
 

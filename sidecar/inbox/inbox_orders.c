@@ -309,7 +309,8 @@ static bool once_more(struct journal_message *m)
     } else {
         return false;
     }
-    m->due_ms = 0;
+    m->answer_tries = m->answer_resends = 0;
+    m->answer_trouble_ms = m->due_ms = 0;
     free(m->why);
     m->why = NULL;
     return true;

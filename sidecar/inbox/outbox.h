@@ -81,9 +81,8 @@ struct answer { /* of one message in STEP_ANSWERING */
     struct split split;
     struct str words; /* of the part under way */
     bool is_to_peer, is_counted;
-    unsigned tries;      /* class N in a row */
-    unsigned resends;    /* after class U */
-    int64_t troubled_ms; /* since when a trouble lasts that may have no end; 0 = none */
+    int64_t troubled_ms; /* loop time: since when m->j.answer_trouble_ms lasts, earlier runs
+                            included; means nothing while that is 0 */
     int64_t begun_ms;
     int64_t sent_ms;      /* wall clock: the call under way */
     struct judged judged; /* of the last reply */

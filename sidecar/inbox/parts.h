@@ -3,7 +3,8 @@
  * outside this folder (and its tests) includes it. Each message in memory is in one hand at a time:
  *
  *   queue.c     owns it while it waits its turn, and forgets it at the end
- *   deliver.c   hands it to the agent, reads what comes back, tries again, gives up
+ *   deliver.c   hands it to the agent, reads what comes back, tries again, gives up; suspects.c
+ *               says who may be handed over beside whom
  *   follow.c    asks after its task until that ends or needs somebody
  *   answer.c    sends what the agent said, part by part, with an intent written before each
  *   feed.c      fetches rows; wakeup.c says when; row.c reads them
@@ -57,12 +58,19 @@ enum {
  * ignored. delivered and answering ones go on where they were (follow.c, answer.c).
  */
 void queue_put(struct inbox *i, struct journal_message *m);
+/* Conversations take turns among those of one kind, which is that of their oldest message. */
+enum queue_kind {
+    QUEUE_OTHERS = 0,
+    QUEUE_SUSPECTS, /* suspect_is(): those with the fewest deaths first */
+};
+enum { QUEUE_KIND_COUNT = QUEUE_SUSPECTS + 1 };
 /*
  * The oldest message of a conversation that has none in work, due now; it is yours until you give
  * it to another file, back (queue_return) or to queue_end. NULL: none, *ret_at_ms is when to look
  * again (loop time; 0 = when something changes).
  */
-struct message *queue_next(struct inbox *i, int64_t *ret_at_ms);
+struct message *queue_next(struct inbox *i, enum queue_kind kind, int64_t *ret_at_ms);
+bool queue_has(struct inbox *i, enum queue_kind kind); /* one that is due */
 void queue_return(struct inbox *i, struct message *m); /* waits again, until m->j.due_ms */
 /* m->j.state is final: saved, and forgotten after the commit; its conversation goes on. */
 void queue_end(struct inbox *i, struct message *m);
@@ -106,10 +114,35 @@ struct agent_answer;
 void deliver_take(struct inbox *i, struct message *m, struct agent_answer *a, int64_t wait_ms);
 /* A failed answer: tried again, at the earliest after wait_ms, or dead after max_attempts. */
 void deliver_fail(struct inbox *i, struct message *m, const char *why, int64_t wait_ms);
+/* The agent was lost with m, which it had in hand or was working on: counted apart (deaths). */
+void deliver_lose(struct inbox *i, struct message *m, const char *why);
 void deliver_bury(struct inbox *i, struct message *m, const char *why); /* dead at once */
 /* We end in order, with messages still at the agent: that is no death. Before the journal closes.
  */
 void deliver_spare(struct inbox *i);
+
+/* ---- suspects.c: who may be handed over beside whom ---- */
+enum {
+    /* From so many deaths on. One is mostly an accident (the agent is updated, somebody else ran
+     * out of memory), and then all that was in hand would go one by one for nothing. */
+    SUSPECT_DEATHS = 2,
+    /* How long a suspect has the agent to itself, and how long others are held back before, for
+     * the hand to become empty. What kills does so soon; a suspect that works for hours must not
+     * stop the rest. */
+    SUSPECT_ALONE_MS = 30 * 1000,
+};
+struct suspects {
+    const struct message *hand; /* the one in hand; NULL = none */
+    int64_t until_ms;           /* loop time: nobody else is handed over before; 0 = now */
+    int64_t others;             /* handed over since the last suspect */
+    int64_t alone_ms;           /* tests shorten it */
+};
+/* It was in hand at several deaths, of the agent or ours. (What is counted in advance is none.) */
+bool suspect_is(const struct message *m);
+/* As queue_next(): the next to be handed over while at_agent messages are in hand. */
+struct message *suspects_next(struct inbox *i, int64_t at_agent, int64_t *ret_at_ms);
+void suspects_took(struct inbox *i, const struct message *m); /* deliver.c has it in hand now */
+void suspects_left(struct inbox *i, const struct message *m); /* and not any more */
 
 /* ---- follow.c ---- */
 enum {
@@ -186,6 +219,7 @@ struct inbox {
     struct inbox_status status;
     bool is_started, is_agent_ready, is_held, is_draining, is_finishing;
     bool is_told_idle;       /* on_idle came since inbox_finish() */
+    unsigned losses;         /* of the agent: what it had in memory may be gone */
     int64_t first_seq;       /* of the first message that this run has fetched; 0 = none yet */
     struct timer finish;     /* its budget */
     struct deferred settled; /* inbox_work_changed(), at the end of the turn */
@@ -193,6 +227,7 @@ struct inbox {
     struct wakeup *wakeup;
     struct queue *queue;
     struct deliver *deliver;
+    struct suspects suspects;
     struct answers *answers;
     struct peers *peers;
     struct uploads *uploads;

@@ -4,7 +4,8 @@
  *
  * A conversation is in one of three lists:
  *
- *   ready   its oldest message waits and none is in work: taken in turns
+ *   ready   its oldest message waits and none is in work: taken in turns; those whose message is a
+ *           suspect (suspects.c) have a list of their own
  *   later   the same, but that message is not due yet
  *   rest    a message of it is in work, or it has none (kept for what the agent knows of it), or
  *           the journal has not said yet what the agent knows of it
@@ -40,6 +41,25 @@ static struct message *head_of(const struct conversation *c)
     return NULL;
 }
 
+/*
+ * Suspects are ordered by their deaths: the innocent among them are through before the guilty one
+ * kills again, which counts most where each death is ours and ends all else, too.
+ */
+static void make_ready(struct queue *q, struct conversation *c, const struct message *m)
+{
+    struct list *head = &q->ready[suspect_is(m) ? QUEUE_SUSPECTS : QUEUE_OTHERS];
+    struct list *at = head->prev;
+
+    for (; suspect_is(m) && at != head; at = at->prev) {
+        const struct message *before = head_of(container_of(at, struct conversation, node));
+
+        assert(before);
+        if (before->j.deaths <= m->j.deaths)
+            break;
+    }
+    list_insert_before(at->next, &c->node);
+}
+
 /* Puts c into the list it belongs to. A conversation that was served goes to the end. */
 static void place(struct queue *q, struct conversation *c)
 {
@@ -58,7 +78,7 @@ static void place(struct queue *q, struct conversation *c)
         if (q->later_ms == 0 || m->due_loop_ms < q->later_ms)
             q->later_ms = m->due_loop_ms;
     } else {
-        list_append(&q->ready, &c->node);
+        make_ready(q, c, m);
     }
 }
 
@@ -79,21 +99,27 @@ static void look_at_later(struct queue *q)
         int64_t due = m->due_loop_ms;
         if (due <= now) {
             list_remove(&c->node);
-            list_append(&q->ready, &c->node);
+            make_ready(q, c, m);
         } else if (q->later_ms == 0 || due < q->later_ms) {
             q->later_ms = due;
         }
     }
 }
 
-struct message *queue_next(struct inbox *i, int64_t *ret_at_ms)
+bool queue_has(struct inbox *i, enum queue_kind kind)
+{
+    look_at_later(i->queue);
+    return !list_is_empty(&i->queue->ready[kind]);
+}
+
+struct message *queue_next(struct inbox *i, enum queue_kind kind, int64_t *ret_at_ms)
 {
     struct queue *q = i->queue;
     struct list *first;
 
     look_at_later(q);
     *ret_at_ms = q->later_ms;
-    first = list_first(&q->ready);
+    first = list_first(&q->ready[kind]);
     /* texts that wait to be sent count: when they are too many, no more are asked for */
     if (!first || (q->in_work > 0 && q->bytes > QUEUE_BYTES_MAX))
         return NULL;
@@ -297,7 +323,8 @@ void queue_restore(struct inbox *i)
 struct message *queue_match(struct inbox *i, queue_match_fn *fn, const void *arg)
 {
     struct queue *q = i->queue;
-    struct list *all[] = {&q->ready, &q->later, &q->rest, &q->resumes};
+    struct list *all[] = {&q->ready[QUEUE_OTHERS], &q->ready[QUEUE_SUSPECTS], &q->later, &q->rest,
+                          &q->resumes};
 
     for (size_t n = 0; n < sizeof(all) / sizeof(all[0]); n++) {
         LIST_FOREACH(at, all[n])
@@ -340,7 +367,8 @@ int queue_new(struct inbox *i)
     q->inbox = i;
     q->is_behind = true; /* until the journal was read */
     q->hash = hash_key_new();
-    list_init(&q->ready);
+    for (size_t n = 0; n < QUEUE_KIND_COUNT; n++)
+        list_init(&q->ready[n]);
     list_init(&q->later);
     list_init(&q->rest);
     list_init(&q->resumes);

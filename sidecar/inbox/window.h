@@ -33,7 +33,7 @@ struct conversation {
 
 struct queue {
     struct inbox *inbox;
-    struct list ready, later, rest, resumes;
+    struct list ready[QUEUE_KIND_COUNT], later, rest, resumes;
     struct list buckets[WINDOW_BUCKETS];
     struct hash_key hash; /* of the buckets */
     struct deferred wake;

@@ -63,13 +63,17 @@ struct journal_message {
     unsigned attempts;               /* answers of the agent that were failures */
     unsigned deaths;                 /* times the agent was lost with it in hand */
     unsigned parts_sent;             /* of the answer */
-    char *message_id;   /* the sender's; the agent gets it unchanged, at each attempt */
-    char *conversation; /* order is kept within one */
-    char *context_id;   /* what the agent is given, or has given */
-    char *task_id;      /* the agent's task that works on it */
-    char *request;      /* request_body as it came */
-    char *answer;       /* text */
-    char *why;          /* a sentence: last failure, why dead, parked, skipped */
+    unsigned answer_tries;           /* of the part that is next: refused for now, in a row */
+    unsigned answer_resends;         /* the same, its fate unknown */
+    int64_t answer_trouble_ms; /* how long these have lasted, the pause after the last included;
+                                  without the time when no sidecar ran */
+    char *message_id;          /* the sender's; the agent gets it unchanged, at each attempt */
+    char *conversation;        /* order is kept within one */
+    char *context_id;          /* what the agent is given, or has given */
+    char *task_id;             /* the agent's task that works on it */
+    char *request;             /* request_body as it came */
+    char *answer;              /* text */
+    char *why;                 /* a sentence: last failure, why dead, parked, skipped */
 };
 void journal_message_release(struct journal_message *m);
 /* A copy that owns its texts; 0 or -ENOMEM. */

@@ -25,7 +25,8 @@ static void add_columns(struct str *sql, bool has_texts)
     str_addf(sql,
              "SELECT m.seq, m.state, m.row_id, m.sender, m.created_us, m.changed_ms, m.due_ms,"
              " m.attempts, m.deaths, m.parts_sent, m.message_id, m.conversation, m.context_id,"
-             " m.task_id, %s, m.why FROM message AS m ",
+             " m.task_id, %s, m.why, m.answer_tries, m.answer_resends, m.answer_trouble_ms"
+             " FROM message AS m ",
              has_texts ? "b.request, b.answer" : "NULL, NULL");
 }
 
@@ -105,6 +106,9 @@ static int read_row(sqlite3_stmt *s, struct journal_message *m)
     m->parts_sent = (unsigned)sqlite3_column_int(s, 9);
     for (int i = 0; rc == 0 && i < (int)(sizeof(text) / sizeof(text[0])); i++)
         rc = column_text(s, 10 + i, text[i]);
+    m->answer_tries = (unsigned)sqlite3_column_int(s, 17);
+    m->answer_resends = (unsigned)sqlite3_column_int(s, 18);
+    m->answer_trouble_ms = sqlite3_column_int64(s, 19);
     return rc;
 }
 

@@ -61,7 +61,14 @@ static const char step_1[] =
     ");\n"
     "INSERT INTO place VALUES (1, '', 0, 0);\n";
 
-static const char *const steps[] = {step_1};
+/* SQLite writes these words into the text of the table: that of every file is the same. */
+static const char step_2[] =
+    "-- of the answer's part that is next\n"
+    "ALTER TABLE message ADD COLUMN answer_tries INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE message ADD COLUMN answer_resends INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE message ADD COLUMN answer_trouble_ms INTEGER NOT NULL DEFAULT 0;\n";
+
+static const char *const steps[] = {step_1, step_2};
 
 const struct database_schema journal_schema = {
     .application_id = 0x6D6F6C6A, /* "molj" */
@@ -70,6 +77,13 @@ const struct database_schema journal_schema = {
 };
 
 #define OPEN_ONES "state IN (1, 2, 3)"
+/* As bind_message() gives them. */
+#define COLUMNS                                                                                    \
+    "row_id, state, is_work, sender, message_id, conversation, created_us, changed_ms, due_ms,"    \
+    " attempts, deaths, parts_sent, context_id, task_id, why, answer_tries, answer_resends,"       \
+    " answer_trouble_ms"
+#define COLUMN_VALUES                                                                              \
+    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18"
 
 static const char *const sql[STMT_COUNT] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
@@ -78,19 +92,13 @@ static const char *const sql[STMT_COUNT] = {
     [STMT_FIND_ROW] = "SELECT seq, state FROM message WHERE row_id = ?1",
     [STMT_FIND_TWIN] = "SELECT row_id FROM message WHERE sender = ?1 AND message_id = ?2"
                        " AND is_work = 1 AND message_id <> ''",
-    [STMT_INSERT] = "INSERT INTO message (row_id, state, is_work, sender, message_id, conversation,"
-                    " created_us, changed_ms, due_ms, attempts, deaths, parts_sent, context_id,"
-                    " task_id, why)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-    [STMT_RESTORE] =
-        "INSERT INTO message (row_id, state, is_work, sender, message_id, conversation,"
-        " created_us, changed_ms, due_ms, attempts, deaths, parts_sent, context_id,"
-        " task_id, why, seq) VALUES"
-        " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    [STMT_INSERT] = "INSERT INTO message (" COLUMNS ") VALUES (" COLUMN_VALUES ")",
+    [STMT_RESTORE] = "INSERT INTO message (" COLUMNS ", seq) VALUES (" COLUMN_VALUES ", ?19)",
     [STMT_INSERT_BODY] = "INSERT INTO body (seq, request, answer) VALUES (?1, ?2, ?3)",
     [STMT_FIND_STATE] = "SELECT state, created_us FROM message WHERE seq = ?1 AND row_id = ?2",
     [STMT_SET] = "UPDATE message SET state = ?2, changed_ms = ?3, due_ms = ?4, attempts = ?5,"
-                 " deaths = ?6, parts_sent = ?7, context_id = ?8, task_id = ?9, why = ?10"
+                 " deaths = ?6, parts_sent = ?7, context_id = ?8, task_id = ?9, why = ?10,"
+                 " answer_tries = ?11, answer_resends = ?12, answer_trouble_ms = ?13"
                  " WHERE seq = ?1",
     [STMT_SET_ANSWER] = "UPDATE body SET answer = ?2 WHERE seq = ?1 AND answer IS NOT ?2",
     [STMT_SET_CONVERSATION] =

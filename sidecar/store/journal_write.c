@@ -118,6 +118,9 @@ static void bind_message(struct disk *k, sqlite3_stmt *s, const struct journal_m
         bind_text(s, 14, m->task_id);
     if (why)
         bind_text(s, 15, why);
+    (void)sqlite3_bind_int64(s, 16, m->answer_tries);
+    (void)sqlite3_bind_int64(s, 17, m->answer_resends);
+    (void)sqlite3_bind_int64(s, 18, m->answer_trouble_ms);
 }
 
 static int insert(struct disk *k, const struct journal_message *m, int state, const char *why,
@@ -241,7 +244,7 @@ static int restore_one(struct disk *k, const struct journal_message *m, struct e
     sqlite3_stmt *s = disk_stmt(k, STMT_RESTORE);
 
     bind_message(k, s, m, (int)m->state, rc == 0, m->why);
-    (void)sqlite3_bind_int64(s, 16, m->seq);
+    (void)sqlite3_bind_int64(s, 19, m->seq);
     rc = disk_run(k, s, err);
     if (rc < 0)
         return rc;
@@ -284,6 +287,9 @@ static int set_message(struct disk *k, const struct journal_message *m, struct e
         bind_text(s, 9, m->task_id);
     if (m->why)
         bind_text(s, 10, m->why);
+    (void)sqlite3_bind_int64(s, 11, m->answer_tries);
+    (void)sqlite3_bind_int64(s, 12, m->answer_resends);
+    (void)sqlite3_bind_int64(s, 13, m->answer_trouble_ms);
     return disk_run(k, s, err);
 }
 

@@ -308,6 +308,18 @@ class Apart(Delivery):
             self.assertEqual(self.s.wait_exit(), 0)
 
 
+    def test_a_message_that_kills_the_agent_takes_no_other_with_it(self):
+        """It kills at once, and the others take their time: beside it none would be answered before it is a dead letter."""
+        self.begin("--inbox-concurrency", "8")
+        texts = [f"sleep 0.{n}" for n in range(2, 9)]
+        self.p.rows([{"text": text, "context_id": f"context of {text}"} for text in [*texts, "poison"]], event=True)
+        eventually(lambda: len(self.told()) >= len(texts), "the others are answered", timeout=2 * harness.PATIENCE)
+        self.assertEqual(sorted(self.told()), [f"re: {text}" for text in texts])
+        listed = json.loads(self.inbox("list", "--json"))["messages"]
+        self.assertEqual([m["state"] for m in listed if m["state"] in ("seen", "dead")], ["seen"], "it is not given up yet")
+        self.assertLess(listed[-1]["deaths"], 10)
+
+
 class Held(Delivery):
     def test_paused_means_kept(self):
         self.begin("--platform-state-interval", "200ms")

@@ -261,6 +261,7 @@ static inline void case_end(struct delivery_case *d)
 /* Another run of the sidecar over the same journal: all that was in memory is gone. */
 static inline void case_restart(struct delivery_case *d)
 {
+    fake_drop_ops(d->in.journal);
     queue_release(&d->in);
     deliver_free(&d->in);
     queue_free(&d->in);

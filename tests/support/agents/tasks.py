@@ -7,6 +7,7 @@
     refuse         "your request is wrong"
     die            ends at once, the first time it is asked (by messageId)
     poison         ends at once, each time
+    sleep SECONDS  answers after so long
     wait           answers when the file <record>.go exists
     anything       "re: " and the text
 
@@ -87,6 +88,8 @@ def send(m, text):
     if word == "wait":
         while not go.exists():
             time.sleep(0.01)
+    if word == "sleep":
+        time.sleep(float(rest))
     if word == "work":
         tasks[name] = time.monotonic() + float(rest)
         return task(name, "working")

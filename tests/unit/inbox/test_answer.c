@@ -38,6 +38,8 @@ static struct {
         void *arg;
     } pending[CALLS_MAX];
     unsigned pending_count;
+    unsigned tries, resends; /* what it has of them, and for how long */
+    int64_t trouble_ms;
     bool is_slow; /* commits are held back */
     struct journal_message equals[4];
     unsigned equal_count;
@@ -69,6 +71,9 @@ int journal_set(struct journal *j, const struct journal_message *m,
     (void)c;
     (void)snprintf(t.history + n, sizeof(t.history) - n, "%s%u ",
                    m->state == JOURNAL_ANSWERING ? "answering" : "delivered", m->parts_sent);
+    t.tries = m->answer_tries;
+    t.resends = m->answer_resends;
+    t.trouble_ms = m->answer_trouble_ms;
     if (done) {
         t.pending[t.pending_count].done = done;
         t.pending[t.pending_count++].arg = arg;
@@ -439,6 +444,88 @@ Test(inbox_answer, what_is_never_taken_is_parked_in_the_end)
     cr_assert_eq(t.final[0], JOURNAL_PARKED);
     cr_assert_gt(calls(), 1);
     cr_assert_not_null(strstr(t.why, "not taken in"), "%s", t.why);
+}
+
+/* ---- what earlier runs have tried ---- */
+
+static bool has_kept_a_try(void)
+{
+    return t.tries == 1;
+}
+
+Test(inbox_answer, each_try_is_kept_and_one_that_arrives_begins_anew)
+{
+    char *text = malloc(100001);
+
+    memset(text, 'x', 100000);
+    text[100000] = '\0';
+    t.i.answers->times.backoff_base = t.i.answers->times.backoff_cap = 300;
+    platform_says(FAKE_ANSWER, 415, "{\"error\":\"x\"}");
+    platform_says(FAKE_ANSWER, 200, "{}");
+    answer_begin(&t.i, message(0, "", text));
+    UNTIL(has_kept_a_try);
+    cr_assert_geq(t.trouble_ms, 100, "with the pause that follows: %lld", (long long)t.trouble_ms);
+    UNTIL(one_ended);
+    cr_assert_str_eq(t.history, "answering0 delivered0 answering0 answering1 ");
+    cr_assert_eq(t.tries, 0, "of the second part");
+    cr_assert_eq(t.trouble_ms, 0);
+    free(text);
+}
+
+Test(inbox_answer, tries_of_earlier_runs_count)
+{
+    struct message *m = message(0, PEER, "hello");
+
+    m->j.answer_tries = 3;
+    platform_says(FAKE_ANSWER, 502, "{\"error\":\"failed to reach workspace agent\"}");
+    answer_begin(&t.i, m);
+    UNTIL(one_ended);
+    cr_assert_eq(calls(), 1);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_not_null(strstr(t.why, "not taken in 4 tries"), "%s", t.why);
+}
+
+Test(inbox_answer, the_hour_of_earlier_runs_counts)
+{
+    struct message *m = message(0, "", "hello");
+
+    t.i.answers->times.peer_try = 3600 * 1000;
+    m->j.answer_trouble_ms = 3600 * 1000;
+    platform_says(FAKE_ANSWER, 415, "{\"error\":\"x\"}");
+    answer_begin(&t.i, m);
+    UNTIL(one_ended);
+    cr_assert_leq(calls(), 2);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
+    cr_assert_not_null(strstr(t.why, "not taken in"), "%s", t.why);
+}
+
+Test(inbox_answer, a_trouble_that_ends_by_itself_forgets_the_hour)
+{
+    struct message *m = message(0, "", "hello");
+
+    t.i.answers->times.peer_try = 3600 * 1000;
+    m->j.answer_trouble_ms = 3600 * 1000 - 1;
+    platform_says(FAKE_ANSWER, 429, "{\"error\":\"rate limit exceeded\"}");
+    platform_says(FAKE_ANSWER, 415, "{\"error\":\"x\"}");
+    platform_says(FAKE_ANSWER, 200, "{}");
+    answer_begin(&t.i, m);
+    UNTIL(one_ended);
+    cr_assert_eq(t.final[0], JOURNAL_ANSWERED);
+}
+
+Test(inbox_answer, sendings_of_earlier_runs_whose_fate_is_unknown_count)
+{
+    struct message *m = message(0, PEER, "hello");
+
+    t.cfg.inbox.on_unknown = INBOX_RESEND;
+    m->j.state = JOURNAL_ANSWERING;
+    m->j.answer_resends = ANSWER_RESENDS_MAX - 1;
+    platform_says(FAKE_CLOSE, 0, "");
+    answer_recover(&t.i, m);
+    UNTIL(one_ended);
+    cr_assert_eq(calls(), 1);
+    cr_assert_eq(t.resends, ANSWER_RESENDS_MAX);
+    cr_assert_eq(t.final[0], JOURNAL_PARKED);
 }
 
 Test(inbox_answer, denied_counts_only_while_the_platform_knows_us)

@@ -363,7 +363,7 @@ Test(deliver, our_own_deaths_end_somewhere_too)
     begin();
     d.is_manual = true;
     case_put(&d, "a", "poison");
-    case_put(&d, "b", "hi");
+    case_put(&d, "a", "hi");
     case_run_until(&d, has_one_call);
     cr_assert_eq(case_row(&d, 1)->deaths, 0, "no commit before a delivery that is the first");
     for (unsigned k = 1; k <= DELIVER_DEATHS_MAX; k++) {

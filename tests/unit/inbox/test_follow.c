@@ -47,6 +47,11 @@ static bool is_followed(struct delivery_case *c)
     return c->in.journal->rows[0].state == JOURNAL_DELIVERED;
 }
 
+static bool waits_again(struct delivery_case *c)
+{
+    return c->in.journal->rows[0].state == JOURNAL_SEEN;
+}
+
 static bool has_answer_2(struct delivery_case *c)
 {
     return c->answer_count > 0 && c->answered_seq[0] == 2;
@@ -125,6 +130,53 @@ Test(follow, a_task_that_the_agent_has_forgotten_is_begun_anew_under_the_same_na
     cr_assert_eq(case_row(&d, 1)->attempts, 1);
     cr_assert(strstr(d.bodies[2], "\"messageId\":\"m1\""));
     cr_assert(strstr(d.bodies[2], "message/send"));
+    cr_assert_str_eq(d.answers[0], "re: go");
+    case_end(&d);
+}
+
+/* Somebody else's poison may do that more often than a message may fail. */
+Test(follow, a_task_that_was_lost_with_the_agent_is_no_failed_attempt)
+{
+    begin();
+    d.play = forgets;
+    case_put(&d, "a", "go");
+    case_run_until(&d, is_followed);
+    d.in.losses++;
+    case_run_all(&d);
+    cr_assert_eq(d.call_count, 3);
+    cr_assert_eq(case_row(&d, 1)->attempts, 0);
+    cr_assert_eq(case_row(&d, 1)->deaths, 1);
+    cr_assert_str_eq(d.answers[0], "re: go");
+    case_end(&d);
+}
+
+Test(follow, nor_is_one_that_was_lost_with_us)
+{
+    begin();
+    d.play = forgets;
+    case_put(&d, "a", "go");
+    case_run_until(&d, is_followed);
+    case_restart(&d);
+    case_run_all(&d);
+    cr_assert_eq(case_row(&d, 1)->attempts, 0);
+    cr_assert_eq(case_row(&d, 1)->deaths, 1);
+    case_end(&d);
+}
+
+Test(follow, a_task_that_is_forgotten_at_our_end_counts_for_nothing)
+{
+    begin();
+    d.play = forgets;
+    case_put(&d, "a", "go");
+    case_run_until(&d, is_followed);
+    d.in.losses++;
+    d.in.is_draining = true;
+    case_run_until(&d, waits_again);
+    cr_assert_eq(case_row(&d, 1)->attempts, 0);
+    cr_assert_eq(case_row(&d, 1)->deaths, 0);
+    d.in.is_draining = false;
+    deliver_pump(&d.in);
+    case_run_all(&d);
     cr_assert_str_eq(d.answers[0], "re: go");
     case_end(&d);
 }

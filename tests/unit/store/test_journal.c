@@ -78,6 +78,9 @@ Test(journal, keeps_a_message_with_everything_in_it)
     m.attempts = 2;
     m.deaths = 3;
     m.parts_sent = 4;
+    m.answer_tries = 5;
+    m.answer_resends = 6;
+    m.answer_trouble_ms = 7000000000;
     m.context_id = strdup("ctx");
     m.task_id = strdup("task");
     m.answer = strdup("an answer");
@@ -95,6 +98,9 @@ Test(journal, keeps_a_message_with_everything_in_it)
     cr_expect_eq(found.attempts, 2U);
     cr_expect_eq(found.deaths, 3U);
     cr_expect_eq(found.parts_sent, 4U);
+    cr_expect_eq(found.answer_tries, 5U);
+    cr_expect_eq(found.answer_resends, 6U);
+    cr_expect_eq(found.answer_trouble_ms, 7000000000);
     cr_expect_str_eq(found.message_id, "message-7");
     cr_expect_str_eq(found.conversation, "c1");
     cr_expect_str_eq(found.context_id, "ctx");

@@ -467,7 +467,7 @@ Test(journal_disk, a_newer_versions_file_is_left_alone)
     cr_assert(journal_case_until(&c, has_problem, NULL));
     cr_expect_not_null(strstr(status()->problem, "newer version"), "%s", status()->problem);
     cr_expect_eq(count_set_aside(), 0U);
-    run_sql("PRAGMA user_version=1");
+    run_sql("PRAGMA user_version=2");
     cr_assert(journal_case_until(&c, has_none, NULL));
     cr_expect(is_found(1));
 }
