@@ -27,7 +27,7 @@ struct upstream {
     struct watch watch;
     struct deadline idle;
     bool is_connecting;
-    bool is_v6_try; /* the second address of "localhost" */
+    bool is_v6_try;  /* the second address of "localhost" */
     int first_errno; /* why the first one failed; 0 = it is being tried */
 };
 
@@ -330,7 +330,8 @@ void upstream_watch(struct upstream *up, int events)
 
 bool upstream_is_absent(int code)
 {
-    return code == -ENOENT || code == -ECONNREFUSED || code == -EAGAIN || code == -ECONNRESET;
+    return code == -ENOENT || code == -ECONNREFUSED || code == -EAGAIN || code == -ETIMEDOUT ||
+           code == -ECONNRESET;
 }
 
 /* Whose socket is it, and who are we? */
@@ -367,6 +368,10 @@ void upstream_explain(const struct endpoint *at, int code, struct err *ret)
                                         : "connection refused: nobody listens there";
     else if (code == -EAGAIN)
         why = "the agent accepts no connections: its backlog is full";
+    else if (code == -ETIMEDOUT)
+        why =
+            "nothing answers: the agent accepts no connections (its backlog is full), or its host "
+            "is not there";
     else if (code == -EPERM && at->kind == ENDPOINT_UNIX)
         why = "who listens there is not the user of agent.user";
     else if (code == -EDESTADDRREQ)
