@@ -160,11 +160,11 @@ static void pump_unreachable(struct pump *u, int code)
     pump_wait(u, NULL);
     upstream_explain(&p->cfg->agent.address, code, &err);
     if (!u->card && upstream_is_absent(code)) {
-        if (!u->hold.armed) { /* once per request, not each time it looks */
+        /* once per request, not each time it looks */
+        if (!u->hold.armed)
             proxy_note_failure(p, err.msg);
-            if (p->cb.on_agent_failure)
-                p->cb.on_agent_failure(p->cb_arg, err.msg);
-        }
+        if (upstream_is_gone(code) && !upstream_is_gone(u->hold_code) && p->cb.on_agent_failure)
+            p->cb.on_agent_failure(p->cb_arg, err.msg);
         if (hold_put(u, code))
             return;
     }

@@ -328,10 +328,14 @@ void upstream_watch(struct upstream *up, int events)
     watch_set(&up->watch, events);
 }
 
+bool upstream_is_gone(int code)
+{
+    return code == -ENOENT || code == -ECONNREFUSED;
+}
+
 bool upstream_is_absent(int code)
 {
-    return code == -ENOENT || code == -ECONNREFUSED || code == -EAGAIN || code == -ETIMEDOUT ||
-           code == -ECONNRESET;
+    return upstream_is_gone(code) || code == -EAGAIN || code == -ETIMEDOUT || code == -ECONNRESET;
 }
 
 /* Whose socket is it, and who are we? */

@@ -86,6 +86,7 @@ void upstream_watch(struct upstream *up, int events); /* WATCH_READ when it was 
 
 /* Would trying again help by itself: the agent is not there yet, or too busy to accept? */
 bool upstream_is_absent(int code);
+bool upstream_is_gone(int code); /* of those: the kernel says that nobody listens */
 /* One sentence: address, error, and for EACCES the socket's mode and owner and what to do. */
 void upstream_explain(const struct endpoint *at, int code, struct err *ret);
 

@@ -68,6 +68,18 @@ class Backlog(harness.Case):
         self.assertEqual([t.result(100).status for t in waiting], [200] * COUNT)
         self.assertEqual(sorted(json.loads(line)["n"] for line in self.log.read_text().splitlines()), list(range(COUNT)))
 
+    def test_a_unix_agent_is_busy_and_not_down(self):
+        path = self.sub_dir() / "s"
+        self.start_agent(path)
+        side = self.sidecar(None, *FLAGS, "--agent-address", f"unix:{path}").wait_ready()
+        waiting = self.wait_in_line(side)
+        eventually(lambda: side.metrics()["molecule_sidecar_requests_held"] >= COUNT - 4, "they look again and again")
+        self.assertEqual(side.probe("readyz")[0], 200)
+        self.open_gate()
+        self.expect_each_once(waiting)
+        self.assertEqual(side.probe("readyz")[0], 200)
+        self.assertFalse([x for x in side.err if "does not answer" in x])
+
     def test_a_tcp_agent_is_waited_for_as_long(self):
         port = harness.free_port()
         self.start_agent(port)
