@@ -202,12 +202,21 @@ void pump_connected(void *user, int code)
         hold_open(p); /* somebody is there: the others need not wait for the clock */
     if (!u->card && list_is_empty(&u->flight)) {
         list_append(&p->flight, &u->flight);
-        p->stats.forwarded_total++;
+        p->stats.forwarded_total += !u->was_retried;
         p->stats.in_flight++;
         proxy_work_changed(p);
     }
     pump_wait(u, u->card ? &p->card_class : &p->response_class);
     pump_flush(u);
+}
+
+void pump_take_back(struct pump *u)
+{
+    u->state = PUMP_QUEUED;
+    if (list_is_empty(&u->flight))
+        return;
+    list_remove(&u->flight);
+    u->proxy->stats.in_flight--;
 }
 
 /* ---- ended ---- */

@@ -230,6 +230,7 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
 void pump_queue(struct pump *u); /* send it at the end of this turn */
 void pump_dispatch(struct pump *u, bool is_fresh);
 void pump_connected(void *user, int code);    /* upstream_events */
+void pump_take_back(struct pump *u);          /* nothing of it was delivered: it is not in flight */
 void pump_ready(void *user, int events);      /* upstream_events */
 void pump_drained(struct pump *u);            /* answer.c: the client takes more */
 void pump_end(struct pump *u, bool complete); /* the exchange is over; frees u */
