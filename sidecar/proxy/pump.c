@@ -198,8 +198,8 @@ void pump_connected(void *user, int code)
     pump_off_way(u);
     u->state = PUMP_SENT;
     u->has_sent = false;
-    if (!list_is_empty(&p->held) && (p->gate == PROXY_OPEN || p->gate == PROXY_DRAINING))
-        hold_open(p); /* somebody is there: the others need not wait for the clock */
+    if (!list_is_empty(&p->held))
+        hold_follow(p); /* somebody is there: the others need not wait for the clock */
     if (!u->card && list_is_empty(&u->flight)) {
         list_append(&p->flight, &u->flight);
         p->stats.forwarded_total += !u->was_retried;
