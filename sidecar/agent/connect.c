@@ -25,7 +25,7 @@ static void address_of(const struct connect_try *t, struct sockaddr_storage *sa,
 {
     *sa = t->at->sa;
     *n = t->at->sa_len;
-    if (t->is_second) {
+    if (t->first_errno) {
         connect_second_address(t->at, sa, n);
     }
 }
@@ -59,7 +59,7 @@ static int begin(struct connect_try *t)
     return errno == EINPROGRESS ? -1 : errno;
 }
 
-static int follow(struct connect_try *t);
+static int try_other(struct connect_try *t, int errnum);
 
 static void finish(struct connect_try *t, int errnum)
 {
@@ -78,9 +78,8 @@ static void on_writable(struct watch *w, int events)
     if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &errnum, &n) < 0) {
         errnum = errno;
     }
-    if (errnum != 0 && t->at->is_localhost && !t->is_second) {
-        t->is_second = true;
-        errnum = follow(t);
+    if (errnum != 0) {
+        errnum = try_other(t, errnum);
     }
     if (errnum >= 0) {
         finish(t, errnum);
@@ -92,20 +91,30 @@ static void on_deadline(struct timer *timer)
     finish(timer->arg, ETIMEDOUT);
 }
 
+/* 0, an errno, or -1: under way and watched. */
 static int follow(struct connect_try *t)
 {
     int r = begin(t);
 
-    if (r > 0 && t->at->is_localhost && !t->is_second) {
-        t->is_second = true;
-        r = begin(t);
-    }
     if (r == -1) {
         int error = watch_start(&t->watch, t->loop, t->fd, WATCH_WRITE, on_writable, t);
 
         r = error < 0 ? -error : -1;
     }
-    return r;
+    return r > 0 ? try_other(t, r) : r;
+}
+
+/* An address has failed: "localhost" has another. The errno of the two that tells more. */
+static int try_other(struct connect_try *t, int errnum)
+{
+    if (!t->at->is_localhost) {
+        return errnum;
+    }
+    if (t->first_errno) {
+        return endpoint_localhost_errno(t->first_errno, errnum);
+    }
+    t->first_errno = errnum;
+    return follow(t);
 }
 
 int connect_try_start(struct connect_try *t, struct loop *l, const struct endpoint *at,

@@ -22,7 +22,7 @@ struct connect_try { /* embedded; zeroed = idle; private */
     struct timer deadline;
     int fd;
     bool is_active;
-    bool is_second; /* localhost: the other family */
+    int first_errno; /* localhost: why the first address failed; 0 = it is being tried */
     connect_fn *fn;
     void *arg;
 };

@@ -347,7 +347,6 @@ void probe_free(struct probe *p)
 void probe_start(struct probe *p)
 {
     probe_stop(p);
-    p->status = (struct probe_status){0};
     p->start_delay_ms = PROBE_START_MIN_MS / 2;
     p->uses_old_path = false;
     wait_for(p, 0);
@@ -359,7 +358,7 @@ void probe_stop(struct probe *p)
     client_cancel(p->call);
     p->call = NULL;
     connect_try_stop(&p->connect);
-    p->status.is_up = false;
+    p->status = (struct probe_status){0}; /* what the last agent said is not true of the next */
 }
 
 void probe_now(struct probe *p)

@@ -66,8 +66,8 @@ int probe_new(struct loop *l, struct curl_io *io, const struct probe_config *cfg
 void probe_configure(struct probe *p, int64_t interval_ms, int64_t failures);
 void probe_free(struct probe *p);
 void probe_start(struct probe *p); /* from scratch: the agent was just (re)started */
-void probe_stop(struct probe *p);
-void probe_now(struct probe *p); /* a request failed: look sooner */
+void probe_stop(struct probe *p);  /* and forgets: the agent has ended */
+void probe_now(struct probe *p);   /* a request failed: look sooner */
 const struct probe_status *probe_status(const struct probe *p);
 
 /*

@@ -268,3 +268,14 @@ bool endpoint_is_loopback_sa(const struct sockaddr *sa)
     }
     return false;
 }
+
+/* The machine, not whoever may listen there, is the cause. */
+static bool lacks_address(int error)
+{
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == ENETUNREACH;
+}
+
+int endpoint_localhost_errno(int first, int second)
+{
+    return lacks_address(second) ? first : second;
+}

@@ -35,6 +35,13 @@ struct endpoint {
 int endpoint_parse(struct slice text, struct endpoint *ret, struct err *err);
 const char *endpoint_unix_path(const struct endpoint *e); /* NULL unless ENDPOINT_UNIX */
 
+/*
+ * Neither of the two addresses of "localhost" could be connected to: which errno tells why? A
+ * machine without IPv6 says of [::1] that there is no such address, which is nothing about who is
+ * looked for.
+ */
+int endpoint_localhost_errno(int first, int second);
+
 /* Text of a peer for logs: "127.0.0.1" (no port), "unix". */
 void endpoint_peer_text(const struct sockaddr *sa, socklen_t len, char *ret, size_t cap);
 bool endpoint_is_loopback_sa(const struct sockaddr *sa);

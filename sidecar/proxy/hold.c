@@ -4,8 +4,13 @@
  * bounded in number (forward.hold_max) and time (forward.hold_timeout), and go by turns (turns.h).
  *
  * While the gate is shut they wait for it. While it is open and nobody listens (the moment between
- * the agent's death and somebody noticing), we look again by ourselves, each time a little later.
- * While all places are taken, each request that ends lets the next one go in the same turn.
+ * the agent's death and somebody noticing) or accepts, we look again by ourselves, each time a
+ * little later.
+ *
+ * They are let go some at a time: all of them when the gate opens, two for each that gets through,
+ * one for each that ends (it has left a place, here or in the agent's backlog); but not more than
+ * HOLD_TURN_MAX in a turn, and none after one that found no room. So the looks that are in vain are
+ * a small multiple of those that are not, however many wait.
  */
 #include "base/cleanup.h"
 #include "proxy/state.h"
@@ -50,10 +55,12 @@ static bool give_place(struct pump *u)
     return had_place;
 }
 
-/* With a limit nobody overtakes those who wait for their turn. */
+/* Nobody overtakes those who are being let go, nor, with a limit, those who wait for their turn. */
 bool hold_may_pass(const struct proxy *p)
 {
-    return p->cfg->forward.max_in_flight == 0 || (has_place(p) && list_is_empty(&p->held));
+    if (p->cfg->forward.max_in_flight == 0)
+        return p->may_go == 0 || p->stats.held >= (size_t)p->cfg->forward.hold_max;
+    return has_place(p) && list_is_empty(&p->held);
 }
 
 /* ---- out of the list ---- */
@@ -86,52 +93,69 @@ static struct pump *take_next(struct proxy *p)
     return u;
 }
 
-/* One place, one request: while nobody listens, all of them looking each time one ends would be a
- * lot of looking. */
-void hold_leave_place(struct pump *u)
+static void let_go(struct proxy *p, size_t count)
 {
-    struct pump *next;
+    struct pump *u = NULL;
 
-    if (!give_place(u) || u->proxy->cfg->forward.max_in_flight == 0)
-        return;
-    next = take_next(u->proxy);
-    if (next)
-        pump_queue(next);
+    if (p->gone_turn != loop_turns(p->loop)) {
+        p->gone_turn = loop_turns(p->loop);
+        p->gone = 0;
+    }
+    p->may_go += count;
+    while (p->may_go > 0 && p->gone < HOLD_TURN_MAX && (u = take_next(p))) {
+        p->may_go--;
+        p->gone++;
+        pump_queue(u);
+    }
+    if (list_is_empty(&p->held) || (p->gone < HOLD_TURN_MAX && !u))
+        p->may_go = 0; /* nobody is left, or they wait for places */
+    retry_arm(p);
 }
 
-/* One of them looks; when it gets through, the others follow (pump_connected). */
+void hold_leave_place(struct pump *u)
+{
+    if (give_place(u) && !list_is_empty(&u->proxy->held))
+        let_go(u->proxy, 1);
+}
+
+/* The next turn of those who may go, or time for one of them to look. */
 static void on_retry(struct timer *t)
 {
     struct proxy *p = t->arg;
-    struct pump *u = take_next(p);
+    bool is_look = p->may_go == 0;
 
-    if (!u)
-        return;
-    p->retry_ms = p->retry_ms * 2 > HOLD_RETRY_MAX_MS ? HOLD_RETRY_MAX_MS : p->retry_ms * 2;
-    pump_dispatch(u, true);
-    retry_arm(p);
+    if (is_look)
+        p->retry_ms = p->retry_ms * 2 > HOLD_RETRY_MAX_MS ? HOLD_RETRY_MAX_MS : p->retry_ms * 2;
+    let_go(p, is_look);
 }
 
 static void retry_arm(struct proxy *p)
 {
-    if (list_is_empty(&p->held) || !may_look(p)) {
+    int64_t now_ms = loop_now_ms(p->loop);
+
+    if (list_is_empty(&p->held) || !may_look(p) || !has_place(p)) {
         timer_stop(&p->retry);
-        p->retry_ms = HOLD_RETRY_MIN_MS;
+        p->may_go = 0;
+    } else if (p->may_go > 0) {
+        timer_start(&p->retry, p->loop, now_ms, on_retry, p);
     } else if (!p->retry.armed) {
-        timer_start(&p->retry, p->loop, loop_now_ms(p->loop) + p->retry_ms, on_retry, p);
+        timer_start(&p->retry, p->loop, now_ms + p->retry_ms, on_retry, p);
     }
 }
 
 /* ---- into it ---- */
 
-/* In order of arrival, also when it has been here before. */
-static void insert(struct proxy *p, struct pump *u)
+/* In order of arrival: a new one is among the last, one that has been here before among the first.
+ */
+static void insert(struct proxy *p, struct pump *u, bool is_new)
 {
-    struct list *at = p->held.prev;
+    struct list *at = is_new ? p->held.prev : p->held.next;
 
-    while (at != &p->held && container_of(at, struct pump, node)->order > u->order)
+    while (is_new && at != &p->held && container_of(at, struct pump, node)->order > u->order)
         at = at->prev;
-    list_insert_before(at->next, &u->node);
+    while (!is_new && at != &p->held && container_of(at, struct pump, node)->order < u->order)
+        at = at->next;
+    list_insert_before(is_new ? at->next : at, &u->node);
 }
 
 static struct turn_peer peer_of(const struct pump *u)
@@ -168,7 +192,9 @@ bool hold_put(struct pump *u, int code)
         return false;
     (void)give_place(u); /* and nobody takes it: he would find what this one found */
     list_remove(&u->node);
-    insert(p, u);
+    if (is_new && list_is_empty(&p->held))
+        p->retry_ms = HOLD_RETRY_MIN_MS;
+    insert(p, u, is_new);
     u->state = PUMP_HELD;
     u->is_held = true;
     pump_off_way(u);
@@ -177,6 +203,8 @@ bool hold_put(struct pump *u, int code)
         deadline_start(&p->hold_class, &u->hold);
         p->stats.held_total++;
     }
+    if (code)
+        p->may_go = 0; /* the others would find the same */
     retry_arm(p);
     if (is_new)
         proxy_work_changed(p); /* last: it may end the request */
@@ -189,15 +217,22 @@ void hold_leave(struct pump *u)
     take_out(u);
 }
 
+static void start_over(struct proxy *p, size_t count)
+{
+    timer_stop(&p->retry);
+    p->retry_ms = HOLD_RETRY_MIN_MS;
+    let_go(p, count);
+}
+
 /* Those who find nobody come back. */
 void hold_open(struct proxy *p)
 {
-    struct pump *u;
+    start_over(p, p->stats.held);
+}
 
-    timer_stop(&p->retry);
-    p->retry_ms = HOLD_RETRY_MIN_MS;
-    while ((u = take_next(p)))
-        pump_queue(u);
+void hold_follow(struct proxy *p)
+{
+    start_over(p, HOLD_FOLLOWERS);
 }
 
 void hold_fail(struct proxy *p, enum failure f)

@@ -160,11 +160,11 @@ static void pump_unreachable(struct pump *u, int code)
     pump_wait(u, NULL);
     upstream_explain(&p->cfg->agent.address, code, &err);
     if (!u->card && upstream_is_absent(code)) {
-        if (!u->hold.armed) { /* once per request, not each time it looks */
+        /* once per request, not each time it looks */
+        if (!u->hold.armed)
             proxy_note_failure(p, err.msg);
-            if (p->cb.on_agent_failure)
-                p->cb.on_agent_failure(p->cb_arg, err.msg);
-        }
+        if (upstream_is_gone(code) && !upstream_is_gone(u->hold_code) && p->cb.on_agent_failure)
+            p->cb.on_agent_failure(p->cb_arg, err.msg);
         if (hold_put(u, code))
             return;
     }
@@ -198,16 +198,25 @@ void pump_connected(void *user, int code)
     pump_off_way(u);
     u->state = PUMP_SENT;
     u->has_sent = false;
-    if (!list_is_empty(&p->held) && (p->gate == PROXY_OPEN || p->gate == PROXY_DRAINING))
-        hold_open(p); /* somebody is there: the others need not wait for the clock */
+    if (!list_is_empty(&p->held))
+        hold_follow(p); /* somebody is there: the others need not wait for the clock */
     if (!u->card && list_is_empty(&u->flight)) {
         list_append(&p->flight, &u->flight);
-        p->stats.forwarded_total++;
+        p->stats.forwarded_total += !u->was_retried;
         p->stats.in_flight++;
         proxy_work_changed(p);
     }
     pump_wait(u, u->card ? &p->card_class : &p->response_class);
     pump_flush(u);
+}
+
+void pump_take_back(struct pump *u)
+{
+    u->state = PUMP_QUEUED;
+    if (list_is_empty(&u->flight))
+        return;
+    list_remove(&u->flight);
+    u->proxy->stats.in_flight--;
 }
 
 /* ---- ended ---- */

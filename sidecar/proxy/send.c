@@ -87,6 +87,7 @@ static void pump_write_failed(struct pump *u, int code)
         deadline_stop(&u->proxy->stall_class, &u->stall);
         upstream_close(u->up);
         u->up = NULL;
+        pump_take_back(u);
         pump_dispatch(u, true);
         return;
     }

@@ -44,6 +44,8 @@ enum {
     PUMP_CARD_MS = 2000,          /* a card fetch; probes ask with a timeout of 5 s */
     HOLD_RETRY_MIN_MS = 10,       /* between two looks for an agent that is not there */
     HOLD_RETRY_MAX_MS = 200,
+    HOLD_TURN_MAX = 32,      /* held requests that go in one turn: about 1 ms; others wait for us */
+    HOLD_FOLLOWERS = 2,      /* held requests that go because one was let in */
     STREAM_FINISH_MS = 2000, /* an agent's time to end a finished stream itself, while draining */
     FAILURE_LOG_MS = 60 * 1000, /* the same sentence is logged once in this time */
     FAILURE_LOG_BURST = 5,      /* different ones: so many in a second, the rest is counted only */
@@ -186,7 +188,10 @@ struct proxy {
     size_t spare_count;
     struct deferred turn_end;
     struct timer retry;
-    int64_t retry_ms; /* the current pause between two looks */
+    int64_t retry_ms;  /* the current pause between two looks */
+    size_t may_go;     /* so many of held, HOLD_TURN_MAX in each turn; 0 = none, or retry's one */
+    int64_t gone_turn; /* in which ... */
+    size_t gone;       /* ... so many have gone */
 
     struct deadline_class hold_class, connect_class, response_class, card_class, comment_class,
         stall_class, finish_class;
@@ -230,6 +235,7 @@ int pump_prepare(struct pump *u, const struct http_request *rq, const struct rou
 void pump_queue(struct pump *u); /* send it at the end of this turn */
 void pump_dispatch(struct pump *u, bool is_fresh);
 void pump_connected(void *user, int code);    /* upstream_events */
+void pump_take_back(struct pump *u);          /* nothing of it was delivered: it is not in flight */
 void pump_ready(void *user, int events);      /* upstream_events */
 void pump_drained(struct pump *u);            /* answer.c: the client takes more */
 void pump_end(struct pump *u, bool complete); /* the exchange is over; frees u */
@@ -281,6 +287,7 @@ void hold_leave_place(struct pump *u);
 bool hold_put(struct pump *u, int code); /* code: -errno of connecting, 0 = gate or no place */
 void hold_leave(struct pump *u);         /* harmless when not held */
 void hold_open(struct proxy *p);         /* the agent is there: all may go that have a place */
+void hold_follow(struct proxy *p);       /* one got through: some more may go */
 void hold_fail(struct proxy *p, enum failure f);
 void hold_on_deadline(struct deadline *d, void *arg); /* deadline_fn */
 

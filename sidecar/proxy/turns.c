@@ -86,12 +86,15 @@ int turns_add(struct turns *t, struct turn *w, struct turn_peer key, uint64_t or
         list_remove(&lane->node);
         list_prepend(&t->lanes, &lane->node);
     }
-    at = lane->waiting.prev;
-    while (at != &lane->waiting && container_of(at, struct turn, node)->order > order)
+    /* A new one is among the last, one that was here among the first. */
+    at = was_here ? lane->waiting.next : lane->waiting.prev;
+    while (!was_here && at != &lane->waiting && container_of(at, struct turn, node)->order > order)
         at = at->prev;
+    while (was_here && at != &lane->waiting && container_of(at, struct turn, node)->order < order)
+        at = at->next;
     w->lane = lane;
     w->order = order;
-    list_insert_before(at->next, &w->node);
+    list_insert_before(was_here ? at : at->next, &w->node);
     lane->count++;
     return 0;
 }

@@ -27,7 +27,8 @@ struct upstream {
     struct watch watch;
     struct deadline idle;
     bool is_connecting;
-    bool is_v6_try; /* the second address of "localhost" */
+    bool is_v6_try;  /* the second address of "localhost" */
+    int first_errno; /* why the first one failed; 0 = it is being tried */
 };
 
 static struct upstream *upstream_of(struct list *node)
@@ -158,6 +159,24 @@ void upstream_release(struct upstream *up)
 
 static int start_connect(struct upstream *up);
 
+/*
+ * An address has failed with `code`: "localhost" has another. 0 connected, 1 connecting, or the
+ * -errno of the two that tells more.
+ */
+static int try_other(struct upstream *up, int code)
+{
+    int rc;
+
+    if (!up->pool->at->is_localhost)
+        return code;
+    if (up->first_errno)
+        return -endpoint_localhost_errno(up->first_errno, -code);
+    up->first_errno = -code;
+    up->is_v6_try = !up->is_v6_try;
+    rc = start_connect(up);
+    return rc < 0 ? -endpoint_localhost_errno(-code, -rc) : rc;
+}
+
 /* The connection attempt has an end. */
 static void finish_connect(struct upstream *up)
 {
@@ -175,16 +194,13 @@ static void finish_connect(struct upstream *up)
         events->on_connected(user, 0);
         return;
     }
-    if (up->pool->at->is_localhost && up->is_v6_try == up->pool->prefers_v6) {
-        up->is_v6_try = !up->is_v6_try;
-        code = -start_connect(up);
-        if (code == 0)
-            events->on_connected(user, 0);
-        if (code <= 0)
-            return; /* connected, or connecting again */
-    }
+    code = try_other(up, -code);
+    if (code == 0)
+        events->on_connected(user, 0);
+    if (code >= 0)
+        return; /* connected, or connecting again */
     upstream_close(up);
-    events->on_connected(user, -code);
+    events->on_connected(user, code);
 }
 
 static void on_event(struct watch *w, int events)
@@ -266,10 +282,8 @@ static int connect_fresh(struct upstream_pool *pool, void *user, struct upstream
     list_append(&pool->busy, &up->node);
     up->is_v6_try = pool->at->is_localhost && pool->prefers_v6;
     rc = start_connect(up);
-    if (rc < 0 && pool->at->is_localhost) {
-        up->is_v6_try = !up->is_v6_try;
-        rc = start_connect(up);
-    }
+    if (rc < 0)
+        rc = try_other(up, rc);
     if (rc < 0) {
         upstream_close(up);
         return rc;
@@ -314,9 +328,14 @@ void upstream_watch(struct upstream *up, int events)
     watch_set(&up->watch, events);
 }
 
+bool upstream_is_gone(int code)
+{
+    return code == -ENOENT || code == -ECONNREFUSED;
+}
+
 bool upstream_is_absent(int code)
 {
-    return code == -ENOENT || code == -ECONNREFUSED || code == -EAGAIN || code == -ECONNRESET;
+    return upstream_is_gone(code) || code == -EAGAIN || code == -ETIMEDOUT || code == -ECONNRESET;
 }
 
 /* Whose socket is it, and who are we? */
@@ -353,6 +372,10 @@ void upstream_explain(const struct endpoint *at, int code, struct err *ret)
                                         : "connection refused: nobody listens there";
     else if (code == -EAGAIN)
         why = "the agent accepts no connections: its backlog is full";
+    else if (code == -ETIMEDOUT)
+        why =
+            "nothing answers: the agent accepts no connections (its backlog is full), or its host "
+            "is not there";
     else if (code == -EPERM && at->kind == ENDPOINT_UNIX)
         why = "who listens there is not the user of agent.user";
     else if (code == -EDESTADDRREQ)

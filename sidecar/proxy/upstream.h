@@ -72,8 +72,9 @@ void upstream_drop_idle(struct upstream_pool *pool);
 
 /*
  * A connection for `user`. 0: *ret is connected. 1: *ret is connecting, on_connected follows.
- * -ENOENT, -ECONNREFUSED (nobody there yet), -EAGAIN (a Unix socket whose backlog is full), or
- * another -errno; upstream_explain() has the words. is_fresh: never a kept one.
+ * -ENOENT, -ECONNREFUSED (nobody there yet), -EAGAIN (a Unix socket whose backlog is full; with TCP
+ * the kernel drops the attempt, and the caller's deadline is all there is to see), or another
+ * -errno; upstream_explain() has the words. is_fresh: never a kept one.
  */
 int upstream_open(struct upstream_pool *pool, void *user, bool is_fresh, struct upstream **ret);
 void upstream_release(struct upstream *up); /* the answer is complete and it may carry another */
@@ -85,6 +86,7 @@ void upstream_watch(struct upstream *up, int events); /* WATCH_READ when it was 
 
 /* Would trying again help by itself: the agent is not there yet, or too busy to accept? */
 bool upstream_is_absent(int code);
+bool upstream_is_gone(int code); /* of those: the kernel says that nobody listens */
 /* One sentence: address, error, and for EACCES the socket's mode and owner and what to do. */
 void upstream_explain(const struct endpoint *at, int code, struct err *ret);
 

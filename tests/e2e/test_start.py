@@ -66,6 +66,10 @@ class Start(harness.Case):
         """Once somebody waits there."""
         eventually(lambda: os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK)) is None, f"the agent waits at {path.name}")
 
+    def connects(self, path):
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect(str(path)) is None
+
     def files(self, *names):
         directory = self.sub_dir()
         return [directory / name for name in names]
@@ -118,6 +122,35 @@ signal.pause()
         self.wait_reason(side, "READY=1")
         self.open_gate(go)
         side.wait_ready()
+
+    def test_after_a_restart_nothing_reaches_it_before_it_says_so(self):
+        first, = self.files("first")
+        go, = self.gates("go")
+        code = """
+import threading
+def later():
+    wait_for(%r)
+    notify('READY=1')
+if os.path.exists(%r):
+    threading.Thread(target=later, daemon=True).start()
+else:
+    open(%r, 'w').close()
+    notify('READY=1')
+""" % (str(go), str(first), str(first))
+        p = self.platform("--rate-limit", "0")
+        side = self.sidecar(p, "--agent-ready", "notify", "--restart-backoff", "10ms", "--forward-hold-timeout", "60s",
+                            "--platform-heartbeat-interval", "200ms", command=serving(code)).wait_ready()
+        (pid,) = side.agent_pids()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: side.agent_pids() not in ([], [pid]), "it is started again")
+        eventually(lambda: self.connects(side.agent_socket), "it listens")
+        held = self.thread(side.send, "early")
+        eventually(lambda: side.metrics()["molecule_sidecar_requests_held"] == 1, "the request waits for the word")
+        eventually(lambda: p.beat().get("active_tasks") == 1, "a beat of this time")
+        self.assertNotEqual(p.beat().get("runtime_state"), "wedged", "it is only starting")
+        self.assertTrue(held.is_alive())
+        self.open_gate(go)
+        self.assertEqual(harness.answer_text(held.result().json), "you said: early")
 
     def test_a_newline_on_a_descriptor(self):
         go, = self.gates("go")

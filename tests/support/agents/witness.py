@@ -1,6 +1,8 @@
 """An agent that writes down what it has seen, so that others can be held to the truth: LOG gets a line `seen ID` before the last byte of a
 request is taken from the socket, `read ID` after, and `answered ID` when the answer was handed over. It may be killed between any two.
 
+It listens on MOLECULE_AGENT_SOCKET, or without one on PORT of 127.0.0.1.
+
     witness.py LOG [gently]     gently: TERM ends it after the requests it has; without, TERM kills like KILL
 """
 import os
@@ -12,7 +14,6 @@ import threading
 import time
 
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-path = os.environ["MOLECULE_AGENT_SOCKET"]
 stop = threading.Event()
 
 
@@ -69,8 +70,13 @@ def end_gently(*_):
     listener.close()
 
 
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(path)
+if "MOLECULE_AGENT_SOCKET" in os.environ:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.environ["MOLECULE_AGENT_SOCKET"])
+else:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", int(os.environ["PORT"])))
 listener.listen(64)
 if sys.argv[2:] == ["gently"]:
     signal.signal(signal.SIGTERM, end_gently)

@@ -422,6 +422,8 @@ Test(probe, asking_at_once_is_bounded_and_does_nothing_when_stopped)
     probe_start(s.probe);
     loop_run(s.loop);
     probe_stop(s.probe);
+    cr_assert_not(probe_status(s.probe)->is_up);
+    cr_assert_not(probe_status(s.probe)->has_answered, "the next one has not");
     int before = s.requests;
     for (int i = 0; i < 100; i++)
         probe_now(s.probe);

@@ -128,3 +128,12 @@ Test(endpoint, names_peers)
     inet_pton(AF_INET6, "::ffff:10.0.0.9", &mapped.sin6_addr);
     cr_assert_not(endpoint_is_loopback_sa((struct sockaddr *)&mapped));
 }
+
+Test(endpoint, a_missing_family_does_not_hide_what_the_other_said)
+{
+    cr_assert_eq(endpoint_localhost_errno(ECONNREFUSED, EADDRNOTAVAIL), ECONNREFUSED);
+    cr_assert_eq(endpoint_localhost_errno(ECONNREFUSED, EAFNOSUPPORT), ECONNREFUSED);
+    cr_assert_eq(endpoint_localhost_errno(ECONNREFUSED, ENETUNREACH), ECONNREFUSED);
+    cr_assert_eq(endpoint_localhost_errno(EADDRNOTAVAIL, ECONNREFUSED), ECONNREFUSED);
+    cr_assert_eq(endpoint_localhost_errno(ECONNREFUSED, EMFILE), EMFILE);
+}

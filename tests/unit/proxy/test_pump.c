@@ -647,6 +647,36 @@ Test(proxy_pump, what_was_refused_before_its_first_byte_goes_out_once_more)
     px_stop(&f);
 }
 
+Test(proxy_pump, what_was_refused_and_then_finds_nobody_is_counted_once)
+{
+    struct px f;
+    struct raw client, agent, second;
+
+    px_start(&f, OFF, NULL);
+    px_client(&f, &client);
+    round_trip(&f, &client, &agent, true);
+    cr_assert_eq(shutdown(agent.fd, SHUT_RD), 0); /* as above: EPIPE */
+    px_unlisten(&f);
+    raw_sendz(&client, "POST /again HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    px_wait_stat(&f, held, 1);
+    cr_assert_eq(f.stats.in_flight, 0);
+    cr_assert_eq(proxy_work_count(f.proxy), 1);
+    px_listen(&f);
+    px_accept(&f, &second);
+    cr_assert(raw_until(&second, "POST /again HTTP/1.1\r\n"));
+    cr_assert_eq(px_stats(&f)->in_flight, 1);
+    cr_assert_eq(f.stats.held, 0);
+    cr_assert_eq(f.stats.forwarded_total, 2, "one is no two because it went twice");
+    raw_sendz(&second, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    cr_assert_eq(raw_answer(&client, NULL), 200);
+    px_wait_stat(&f, outcome_ok, 2);
+    cr_assert_eq(f.stats.in_flight, 0);
+    raw_close(&client);
+    raw_close(&agent);
+    raw_close(&second);
+    px_stop(&f);
+}
+
 Test(proxy_pump, an_agent_that_stops_reading_may_still_answer)
 {
     struct px f;

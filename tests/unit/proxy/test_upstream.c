@@ -1,6 +1,8 @@
 /* Connections to the agent: which are kept, which are not, and what is said when there is none. */
 #include "proxy/upstream.h"
 
+#include "support/no_ipv6.h"
+
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -253,6 +255,31 @@ Test(proxy_upstream, a_refused_port_is_a_refusal)
     begin(address);
     cr_assert_eq(open_tcp(&up), -ECONNREFUSED, "both families");
     end();
+    close(fd);
+}
+
+Test(proxy_upstream, a_machine_without_ipv6_knows_a_refusal_too)
+{
+    static const int lacks[] = {EADDRNOTAVAIL, EAFNOSUPPORT, ENETUNREACH};
+    struct upstream *up = NULL;
+    char address[64];
+    uint16_t port;
+    int fd = dead_port(&port);
+
+    snprintf(address, sizeof(address), "http://localhost:%u", port);
+    for (size_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++) {
+        int code;
+
+        begin(address);
+        no_ipv6_errno = lacks[i];
+        code = open_tcp(&up);
+        cr_assert_eq(code, -ECONNREFUSED, "%s", strerror(-code));
+        w.pool.prefers_v6 = true; /* it was there before */
+        code = open_tcp(&up);
+        cr_assert_eq(code, -ECONNREFUSED, "%s", strerror(-code));
+        no_ipv6_errno = 0;
+        end();
+    }
     close(fd);
 }
 
