@@ -69,8 +69,9 @@ struct proxy_stats {
     size_t streams; /* of those: open event streams */
     /* of those: their task is finished, so that nobody works for them any more */
     size_t streams_finished;
-    size_t held;   /* waiting for the agent now */
-    size_t on_way; /* let in, and between those two */
+    size_t held;    /* waiting for the agent now */
+    size_t on_way;  /* let in, and between those two */
+    size_t uploads; /* being stored (forward.uploads_dir): work of ours, not the agent's */
     uint64_t forwarded_total, held_total, hold_timeouts_total;
     uint64_t outcome_ok, outcome_client_gone, outcome_agent_unavailable, outcome_connection_lost,
         outcome_bad_response, outcome_timeout,
@@ -123,18 +124,18 @@ int proxy_card_for_platform(const struct proxy *p, struct str *out, struct err *
 const struct proxy_stats *proxy_stats(const struct proxy *p);
 
 /*
- * Work: requests that somebody waits for. All in flight and held, but not the streams of finished
- * tasks.
+ * Work: requests that somebody waits for. All in flight, held and being stored, but not the streams
+ * of finished tasks.
  */
 enum { PROXY_WORK_WORDS = 256 };
 struct proxy_work {
     size_t count;
-    size_t in_flight, streams, held; /* of those; streams are in flight as well */
-    int64_t longest_since_ms;        /* loop time of the longest waiter's arrival; 0 = none */
+    size_t in_flight, streams, held, uploads; /* of those; streams are in flight as well */
+    int64_t longest_since_ms; /* loop time of the longest waiter's arrival; 0 = none */
     /* "POST /a2a from 10.0.0.1: event stream, task working"; printable; "" = none */
     char longest[PROXY_WORK_WORDS];
 };
-size_t proxy_work_count(const struct proxy *p);
+size_t proxy_work_count(const struct proxy *p); /* the agent's: without uploads */
 /* For people: looks at every request. */
 void proxy_work(const struct proxy *p, struct proxy_work *ret);
 

@@ -166,7 +166,7 @@ struct proxy {
     struct route_rules routes;
     struct sources trusted, allowed;
     struct store *store;      /* the storage thread; NULL: uploads are refused */
-    size_t uploads;           /* under way */
+    struct list uploads;      /* under way, in order of start; uploads.c's */
     struct dedupe *dedupe;    /* NULL: forward.dedupe_window is off */
     struct bearer *bearer;    /* NULL: callers need no token */
     struct str reported_path; /* routes.registered_path points here */

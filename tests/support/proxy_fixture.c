@@ -92,6 +92,7 @@ static void on_wake(struct watch *w, int events)
         break;
     case ORDER_STATS:
         f->stats = *proxy_stats(f->proxy);
+        proxy_work(f->proxy, &f->work);
         break;
     case ORDER_PLATFORM_CARD:
         str_truncate(&f->platform_card, 0);

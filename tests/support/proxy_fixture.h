@@ -37,6 +37,7 @@ struct px {
     enum proxy_gate gate;
     struct slice card;
     struct proxy_stats stats; /* filled by px_stats() */
+    struct proxy_work work;   /* the same */
     struct str platform_card; /* filled by px_platform_card() */
     /* what app/ would know */
     const char *inbound_secret, *workspace_token;
