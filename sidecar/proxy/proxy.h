@@ -70,7 +70,7 @@ struct proxy_stats {
     /* of those: their task is finished, so that nobody works for them any more */
     size_t streams_finished;
     size_t held;    /* waiting for the agent now */
-    size_t on_way;  /* let in, and between those two */
+    size_t on_way;  /* let in, and neither; or still read by its client, of an answer for many */
     size_t uploads; /* being stored (forward.uploads_dir): work of ours, not the agent's */
     uint64_t forwarded_total, held_total, hold_timeouts_total;
     uint64_t outcome_ok, outcome_client_gone, outcome_agent_unavailable, outcome_connection_lost,

@@ -107,6 +107,8 @@ void share_join(struct share *s, struct pump *guest)
 {
     guest->share = s;
     list_append(&s->guests, &guest->guest);
+    if (s->leader)
+        pump_off_way(guest); /* what is waited for is the leader's answer */
     guest_feed(guest);
 }
 
@@ -142,6 +144,10 @@ static void on_leader_end(struct deferred *d)
 
     s->leader = NULL;
     u->share = NULL;
+    LIST_FOREACH(node, &s->guests)
+    {
+        pump_on_way(guest_of(node)); /* their clients still read */
+    }
     share_put(s);
     pump_end(u, true); /* last: it tells app/ */
 }

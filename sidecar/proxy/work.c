@@ -21,6 +21,9 @@ static const char *doing(const struct pump *u)
         return "an upload under way";
     switch (u->state) {
     case PUMP_QUEUED:
+        if (u->is_guest || u->is_peeking)
+            return "its client still sends it";
+        return "on its way to the agent";
     case PUMP_CONNECTING:
         return "on its way to the agent";
     case PUMP_HELD:

@@ -46,7 +46,10 @@ struct px {
     volatile long restart_seconds;
 };
 
-/* Flags of the configuration, NULL-terminated; platform off unless given. */
+/*
+ * Flags of the configuration, NULL-terminated; platform off unless given, --listen-address a free
+ * port.
+ */
 void px_start(struct px *f, ...) __attribute__((sentinel));
 void px_stop(struct px *f); /* the proxy and everything in it must be gone without a leak */
 
