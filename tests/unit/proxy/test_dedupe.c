@@ -268,6 +268,8 @@ Test(proxy_dedupe, a_stream_ends_with_its_last_client)
     px_wait_stat(&f, deduped_total, 1);
     raw_sendz(&agent, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
     cr_assert(raw_until(&one, "data: 1\n\n") && raw_until(&two, "data: 1\n\n"));
+    cr_assert(strstr(one.p, "X-Accel-Buffering: no\r\n") &&
+              strstr(two.p, "X-Accel-Buffering: no\r\n"));
     cr_assert(raw_until(&one, "\n:") && raw_until(&two, "\n:"), "comments reach both");
     px_wait_stat(&f, streams, 1);
     raw_close(&one);
