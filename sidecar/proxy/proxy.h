@@ -52,7 +52,8 @@ enum proxy_gate {
 struct proxy_callbacks { /* all may be NULL; called from the loop */
     /* a request began to wait for the agent, reached it, or ended: see in_flight and held */
     void (*on_work)(void *arg);
-    void (*on_restart_pending)(void *arg, int64_t drain_seconds); /* P section 17.5 */
+    /* P section 17.5; anybody may have sent it */
+    void (*on_restart_pending)(void *arg, int64_t drain_seconds);
     /* a request could not reach the agent: probe now */
     void (*on_agent_failure)(void *arg, const char *sentence);
     /* why the agent does not answer, for the 503 of a held request; "" = nothing better to say */
