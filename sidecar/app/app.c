@@ -244,7 +244,9 @@ void app_on_work(void *arg)
 static void on_restart_pending(void *arg, int64_t drain_seconds)
 {
     (void)arg;
-    log_info("app", "the platform announces a restart in %lld s; work in flight goes on",
+    log_info("app",
+             "a restart in %lld s is announced (signals/restart_pending, which needs no "
+             "credentials); TERM or a preStop hook begins the drain, this does not",
              (long long)drain_seconds);
 }
 

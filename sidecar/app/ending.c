@@ -76,6 +76,9 @@ static bool nothing_to_serve(void *arg)
 {
     const struct app *a = arg;
 
+    if (proxy_stats(a->proxy)->uploads > 0) {
+        return false; /* they go to the disk, agent or no agent */
+    }
     if (a->supervisor) {
         enum child_state s = supervisor_status(a->supervisor)->state;
 
@@ -93,7 +96,7 @@ static bool has_work(void *arg)
     const struct proxy_stats *s = proxy_stats(a->proxy);
 
     return !nothing_to_serve(arg) &&
-           (s->in_flight + s->on_way + s->held > 0 || inbox_side_work(a) > 0);
+           (s->in_flight + s->on_way + s->held + s->uploads > 0 || inbox_side_work(a) > 0);
 }
 
 /* Not for a drain that may be called off: a service manager takes STOPPING=1 for the end. */
@@ -148,10 +151,11 @@ static void say_work(const struct app *a, enum log_level level, const char *what
     }
     log_event(
         level, "app", NULL, 0,
-        "drain: %s %zu request%s (%zu in flight, of them %zu streams; %zu held); the longest, "
-        "for %s: %s",
+        "drain: %s %zu request%s (%zu in flight, of them %zu streams; %zu held; %zu uploads); the "
+        "longest, for %s: %s",
         what, work.count, work.count == 1 ? "" : "s", work.in_flight, work.streams, work.held,
-        format_duration(loop_now_ms(a->loop) - work.longest_since_ms, since), work.longest);
+        work.uploads, format_duration(loop_now_ms(a->loop) - work.longest_since_ms, since),
+        work.longest);
 }
 
 static void drain_late(void *arg)

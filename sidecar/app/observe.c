@@ -197,6 +197,7 @@ static void add_forward(const struct app *a, struct json_writer *w)
     json_add_int(w, "in_flight", (int64_t)s->in_flight);
     json_add_int(w, "streams", (int64_t)s->streams);
     json_add_int(w, "held", (int64_t)s->held);
+    json_add_int(w, "uploads", (int64_t)s->uploads);
     json_add_int(w, "streams_finished", (int64_t)s->streams_finished);
     json_add_int(w, "forwarded", (int64_t)s->forwarded_total);
     json_add_int(w, "shed", (int64_t)s->shed_total);
@@ -334,8 +335,8 @@ static void add_requests(const struct app *a, struct str *out)
     proxy_work(a->proxy, &work);
     metrics_gauge(
         out, "molecule_sidecar_work",
-        "What a drain waits for: requests in flight and held, without streams of finished "
-        "tasks.",
+        "What a drain waits for: requests in flight and held, and uploads, without streams of "
+        "finished tasks.",
         (double)work.count);
     metrics_gauge(out, "molecule_sidecar_work_longest_seconds",
                   "How long the oldest of it has been here; 0 without any.",

@@ -18,6 +18,7 @@ struct unit_facts {
     bool is_known;              /* false: no unit file could be read */
     int64_t stop_ms;            /* TimeoutStopSec; -1 = infinity */
     char place[UNIT_PLACE_MAX]; /* the file it stands in, or "systemd's default" */
+    int64_t watchdog_ms;        /* WatchdogSec; 0 = none */
     bool has_notify;            /* NOTIFY_SOCKET is set: we can ask for more time */
 };
 /* root: put before every path, "" = the real tree */

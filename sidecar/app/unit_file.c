@@ -1,6 +1,6 @@
 /*
- * What a service's unit files say about its stop. systemd is not asked: a call to it could block,
- * and its files say the same unless somebody forgot daemon-reload.
+ * What a service's unit files say about its stop and its watchdog. systemd is not asked: a call to
+ * it could block, and its files say the same unless somebody forgot daemon-reload.
  */
 #include "app/surroundings.h"
 
@@ -99,10 +99,27 @@ int unit_time_parse(struct slice text, int64_t *ret_ms)
     return 0;
 }
 
-/* The last assignment of `key` or `other` in [section] of the file. False: the file is not there.
- */
-static bool read_setting(const char *path, const char *section, const char *key, const char *other,
-                         struct unit_facts *u)
+struct setting { /* a time that is wanted, and where it goes */
+    const char *section, *key, *other;
+    int64_t default_ms;
+    int64_t *ret_ms;
+    char *ret_place; /* UNIT_PLACE_MAX; NULL: nobody asks */
+};
+
+static void take(const struct setting *s, int64_t ms, const char *place)
+{
+    *s->ret_ms = ms;
+    if (s->ret_place)
+        (void)snprintf(s->ret_place, UNIT_PLACE_MAX, "%s", place);
+}
+
+static void back_to_default(const struct setting *s)
+{
+    take(s, s->default_ms, "systemd's default");
+}
+
+/* The last assignment of its key in its section of the file. False: the file is not there. */
+static bool read_setting(const char *path, const struct setting *s)
 {
     CLEANUP(str_release) struct str text = {0};
     struct slice rest, line;
@@ -117,22 +134,19 @@ static bool read_setting(const char *path, const char *section, const char *key,
         struct slice name, value;
 
         if (line.n > 1 && line.p[0] == '[') {
-            is_inside = slice_eq((struct slice){line.p + 1, line.n - 2}, slice_of(section));
+            is_inside = slice_eq((struct slice){line.p + 1, line.n - 2}, slice_of(s->section));
             continue;
         }
         if (!is_inside || !eq)
             continue;
         name = slice_trim((struct slice){line.p, (size_t)(eq - line.p)});
         value = slice_trim(cut_front(line, (size_t)(eq - line.p) + 1));
-        if (!slice_eq(name, slice_of(key)) && !slice_eq(name, slice_of(other)))
+        if (!slice_eq(name, slice_of(s->key)) && !slice_eq(name, slice_of(s->other)))
             continue;
-        if (value.n == 0) { /* back to the default */
-            u->stop_ms = STOP_DEFAULT_MS;
-            (void)snprintf(u->place, sizeof(u->place), "systemd's default");
-        } else if (unit_time_parse(value, &ms) == 0) {
-            u->stop_ms = ms;
-            (void)snprintf(u->place, sizeof(u->place), "%s", path);
-        }
+        if (value.n == 0)
+            back_to_default(s);
+        else if (unit_time_parse(value, &ms) == 0)
+            take(s, ms, path);
     }
     return true;
 }
@@ -144,20 +158,19 @@ static int is_conf(const struct dirent *d)
 
 /* Drop-ins of all directories; of later ones in unit_dirs first, so that the stronger come last.
  * (systemd goes by file name alone where two directories have files of other names.) */
-static void read_dropins(const char *root, const char *dirname, const char *section,
-                         const char *key, const char *other, struct unit_facts *u)
+static void read_dropins(const char *root, const char *name, const struct setting *s)
 {
     for (size_t i = UNIT_DIR_COUNT; i-- > 0;) {
         char dir[PATH_MAX], path[PATH_MAX];
         struct dirent **list = NULL;
         int n;
 
-        (void)snprintf(dir, sizeof(dir), "%s%s/%s", root, unit_dirs[i], dirname);
+        (void)snprintf(dir, sizeof(dir), "%s%s/%s.d", root, unit_dirs[i], name);
         n = scandir(dir, &list, is_conf, alphasort);
         for (int k = 0; k < n; k++) {
             if (k < UNIT_DROPINS_MAX &&
                 snprintf(path, sizeof(path), "%s/%s", dir, list[k]->d_name) < (int)sizeof(path))
-                (void)read_setting(path, section, key, other, u);
+                (void)read_setting(path, s);
             free(list[k]);
         }
         free(list);
@@ -192,7 +205,7 @@ static void find_unit(const char *root, struct unit_facts *u)
 }
 
 /* "x@y.service" is made from "x@.service"; the unit's own file counts first. */
-static bool read_fragment(const char *root, const char *name, struct unit_facts *u)
+static bool read_fragment(const char *root, const char *name, const struct setting *s)
 {
     const char *at = strchr(name, '@');
     char path[PATH_MAX];
@@ -205,7 +218,7 @@ static bool read_fragment(const char *root, const char *name, struct unit_facts 
                            unit_dirs[i - UNIT_DIR_COUNT], (int)(at - name), name);
         else
             return false;
-        if (read_setting(path, "Service", "TimeoutStopSec", "TimeoutSec", u))
+        if (read_setting(path, s))
             return true;
     }
     return false;
@@ -213,17 +226,27 @@ static bool read_fragment(const char *root, const char *name, struct unit_facts 
 
 void unit_facts_read(const char *root, struct unit_facts *ret)
 {
-    char path[PATH_MAX], dropins[UNIT_NAME_MAX + 3];
+    const struct setting stop = {"Service",       "TimeoutStopSec", "TimeoutSec",
+                                 STOP_DEFAULT_MS, &ret->stop_ms,    ret->place};
+    const struct setting watchdog = {"Service", "WatchdogSec",     "WatchdogSec",
+                                     0,         &ret->watchdog_ms, NULL};
+    struct setting all = stop;
+    char path[PATH_MAX];
 
-    *ret = (struct unit_facts){.stop_ms = STOP_DEFAULT_MS,
-                               .place = "systemd's default",
-                               .has_notify = getenv("NOTIFY_SOCKET") != NULL};
+    *ret = (struct unit_facts){.has_notify = getenv("NOTIFY_SOCKET") != NULL};
+    back_to_default(&stop);
+    back_to_default(&watchdog);
     find_unit(root, ret);
     if (!ret->name[0])
         return;
+    all.section = "Manager";
+    all.key = all.other = "DefaultTimeoutStopSec";
     (void)snprintf(path, sizeof(path), "%s/etc/systemd/system.conf", root);
-    (void)read_setting(path, "Manager", "DefaultTimeoutStopSec", "DefaultTimeoutStopSec", ret);
-    ret->is_known = read_fragment(root, ret->name, ret);
-    (void)snprintf(dropins, sizeof(dropins), "%s.d", ret->name);
-    read_dropins(root, dropins, "Service", "TimeoutStopSec", "TimeoutSec", ret);
+    (void)read_setting(path, &all);
+    ret->is_known = read_fragment(root, ret->name, &stop);
+    read_dropins(root, ret->name, &stop);
+    (void)read_fragment(root, ret->name, &watchdog);
+    read_dropins(root, ret->name, &watchdog);
+    if (ret->watchdog_ms < 0)
+        ret->watchdog_ms = 0; /* "infinity" and 0 are both none */
 }

@@ -17,6 +17,14 @@ static const char help[] = "Usage: molecule-sidecar plan [flags] [-- COMMAND]\n\
                            "contradicts it. Give it the flags and the -- COMMAND\n"
                            "that `run` gets.\n";
 
+/* What `run` would be given here: its environment says so, else the files of our unit. */
+static int64_t watchdog_ms(const struct unit_facts *unit)
+{
+    int64_t given_ms = notify_watchdog_of_env_ms();
+
+    return given_ms > 0 ? given_ms : unit->watchdog_ms;
+}
+
 int cmd_plan(int argc, char **argv)
 {
     CLEANUP(str_release) struct str out = {0};
@@ -44,7 +52,7 @@ int cmd_plan(int argc, char **argv)
         unit_facts_read("", &unit);
         budget_print(&budget, cfg, &out);
         surroundings_print(&budget, cfg, &unit, &out);
-        watchdog_check(cfg, notify_watchdog_of_env_ms(), &out);
+        watchdog_check(cfg, watchdog_ms(&unit), &out);
         (void)fputs(str_z(&out), stdout);
     }
     config_free(cfg);

@@ -110,6 +110,8 @@ static bool give_head(struct pump *u, const struct http_response *r)
         if (headers_passes_back(r, &r->fields[i]))
             exchange_head_relay(x, &r->fields[i]);
     }
+    if (headers_wants_unbuffered(r))
+        exchange_head_relay(x, &headers_unbuffered);
     if (u->proxy->cfg->forward.via)
         exchange_head_relay(x, &headers_via);
     if (u->proxy->is_last || !u->is_whole)

@@ -289,6 +289,7 @@ static bool is_candidate(const struct http_request *rq)
 bool dedupe_take(struct proxy *p, struct exchange *x)
 {
     struct pump *u;
+    enum failure f;
 
     if (!is_candidate(exchange_request(x)))
         return false;
@@ -302,6 +303,8 @@ bool dedupe_take(struct proxy *p, struct exchange *x)
     u->gather = calloc(1, sizeof(*u->gather));
     if (!u->gather || exchange_keep_head(x) != 0)
         pump_fail(u, FAILURE_OVERLOADED, NULL);
+    else if (!proxy_turns_away(p, &f))
+        pump_on_way(u); /* as without us: who came before a drain is waited for */
     return true;
 }
 
@@ -313,13 +316,16 @@ static void launch(struct pump *u, struct exchange *x)
     proxy_launch(u, rq, &route);
 }
 
-/* The gate says no: as any other request would be told, with the id that is in the body. */
+/*
+ * The gate says no: as any other request would be told, with the id that is in the body. A drain
+ * has nothing to say to one whose head was here before it.
+ */
 static bool is_turned_away(struct pump *u)
 {
     struct slice body = str_slice(&u->gather->body);
     enum failure f;
 
-    if (!proxy_turns_away(u->proxy, &f))
+    if (!proxy_turns_away(u->proxy, &f) || (f == FAILURE_DRAINING && !list_is_empty(&u->way)))
         return false;
     if (u->is_json_rpc)
         u->id = error_find_id(body); /* lives until the pump ends */

@@ -13,6 +13,10 @@
 const struct http_field headers_via = {
     .name = SLICE_INIT("Via"), .value = SLICE_INIT(VIA_VALUE), .id = FIELD_VIA};
 
+const struct http_field headers_unbuffered = {.name = SLICE_INIT("X-Accel-Buffering"),
+                                              .value = SLICE_INIT("no"),
+                                              .id = FIELD_X_ACCEL_BUFFERING};
+
 /* Identity that a sidecar or ingress states about a caller; from outside it is only a claim. */
 static const struct slice identity_names[] = {
     SLICE_INIT("x-a2a-caller"),
@@ -281,6 +285,11 @@ size_t headers_ask_identity(char *bytes, size_t head_n, size_t len, size_t cap)
     memmove(bytes + at + line.n, bytes + at, len - at);
     memcpy(bytes + at, line.p, line.n);
     return len + line.n;
+}
+
+bool headers_wants_unbuffered(const struct http_response *r)
+{
+    return r->is_event_stream && !http_response_field(r, FIELD_X_ACCEL_BUFFERING);
 }
 
 bool headers_passes_back(const struct http_response *r, const struct http_field *f)

@@ -70,4 +70,11 @@ bool headers_passes_back(const struct http_response *r, const struct http_field 
 /* The Via that we add to answers. */
 extern const struct http_field headers_via;
 
+/*
+ * X-Accel-Buffering: no, which asks an nginx in front of us (many an ingress) not to hold events
+ * back (A section 4.1). Does this answer want ours? An event stream whose agent says nothing of it.
+ */
+extern const struct http_field headers_unbuffered;
+bool headers_wants_unbuffered(const struct http_response *r);
+
 #endif

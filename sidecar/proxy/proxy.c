@@ -108,6 +108,7 @@ int proxy_new(struct loop *l, const struct config *cfg, const struct proxy_callb
     turns_init(&p->turns);
     list_init(&p->flight);
     list_init(&p->on_way);
+    list_init(&p->uploads);
     list_init(&p->spare);
     init_classes(p);
     upstream_pool_init(&p->pool, l, &cfg->agent.address, &upstream_events);

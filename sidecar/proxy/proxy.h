@@ -52,7 +52,8 @@ enum proxy_gate {
 struct proxy_callbacks { /* all may be NULL; called from the loop */
     /* a request began to wait for the agent, reached it, or ended: see in_flight and held */
     void (*on_work)(void *arg);
-    void (*on_restart_pending)(void *arg, int64_t drain_seconds); /* P section 17.5 */
+    /* P section 17.5; anybody may have sent it */
+    void (*on_restart_pending)(void *arg, int64_t drain_seconds);
     /* a request found that nobody listens where the agent should (one it only has to wait for,
      * since the agent is busy, is no reason): probe now */
     void (*on_agent_failure)(void *arg, const char *sentence);
@@ -70,8 +71,9 @@ struct proxy_stats {
     size_t streams; /* of those: open event streams */
     /* of those: their task is finished, so that nobody works for them any more */
     size_t streams_finished;
-    size_t held;   /* waiting for the agent now */
-    size_t on_way; /* let in, and between those two */
+    size_t held;    /* waiting for the agent now */
+    size_t on_way;  /* let in, and neither; or still read by its client, of an answer for many */
+    size_t uploads; /* being stored (forward.uploads_dir): work of ours, not the agent's */
     uint64_t forwarded_total, held_total, hold_timeouts_total;
     uint64_t outcome_ok, outcome_client_gone, outcome_agent_unavailable, outcome_connection_lost,
         outcome_bad_response, outcome_timeout,
@@ -124,18 +126,18 @@ int proxy_card_for_platform(const struct proxy *p, struct str *out, struct err *
 const struct proxy_stats *proxy_stats(const struct proxy *p);
 
 /*
- * Work: requests that somebody waits for. All in flight and held, but not the streams of finished
- * tasks.
+ * Work: requests that somebody waits for. All in flight, held and being stored, but not the streams
+ * of finished tasks.
  */
 enum { PROXY_WORK_WORDS = 256 };
 struct proxy_work {
     size_t count;
-    size_t in_flight, streams, held; /* of those; streams are in flight as well */
-    int64_t longest_since_ms;        /* loop time of the longest waiter's arrival; 0 = none */
+    size_t in_flight, streams, held, uploads; /* of those; streams are in flight as well */
+    int64_t longest_since_ms; /* loop time of the longest waiter's arrival; 0 = none */
     /* "POST /a2a from 10.0.0.1: event stream, task working"; printable; "" = none */
     char longest[PROXY_WORK_WORDS];
 };
-size_t proxy_work_count(const struct proxy *p);
+size_t proxy_work_count(const struct proxy *p); /* the agent's: without uploads */
 /* For people: looks at every request. */
 void proxy_work(const struct proxy *p, struct proxy_work *ret);
 

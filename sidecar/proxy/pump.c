@@ -362,7 +362,7 @@ void pump_abort(struct pump *u)
 {
     u->state = PUMP_DONE;
     pump_let_go(u);
-    if (u->share)
+    if (u->share && !u->is_guest)
         share_on_abort(u);
     else
         exchange_abort(u->x);

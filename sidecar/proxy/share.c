@@ -107,6 +107,8 @@ void share_join(struct share *s, struct pump *guest)
 {
     guest->share = s;
     list_append(&s->guests, &guest->guest);
+    if (s->leader)
+        pump_off_way(guest); /* what is waited for is the leader's answer */
     guest_feed(guest);
 }
 
@@ -142,6 +144,10 @@ static void on_leader_end(struct deferred *d)
 
     s->leader = NULL;
     u->share = NULL;
+    LIST_FOREACH(node, &s->guests)
+    {
+        pump_on_way(guest_of(node)); /* their clients still read */
+    }
     share_put(s);
     pump_end(u, true); /* last: it tells app/ */
 }
@@ -175,6 +181,14 @@ static void stop_keeping(struct share *s)
     trim(s);
 }
 
+static void keep_field(struct share *s, const struct http_field *f)
+{
+    str_add(&s->fields, f->name);
+    str_addz(&s->fields, ": ");
+    str_add(&s->fields, f->value);
+    str_addz(&s->fields, "\r\n");
+}
+
 void share_on_head(struct pump *u, const struct http_response *r, enum http_framing framing)
 {
     struct share *s = u->share;
@@ -184,13 +198,11 @@ void share_on_head(struct pump *u, const struct http_response *r, enum http_fram
     s->is_stream = r->is_event_stream && r->framing != HTTP_BODY_NONE;
     str_add(&s->reason, r->reason);
     for (size_t i = 0; i < r->field_count; i++) {
-        if (!headers_passes_back(r, &r->fields[i]))
-            continue;
-        str_add(&s->fields, r->fields[i].name);
-        str_addz(&s->fields, ": ");
-        str_add(&s->fields, r->fields[i].value);
-        str_addz(&s->fields, "\r\n");
+        if (headers_passes_back(r, &r->fields[i]))
+            keep_field(s, &r->fields[i]);
     }
+    if (headers_wants_unbuffered(r))
+        keep_field(s, &headers_unbuffered);
     if (!str_ok(&s->reason) || !str_ok(&s->fields)) {
         pump_fail(u, FAILURE_OVERLOADED, NULL);
         return;

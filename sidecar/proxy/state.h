@@ -89,7 +89,7 @@ struct answer_hook {
 struct pump {
     struct list node;   /* in proxy->queue, proxy->held or proxy->spare */
     struct list flight; /* in proxy->flight from PUMP_SENT on */
-    struct list way;    /* in proxy->on_way: let in, neither held nor with the agent yet */
+    struct list way;    /* in proxy->on_way: let in, and its work is in no other list */
     struct proxy *proxy;
     struct exchange *x;    /* the server's; lives until on_end; NULL: see share */
     uint64_t order;        /* of arrival */
@@ -168,7 +168,7 @@ struct proxy {
     struct route_rules routes;
     struct sources trusted, allowed;
     struct store *store;      /* the storage thread; NULL: uploads are refused */
-    size_t uploads;           /* under way */
+    struct list uploads;      /* under way, in order of start; uploads.c's */
     struct dedupe *dedupe;    /* NULL: forward.dedupe_window is off */
     struct bearer *bearer;    /* NULL: callers need no token */
     struct str reported_path; /* routes.registered_path points here */
@@ -242,7 +242,10 @@ void pump_end(struct pump *u, bool complete); /* the exchange is over; frees u *
 /* Give up: an error answer if none has begun, else the connection dies. sentence may be NULL. */
 void pump_fail(struct pump *u, enum failure f, const char *sentence);
 void pump_abort(struct pump *u); /* at once and without a word */
-/* It was let in and is work from now on, until it is held, with the agent, or over. */
+/*
+ * It was let in and is work from now on, until it is held, with the agent, over, or the guest of a
+ * leader, which is work itself.
+ */
 void pump_on_way(struct pump *u);
 void pump_off_way(struct pump *u); /* harmless when it is not on it */
 void pump_on_turn_end(struct deferred *d);

@@ -24,6 +24,7 @@ struct upload_fact { /* what the answer says about a file */
 };
 
 struct upload {
+    struct list node; /* in proxy->uploads, until its client is served or gone */
     struct store *store;
     struct pump *pump; /* NULL: the client is gone, or served */
     struct multipart form;
@@ -328,11 +329,16 @@ void upload_begin(struct proxy *p, struct exchange *x)
     const struct http_field *type = http_request_field(rq, FIELD_CONTENT_TYPE);
     struct upload *up;
     struct pump *u;
+    enum failure f;
 
     if (!p->store || !*p->cfg->forward.uploads_dir) {
         refuse(p, x, 501,
                SLICE("{\"error\":\"this sidecar does not store uploaded files: set "
                      "forward.uploads_dir, or send them as parts of a message\"}"));
+        return;
+    }
+    if (proxy_turns_away(p, &f) && f != FAILURE_PAUSED) { /* a pause is for the agent */
+        proxy_refuse(p, x, f, pump_outcome(f));
         return;
     }
     if (rq->framing == HTTP_BODY_LENGTH &&
@@ -341,7 +347,7 @@ void upload_begin(struct proxy *p, struct exchange *x)
                SLICE("{\"error\":\"the files are larger than the 50 MiB allowed together\"}"));
         return;
     }
-    if (p->uploads == UPLOADS_AT_ONCE) {
+    if (p->stats.uploads == UPLOADS_AT_ONCE) {
         proxy_refuse(p, x, FAILURE_OVERLOADED, OUTCOME_OVERLOADED);
         return;
     }
@@ -367,7 +373,15 @@ void upload_begin(struct proxy *p, struct exchange *x)
     u->outcome = OUTCOME_LOCAL;
     up->pump = u;
     up->store = p->store;
-    p->uploads++;
+    list_append(&p->uploads, &up->node);
+    p->stats.uploads++;
+}
+
+const struct pump *upload_first(const struct proxy *p)
+{
+    struct list *first = list_first(&p->uploads);
+
+    return first ? container_of(first, struct upload, node)->pump : NULL;
 }
 
 void upload_leave(struct pump *u)
@@ -375,7 +389,8 @@ void upload_leave(struct pump *u)
     struct upload *up = u->upload;
 
     u->upload = NULL;
-    u->proxy->uploads--;
+    list_remove(&up->node);
+    u->proxy->stats.uploads--;
     up->pump = NULL;
     settle(up);
 }

@@ -9,6 +9,9 @@
  *
  * All files of a request are there with their names, or none: one that fails, or whose client goes
  * before the end, leaves nothing.
+ *
+ * An upload under way is work: a drain waits for it, whether or not the agent still lives, and lets
+ * no new one begin.
  */
 #ifndef PROXY_UPLOADS_H
 #define PROXY_UPLOADS_H
@@ -28,5 +31,7 @@ void upload_begin(struct proxy *p, struct exchange *x);
 size_t upload_on_body(struct pump *u, struct slice bytes);
 void upload_on_body_end(struct pump *u);
 void upload_leave(struct pump *u); /* the exchange is over */
+/* The one that has been under way longest; NULL: none is. */
+const struct pump *upload_first(const struct proxy *p);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "base/cleanup.h"
 #include "proxy/state.h"
+#include "proxy/uploads.h"
 
 #include <stdio.h>
 
@@ -16,8 +17,13 @@ size_t proxy_work_count(const struct proxy *p)
 
 static const char *doing(const struct pump *u)
 {
+    if (u->upload && u->state != PUMP_DONE)
+        return "an upload under way";
     switch (u->state) {
     case PUMP_QUEUED:
+        if (u->is_guest || u->is_peeking)
+            return "its client still sends it";
+        return "on its way to the agent";
     case PUMP_CONNECTING:
         return "on its way to the agent";
     case PUMP_HELD:
@@ -57,13 +63,14 @@ static const struct pump *earlier(const struct pump *a, const struct pump *b)
 
 void proxy_work(const struct proxy *p, struct proxy_work *ret)
 {
-    const struct pump *longest = NULL;
+    const struct pump *longest = upload_first(p);
 
     *ret = (struct proxy_work){
-        .count = proxy_work_count(p),
+        .count = proxy_work_count(p) + p->stats.uploads,
         .in_flight = p->stats.in_flight - p->stats.streams_finished + p->stats.on_way,
         .streams = p->stats.streams - p->stats.streams_finished,
         .held = p->stats.held,
+        .uploads = p->stats.uploads,
     };
     LIST_FOREACH(node, &p->flight)
     {

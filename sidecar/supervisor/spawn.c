@@ -11,6 +11,7 @@
 #include "base/uninit.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/handover.h"
+#include "supervisor/shell_script.h"
 #include "supervisor/spawn_error.h"
 
 #include <assert.h>
@@ -219,6 +220,7 @@ static void restore_dispositions(const sigset_t *ignored)
 /* All that is known before the fork. */
 struct plan {
     const char *exec;
+    char *const *shell_argv; /* should it be a script without #! */
     pid_t parent;
     int nofile;              /* how far the slow way of closing descriptors goes */
     const struct user *user; /* NULL = it stays us */
@@ -246,6 +248,19 @@ static int enter_group(const struct spawn_request *rq)
         (void)tcsetpgrp(STDIN_FILENO, getpid());
     }
     return 0;
+}
+
+/* As execvp() does it. What a shell's failure would say of itself is not what is wrong. */
+static void exec_program(const struct spawn_request *rq, const struct plan *plan)
+{
+    int errnum;
+
+    (void)execve(plan->exec, rq->argv, rq->envp);
+    errnum = errno;
+    if (errnum == ENOEXEC && shell_script_is_one(plan->exec)) {
+        (void)execve(SHELL_PATH, plan->shell_argv, rq->envp);
+    }
+    errno = errnum;
 }
 
 __attribute__((noreturn)) static void become_program(const struct spawn_request *rq,
@@ -300,7 +315,7 @@ __attribute__((noreturn)) static void become_program(const struct spawn_request 
     if (sigprocmask(SIG_SETMASK, &o->signals.mask, NULL) < 0) {
         fail(fd, STEP_SIGNALS);
     }
-    (void)execve(plan->exec, rq->argv, rq->envp);
+    exec_program(rq, plan);
     fail(fd, STEP_EXEC);
     __builtin_unreachable();
 }
@@ -379,6 +394,7 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
 {
     CLEANUP(str_release) struct str exec = {0};
     CLEANUP(str_release) struct str path = {0};
+    CLEANUP(free_cleanup) char **shell_argv = NULL;
     int ends[2];
     struct plan plan = {
         .parent = getpid(),
@@ -391,6 +407,10 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
 
     *ret = (struct spawn){.fd = -1};
     r = find_program(rq, &exec, &path, err);
+    if (r >= 0) {
+        shell_argv = shell_script_argv(rq->argv, str_z(&exec));
+        r = shell_argv ? 0 : -ENOMEM;
+    }
     if (r == -ENOMEM) {
         return err_set(err, r, "cannot exec %s: out of memory", rq->argv[0]);
     }
@@ -401,6 +421,7 @@ int spawn_start(const struct spawn_request *rq, struct spawn *ret, struct err *e
         return err_set(err, -errno, "cannot start %s: no pipe: %m", rq->argv[0]);
     }
     plan.exec = str_z(&exec);
+    plan.shell_argv = shell_argv;
     /* the child leaves ends[0] to close-on-exec: not worth a call in so short a life */
     pid = launch(rq, &plan, ends[1]);
     if (pid < 0) {

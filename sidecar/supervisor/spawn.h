@@ -8,6 +8,8 @@
  * environment, before the fork; between fork and exec there are only async-signal-safe calls (other
  * threads of ours may hold any lock).
  *
+ * A script without a #! line is given to /bin/sh (shell_script.h).
+ *
  * It does not wait for exec (which may hang on a network file system), unless the request says that
  * it may. The outcome arrives on spawn.fd, a close-on-exec pipe. End of file = the program runs (or
  * was killed on the way there); bytes = a step failed, and the process has ended with 127.

@@ -325,8 +325,8 @@ static void why_no_format(const char *path, char why[WHY_MAX])
     } else if (has_byte_order_mark(&h)) {
         say(why, "it begins with a byte order mark, which hides its #! line: save it without");
     } else if (!memchr(h.bytes, '\0', h.n)) {
-        say(why, "it has no #! line: begin it with one such as #!/bin/sh, or name its "
-                 "interpreter before it");
+        say(why, "it has no #! line, and /bin/sh could not run it either: begin it with the line "
+                 "of its interpreter, or name that before it");
     }
 }
 

@@ -174,7 +174,17 @@ LOST = [
         framing="close", reused=False),
 ]
 
-ROWS = [*STATUS_LINES, *FIELDS, *NO_BODY, *FRAMING, *OLD_CLIENTS, *MORE, *CHUNKS, *INTERIMS, *LOST]
+SSE = b"Content-Type: text/event-stream"
+BUFFERING = b"X-Accel-Buffering"
+
+STREAMS = [  # A section 4.1
+    row("SSE: nobody in front of us is to gather events", ok(SSE, TE, body=chunked(b"data: 1\n\n")), body=b"data: 1\n\n", framing="chunked",
+        has=(BUFFERING + b": no",), reused=True, cut=True),
+    row("SSE: in the answer to HEAD as well", ok(SSE, TE), method=b"HEAD", body=b"", has=(BUFFERING + b": no",), reused=True),
+    row("other answers may be gathered", ok(b"Content-Type: application/json", CL2, body=b"{}"), body=b"{}", lacks=(BUFFERING,), reused=True),
+]
+
+ROWS = [*STATUS_LINES, *FIELDS, *NO_BODY, *FRAMING, *OLD_CLIENTS, *MORE, *CHUNKS, *INTERIMS, *LOST, *STREAMS]
 
 
 class Responses(conformance.Suite):
@@ -187,6 +197,14 @@ class Responses(conformance.Suite):
             c.send(get())
             (hints,) = c.answer().interims
             self.assertEqual(hints.fields, [(b"Link", b"</a>; rel=preload"), (b"Link", b"</b>")])
+
+    def test_what_the_agent_says_of_buffering_stands(self):
+        for value in b"yes", b"no", b"":
+            with self.subTest(value), self.client() as c:
+                self.agent.forget()
+                self.agent.script(ok(SSE, b"x-accel-buffering: " + value, TE, body=chunked(b"data: 1\n\n")))
+                c.send(get())
+                self.assertEqual(c.answer().all(BUFFERING), [value])
 
     def test_an_interim_answer_does_not_wait_for_the_final_one(self):
         self.agent.script([interim(103), GO, ok(CL2, body=b"ok")])

@@ -85,6 +85,23 @@ class DrainWork(harness.Case):
         self.assertIn(b'"completed"', stays.rest(), "the agent keeps it open, we do not")
         self.assertEqual(side.wait_exit(GRACE), 0)
 
+    def test_a_request_that_still_arrives_is_waited_for(self):
+        body = json.dumps(harness.a2a("hello")).encode()
+        for flags in (), ("--forward-dedupe-window", "10s"):
+            with self.subTest(flags):
+                side = self.sidecar(None, "--stop-grace", f"{GRACE}s", *flags, command=harness.example_agent()).wait_ready()
+                with socket.create_connection(("127.0.0.1", side.port), timeout=GRACE) as s:
+                    s.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:9])
+                    eventually(lambda: side.metrics()["molecule_sidecar_work"] == 1, "it has begun")
+                    side.signal(signal.SIGTERM)
+                    side.wait_line("drain: waiting for 1 request .*POST / from 127.0.0.1: its client still sends it")
+                    s.sendall(body[9:])
+                    answer = b""
+                    while more := s.recv(65536):
+                        answer += more
+                self.assertIn(b"HTTP/1.1 200 OK", answer)
+                self.assertEqual(side.wait_exit(GRACE), 0)
+
     def test_the_end_of_its_time_is_said_and_cuts(self):
         side = self.agent("--stop-drain-timeout", "1s")
         work = Stream(side, "/work", 1)

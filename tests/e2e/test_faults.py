@@ -98,6 +98,7 @@ TABLE = (
     goes_on("clone", "", "EAGAIN ENOMEM", "the first start alone; tried again after the back-off, by `fork`",
             "cannot start sh: fork: .*limit on processes"),
     hopeless("execve", "", "EACCES ENOENT E2BIG", "cannot exec sh: ", HOPELESS),
+    hopeless("execve", "", "ENOEXEC", "cannot exec sh: ", "text without a `#!` line is run by `/bin/sh`; else " + HOPELESS),
     again("execve", "", "ENOMEM ETXTBSY", "cannot exec sh: ", BACKS_OFF),
     again("pipe2", "", "EMFILE ENFILE", "cannot start sh: no pipe: ", BACKS_OFF),
     hopeless("setpgid", "by the child", "EPERM EACCES", "cannot start sh: cannot make a process group: ", HOPELESS),

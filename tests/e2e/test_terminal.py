@@ -15,15 +15,16 @@ import unittest
 
 import harness
 from harness import eventually
+from test_signals import namespace
 
 PATIENCE = 40
 BASH = ["/bin/bash", "--norc", "--noprofile", "-i"]
 
 
 class Terminal:
-    """A pseudo-terminal, and the leader of its session."""
+    """A pseudo-terminal, and the leader of its session; leads=False: whoever of its children takes it will be that."""
 
-    def __init__(self, argv, env, cwd):
+    def __init__(self, argv, env, cwd, leads=True):
         self.master, slave = os.openpty()
         self.resize(80, 24)
         self.text, self.mark = "", 0
@@ -32,7 +33,8 @@ class Terminal:
 
         def session():
             os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if leads:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.p = subprocess.Popen([str(a) for a in argv], stdin=slave, stdout=slave, stderr=slave, env=env, cwd=cwd, preexec_fn=session)
         os.close(slave)
@@ -79,10 +81,10 @@ class Terminal:
 
 
 class Interactive(harness.Case):
-    def terminal(self, argv):
+    def terminal(self, argv, **kw):
         run = self.sub_dir()
         env = harness.clean_environment(run, {"RUNTIME_DIRECTORY": run, "CONFIGS_DIR": run, "TERM": "dumb", "PS1": "prompt> ", "INPUTRC": "/dev/null"})
-        t = Terminal(argv, env, run)
+        t = Terminal(argv, env, run, **kw)
         self.terminals = getattr(self, "terminals", [])
         self.terminals.append(t)
         self.addCleanup(self.end, t)
@@ -207,6 +209,45 @@ class AsInDocker(Interactive):
         os.kill(t.p.pid, signal.SIGUSR1)
         t.wait("got 10 ")
         self.assertEqual((count(28), count(3)), (30, 30))
+
+
+class AsFirstProcess(Interactive):
+    """PID 1 of a namespace and the leader of its session: all of what `docker run -it` makes us."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.front = namespace()
+        if not cls.front:
+            raise unittest.SkipTest("no PID namespaces here")
+
+    def test_the_agent_has_the_terminal(self):
+        t = self.terminal([*self.front, "setsid", "-c", *self.command()], leads=False)
+        t.wait(r"agent \d+ foreground True size 80x24$")
+        (side,) = harness.children(t.p.pid)
+        (agent,) = harness.children(side)  # their numbers as seen from here
+        self.assertIn("\t1\n", re.search(r"NSpid:.*\n", pathlib.Path(f"/proc/{side}/status").read_text())[0], "it is PID 1")
+        self.assertEqual(t.foreground(), agent)
+        t.type("hello\n")
+        t.wait("^answer hello foreground True$")
+        t.resize(100, 30)
+        t.wait("signal SIGWINCH 100x30$")
+        t.type("\x03")
+        t.wait("signal SIGINT")
+        t.type("\x1a")
+        t.wait("signal SIGCONT")  # nobody could continue it: we do, at once
+        t.type("alive\n")
+        t.wait("^answer alive foreground True")
+        self.assertEqual(t.foreground(), agent)
+        for name in ("SIGWINCH", "SIGINT"):
+            self.assertEqual(len(re.findall(f"signal {name}", t.text, re.M)), 1, f"{name} once")
+        os.kill(side, signal.SIGTERM)
+        self.assertEqual(t.p.wait(PATIENCE), 0, "it died of the signal we sent")
+
+    def test_ctrl_c_ends_it_and_all(self):
+        t = self.terminal([*self.front, "setsid", "-c", *self.command("plain", flags=("--restart-policy", "always"))], leads=False)
+        self.agent(t)
+        t.type("\x03")
+        self.assertEqual(t.p.wait(PATIENCE), 130)
 
 
 class InAShell(Interactive):

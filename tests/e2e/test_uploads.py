@@ -1,6 +1,8 @@
 """A file that somebody attaches in the canvas, from the platform through the sidecar to a place where the agent finds it."""
 import os
 import pathlib
+import signal
+import socket
 import unittest
 import uuid
 
@@ -56,6 +58,31 @@ class Uploads(harness.Case):
         self.assertEqual(self.upload(platform, form(("huge.bin", "x/y", bytes(52 * MIB)))).status, 413, "the platform's own limit")
         self.assertEqual(self.upload(platform, small).status, 200)
         self.assertTrue(side.is_running())
+
+    def test_a_stop_waits_for_those_under_way(self):
+        body = form(("a.txt", "text/plain", b"x" * 100))
+        for order in "drain-first", "signal-first":  # the files are ours to store, also when the agent has gone
+            with self.subTest(order):
+                place = self.dir / order
+                _, side = self.pair("--forward-uploads-dir", str(place), "--stop-grace", "120s", "--stop-order", order)
+                secret = (side.state_dir / ".platform_inbound_secret").read_bytes().strip()
+                with socket.create_connection(("127.0.0.1", side.port), timeout=120) as s:
+                    s.sendall(b"POST /internal/chat/uploads/ingest HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n"
+                              b"Content-Length: %d\r\n\r\n" % (secret, FORM.encode(), len(body)) + body[:-50])
+                    eventually(lambda: side.metrics()["molecule_sidecar_work"] == 1, "it has begun")
+                    side.signal(signal.SIGTERM)
+                    line = side.wait_line("drain: waiting for 1 request ")
+                    self.assertIn("1 uploads); the longest", line)
+                    self.assertRegex(line, r"for \S+: POST /internal/chat/uploads/ingest from 127.0.0.1: an upload under way")
+                    if order == "signal-first":
+                        eventually(lambda: not side.agent_pids(), "the agent has gone")
+                    s.sendall(body[-50:])
+                    answer = b""
+                    while more := s.recv(65536):
+                        answer += more
+                self.assertIn(b"HTTP/1.1 200 OK", answer)
+                self.assertEqual(side.wait_exit(120), 0)
+                self.assertEqual([f.read_bytes() for f in place.iterdir()], [b"x" * 100])
 
     def test_what_the_platform_answers_itself(self):
         platform, _ = self.pair()

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -94,6 +95,7 @@ static void on_wake(struct watch *w, int events)
         break;
     case ORDER_STATS:
         f->stats = *proxy_stats(f->proxy);
+        proxy_work(f->proxy, &f->work);
         break;
     case ORDER_PLATFORM_CARD:
         str_truncate(&f->platform_card, 0);
@@ -227,7 +229,7 @@ void px_start(struct px *f, ...)
     char *flags[PX_FLAGS_MAX + 8];
     struct server_config sc;
     struct err err = {0};
-    size_t n = 0;
+    size_t n = 0, skipped = 0;
     va_list ap;
     char *flag;
 
@@ -243,15 +245,18 @@ void px_start(struct px *f, ...)
     flags[n++] = runtime;
     flags[n++] = f->dir;
     va_start(ap, f);
-    while ((flag = va_arg(ap, char *)) != NULL && n < PX_FLAGS_MAX)
+    while ((flag = va_arg(ap, char *)) != NULL && n < PX_FLAGS_MAX) {
+        if (strcmp(flag, flags[0]) == 0)
+            skipped = 2; /* it has another address */
         flags[n++] = flag;
+    }
     va_end(ap);
     if (n == 6) {
         flags[n++] = (char[]){"--platform-enabled"};
         flags[n++] = (char[]){"false"};
     }
     flags[n] = NULL;
-    load(f, flags);
+    load(f, flags + skipped);
     if (endpoint_parse(slice_of(address), &f->agent, &err) != 0)
         die("address", err.msg);
     px_listen(f);

@@ -37,6 +37,7 @@ struct px {
     enum proxy_gate gate;
     struct slice card;
     struct proxy_stats stats; /* filled by px_stats() */
+    struct proxy_work work;   /* the same */
     struct str platform_card; /* filled by px_platform_card() */
     /* what app/ would know */
     const char *inbound_secret, *workspace_token;
@@ -45,7 +46,10 @@ struct px {
     _Atomic long restart_seconds;
 };
 
-/* Flags of the configuration, NULL-terminated; platform off unless given. */
+/*
+ * Flags of the configuration, NULL-terminated; platform off unless given, --listen-address a free
+ * port.
+ */
 void px_start(struct px *f, ...) __attribute__((sentinel));
 void px_stop(struct px *f); /* the proxy and everything in it must be gone without a leak */
 

@@ -317,6 +317,22 @@ Test(timeline, the_unit_is_the_one_of_our_cgroup_and_its_last_word_counts)
     unit_facts_read(k.root, &u);
     cr_assert_eq(u.stop_ms, 7000);
     cr_assert_not_null(strstr(u.place, "a.conf"));
+    cr_assert_eq(u.watchdog_ms, 0);
+
+    case_make(&k, "/usr/lib/systemd/system/side@.service",
+              "[Unit]\nWatchdogSec=1\n[Service]\nWatchdogSec=2min\nTimeoutStopSec=3\n");
+    unit_facts_read(k.root, &u);
+    cr_assert_eq(u.watchdog_ms, 120000);
+    cr_assert_eq(u.stop_ms, 7000, "the drop-in still counts");
+    case_make(&k, "/etc/systemd/system/side@a.service.d/b.conf", "[Service]\nWatchdogSec=20s\n");
+    unit_facts_read(k.root, &u);
+    cr_assert_eq(u.watchdog_ms, 20000);
+    case_make(&k, "/etc/systemd/system/side@a.service.d/b.conf", "[Service]\nWatchdogSec=0\n");
+    unit_facts_read(k.root, &u);
+    cr_assert_eq(u.watchdog_ms, 0);
+    case_make(&k, "/etc/systemd/system/side@a.service.d/b.conf", "[Service]\nWatchdogSec=\n");
+    unit_facts_read(k.root, &u);
+    cr_assert_eq(u.watchdog_ms, 0, "an empty one takes back what was said before");
 
     case_make(&k, "/proc/self/cgroup", "0::/user.slice/user@0.service/app.slice/term.scope\n");
     unit_facts_read(k.root, &u);

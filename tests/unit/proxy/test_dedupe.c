@@ -2,8 +2,10 @@
 #include "proxy/dedupe.h"
 
 #include "support/proxy_fixture.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,6 +268,8 @@ Test(proxy_dedupe, a_stream_ends_with_its_last_client)
     px_wait_stat(&f, deduped_total, 1);
     raw_sendz(&agent, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
     cr_assert(raw_until(&one, "data: 1\n\n") && raw_until(&two, "data: 1\n\n"));
+    cr_assert(strstr(one.p, "X-Accel-Buffering: no\r\n") &&
+              strstr(two.p, "X-Accel-Buffering: no\r\n"));
     cr_assert(raw_until(&one, "\n:") && raw_until(&two, "\n:"), "comments reach both");
     px_wait_stat(&f, streams, 1);
     raw_close(&one);
@@ -670,6 +674,88 @@ Test(proxy_dedupe, the_gate_refuses_what_is_new_and_gives_what_is_known)
     raw_close(&client);
     px_wait_stat(&f, outcome_paused, 1);
     px_stop(&f);
+}
+
+/* ---- a drain ---- */
+
+static void open_half(struct px *f, struct raw *client)
+{
+    px_client(f, client);
+    raw_sendz(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+                      "Content-Length: 19\r\n\r\n{\"id\"");
+}
+
+Test(proxy_dedupe, a_drain_waits_for_a_body_that_is_on_its_way)
+{
+    struct px f;
+    struct raw one, late, agent;
+    struct slice body;
+
+    px_start(&f, LONG, NULL);
+    open_half(&f, &one);
+    px_wait_stat(&f, on_way, 1);
+    cr_expect_eq(f.work.count, 1);
+    cr_expect(strstr(f.work.longest, "still sends it"), "%s", f.work.longest);
+    px_gate(&f, PROXY_DRAINING);
+    open_half(&f, &late);
+    raw_sendz(&late, text + 5);
+    cr_expect_eq(raw_answer(&late, &body), 503, "%s", late.p);
+    raw_close(&late);
+    raw_sendz(&one, text + 5);
+    agent_asked(&f, &agent, text);
+    cr_expect_eq(px_stats(&f)->on_way, 0);
+    cr_expect_eq(f.work.count, 1, "the leader's, and not its guest's as well");
+    raw_sendz(&agent, answer);
+    expect(&one, 200, "{\"result\":1}");
+    raw_close(&one);
+    for (int i = 0; i < 3000 && (px_stats(&f)->on_way > 0 || f.work.count > 0); i++)
+        (void)poll(NULL, 0, 1);
+    cr_expect_eq(f.work.count, 0);
+    raw_close(&agent);
+    px_stop(&f);
+}
+
+Test(proxy_dedupe, a_body_that_never_comes_is_no_work_when_its_client_has_gone)
+{
+    struct px f;
+    struct raw one;
+
+    px_start(&f, LONG, NULL);
+    open_half(&f, &one);
+    px_wait_stat(&f, on_way, 1);
+    raw_reset(&one);
+    px_wait_stat(&f, outcome_client_gone, 1);
+    cr_expect_eq(f.stats.on_way, 0);
+    px_stop(&f);
+}
+
+Test(proxy_dedupe, a_client_that_still_reads_is_waited_for_until_the_end_comes)
+{
+    size_t n = DEDUPE_ANSWER_MAX - 64 * 1024;
+    struct px f;
+    struct raw slow, agent;
+    char front[PATH_MAX + 8];
+
+    scratch_make();
+    (void)snprintf(front, sizeof(front), "unix:%s", scratch_path("front")); /* holds little */
+    px_start(&f, LONG, "--listen-address", front, NULL);
+    ask(&f, &slow);
+    agent_asked(&f, &agent, text);
+    answer_big(&agent, n,
+               false); /* more than sockets hold, and kept: the agent has done its share */
+    px_wait_stat(&f, on_way, 1);
+    cr_expect_eq(f.stats.in_flight, 0);
+    cr_expect_eq(f.work.count, 1);
+    cr_expect(strstr(f.work.longest, "its answer is under way"), "%s", f.work.longest);
+    px_fail_in_flight(&f);
+    cr_assert(raw_until_closed(&slow));
+    cr_assert_lt(slow.len, n, "cut");
+    px_wait_stat(&f, outcome_client_gone, 1);
+    cr_expect_eq(f.stats.on_way, 0);
+    raw_close(&slow);
+    raw_close(&agent);
+    px_stop(&f);
+    scratch_remove();
 }
 
 Test(proxy_dedupe, the_end_comes_in_the_middle_of_it)

@@ -551,6 +551,7 @@ Test(proxy_local, a_restart_notice_is_handed_on)
         &client, "X-Restart-Signal: true\r\n",
         "{\"method\":\"signals/restart_pending\",\"params\":{\"drain_seconds\":33},\"id\":null}");
     expect(&client, 200, NULL);
+    cr_assert(strstr(client.p, "{\"status\":\"noted\"}"), "no drain has begun: %s", client.p);
     cr_assert_eq(f.restart_seconds, 33);
     notice(&client, "X-Restart-Signal: true\r\n", "garbage");
     expect(&client, 200, NULL);

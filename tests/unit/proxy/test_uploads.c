@@ -349,6 +349,40 @@ Test(proxy_uploads, a_full_directory_takes_no_more)
     px_stop(&f);
 }
 
+Test(proxy_uploads, a_drain_waits_for_those_that_have_begun_and_lets_no_other_begin)
+{
+    static const enum proxy_gate gates[] = {PROXY_DRAINING, PROXY_LOST, PROXY_PAUSED};
+    static const char body[] = PART("files", "a.txt") "\r\n12345\r\n--b--\r\n";
+
+    for (size_t i = 0; i < sizeof(gates) / sizeof(gates[0]); i++) {
+        struct px f;
+        struct raw client, late;
+        struct slice answer;
+
+        start(&f);
+        send_head(&f, &client, sizeof(body) - 1);
+        px_wait_stat(&f, uploads, 1);
+        raw_send(&client, (struct slice){body, 20});
+        px_gate(&f, gates[i]);
+        px_stats(&f);
+        cr_expect_eq(f.work.count, 1);
+        cr_expect_eq(f.work.uploads, 1);
+        cr_expect(f.work.longest_since_ms > 0);
+        cr_expect(strstr(f.work.longest, ": an upload under way"), "%s", f.work.longest);
+        cr_expect_eq(post(&f, &late, body, NULL), gates[i] == PROXY_PAUSED ? 200 : 503, "%s",
+                     late.p);
+        raw_close(&late);
+        raw_sendz(&client, body + 20);
+        cr_expect_eq(raw_answer(&client, &answer), 200, "%s", client.p);
+        expect_file(member(answer, 0, "uri"), "12345");
+        raw_close(&client);
+        for (int n = 0; n < 3000 && px_stats(&f)->uploads > 0; n++)
+            (void)poll(NULL, 0, 1);
+        cr_expect_eq(f.stats.uploads, 0);
+        px_stop(&f);
+    }
+}
+
 Test(proxy_uploads, what_a_crash_left_is_taken_away)
 {
     struct upload_files files;

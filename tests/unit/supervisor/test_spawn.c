@@ -207,7 +207,7 @@ Test(spawn, what_no_kernel_can_run_says_why)
     char script[PATH_MAX];
 
     expect_failure(scratch_file("empty", "", 0755), -ENOEXEC, "Exec format error (it is empty)");
-    expect_failure(scratch_file("plain", "echo hello\n", 0755), -ENOEXEC, "it has no #! line");
+    expect_failure(scratch_file_bytes("data", "ab\0cd\n", 6, 0755), -ENOEXEC, "Exec format error");
     expect_failure(scratch_file_bytes("foreign", &foreign, sizeof(foreign), 0755), -ENOEXEC,
                    "it was built for riscv, this machine is ");
     expect_failure(scratch_file_bytes("big", &big, sizeof(big), 0755), -ENOEXEC,
@@ -219,6 +219,39 @@ Test(spawn, what_no_kernel_can_run_says_why)
                    "it begins with a byte order mark, which hides its #! line");
     expect_failure(scratch_file("nameless", "#! \n", 0755), -ENOEXEC,
                    "its #! line names no interpreter");
+}
+
+Test(spawn, a_script_without_a_first_line_is_the_shells)
+{
+    static const char text[] = "echo \"$0:$#:$1:$2\" >out\nexit 7\n";
+    char *by_path = dup_arg(scratch_file("plain", text, 0755));
+    char by_name[] = "plain", first[] = "a b", second[] = "-c", wanted[PATH_MAX];
+    char *argv[] = {by_path, first, second, NULL};
+    char *found[] = {by_name, NULL};
+    char search[PATH_MAX];
+    char *in_path[] = {search, NULL};
+    struct err err = {0};
+    pid_t pid = 0;
+    int wait_status;
+
+    cr_expect_eq(run(scratch, argv), W_EXITCODE(7, 0));
+    (void)snprintf(wanted, sizeof(wanted), "%s:2:a b:-c\n", by_path);
+    cr_expect_str_eq(scratch_read("out"), wanted);
+
+    (void)snprintf(search, sizeof(search), "PATH=/nowhere:%s", scratch);
+    cr_assert_eq(spawn_in(scratch, found, in_path, &pid, &err), 1, "%s", err.msg);
+    cr_assert_eq(waitpid(pid, &wait_status, 0), pid);
+    cr_expect_eq(wait_status, W_EXITCODE(7, 0));
+    (void)snprintf(wanted, sizeof(wanted), "%s:0::\n", by_path);
+    cr_expect_str_eq(scratch_read("out"), wanted);
+    free(by_path);
+}
+
+Test(spawn, a_script_that_the_shell_cannot_read_is_an_error)
+{
+    if (geteuid() == 0)
+        cr_skip_test("root may read everything");
+    expect_failure(scratch_file("closed", "echo hello\n", 0111), -ENOEXEC, "it has no #! line");
 }
 
 Test(spawn, a_path_through_a_file_or_a_missing_directory_names_the_part)
