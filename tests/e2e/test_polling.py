@@ -288,6 +288,47 @@ class Disk(Polling):
         eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 1, "and that it works again")
 
 
+    def parked(self):
+        """A sidecar with one message that is parked; (side, its row)."""
+        self.p.faults({"path": f"/workspaces/{self.me}/notify", "status": 403, "body": {"error": "talk_to_user_disabled"}, "count": 1})
+        side = self.run_fast()
+        self.person("parked")
+        self.wait_state(side, "parked")
+        return side, self.inbox(side, "list")["messages"][0]["row_id"]
+
+    def refuse(self, side, on):
+        most = 1024 if on else resource.RLIM_INFINITY
+        resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+    def works_again(self, side):
+        self.refuse(side, False)
+        eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 1, "the journal is written again", timeout=PATIENCE * 3)
+
+    def test_orders_are_refused_while_it_refuses_and_do_not_run_later(self):
+        side, row = self.parked()
+        self.refuse(side, True)
+        self.person("two")
+        eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 0, "the metric says so")
+        for args in (("list",), ("show", row), ("retry", row), ("drop", row), ("verify",)):
+            status, _, err = side.command("inbox", *args)
+            self.assertEqual(status, 1, args)
+            self.assertIn("inbox.db", err)
+            self.assertEqual("nothing was changed" in err, args[0] in ("retry", "drop"), err)
+        self.works_again(side)
+        self.wait_answers(["re: two"], timeout=PATIENCE * 3)
+        self.wait_state(side, "answered", "parked")
+
+    def test_an_order_that_finds_it_out_says_that_it_will_be_carried_out(self):
+        side, row = self.parked()
+        self.refuse(side, True)
+        status, _, err = side.command("inbox", "drop", row)
+        self.assertEqual(status, 1)
+        self.assertIn("inbox.db", err)
+        self.assertIn("will be carried out as soon as", err)
+        self.works_again(side)
+        eventually(lambda: self.inbox(side, "show", row)["state"] == "skipped", "the order is carried out")
+
+
 class Command(Polling):
     def test_what_it_refuses(self):
         side = self.run_fast()
