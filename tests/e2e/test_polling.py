@@ -172,6 +172,33 @@ class Drain(Polling):
         self.wait_answers(["re: hello"])
 
 
+    def stopped_in_doubt(self, **fault):
+        """TERM while nobody knows whether the answer arrived; the rest of the drain would be two minutes."""
+        self.p.faults({"path": f"/workspaces/{self.me}/notify", "drop": True, "count": 1, **fault})
+        side = self.run_fast("--stop-grace", "180s", "--stop-drain-timeout", "150s")
+        self.person("hello")
+        side.wait_line("it is not known whether the answer arrived")
+        side.p.send_signal(signal.SIGTERM)
+        self.assertEqual(side.p.wait(120), 0)
+        self.assertNotIn("time is up", side.text())
+        return side
+
+    def test_the_feed_is_asked_about_an_answer_in_doubt(self):
+        side = self.stopped_in_doubt(after=True)
+        side.wait_line("the answer whose fate was unknown has arrived")
+        side = self.run_fast()
+        self.wait_state(side, "answered")
+        self.assertEqual(len(self.p.log(f"/workspaces/{self.me}/notify")), 1)
+
+    def test_what_the_feed_does_not_show_is_left_to_the_next_run(self):
+        side = self.stopped_in_doubt()
+        side.wait_line("1 answer may or may not have arrived: not waited for")
+        side = self.run_fast()
+        self.wait_state(side, "answering")
+        side.wait_line("it is not known whether the answer arrived")
+        self.assertEqual((self.answers(), self.heard()), ([], ["hello"]))
+
+
 def killed(side):
     for pid in side.agent_pids():
         os.kill(pid, signal.SIGSTOP)  # its agent goes with it, whatever it was about to do

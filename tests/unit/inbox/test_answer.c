@@ -4,6 +4,7 @@
  */
 #include "inbox/outbox.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "support/fake_http.h"
 
@@ -49,7 +50,7 @@ static struct {
     int64_t scan_after;
     bool is_scan_slow;
     /* others */
-    unsigned sweeps, state_checks, ended;
+    unsigned sweeps, state_checks, ended, work_changes;
     enum journal_state final[MESSAGES_MAX];
     char why[512];
     struct message m[MESSAGES_MAX];
@@ -105,6 +106,7 @@ void queue_end(struct inbox *i, struct message *m)
 void inbox_work_changed(struct inbox *i)
 {
     (void)i;
+    t.work_changes++;
 }
 
 void feed_sweep_now(struct inbox *i)
@@ -812,6 +814,67 @@ Test(inbox_answer, an_equal_one_that_was_given_up_may_have_made_the_echo)
     feed_is_complete();
     cr_assert_eq(t.final[0], JOURNAL_PARKED);
     cr_assert_eq(calls(), 1);
+}
+
+static bool is_left_to_next(void)
+{
+    return answers_left_to_next(&t.i) > 0;
+}
+
+/* 0 and 1 have one text, 2 another; the call for 0 ended without a word. */
+static void one_is_doubtful(void)
+{
+    t.i.answers->times.early = 5;
+    t.i.answers->times.settle = t.i.answers->times.drain = PATIENCE_MS;
+    t.i.answers->times.ask_again = PATIENCE_MS;
+    platform_says(FAKE_CLOSE, 0, "");
+    platform_says(FAKE_ANSWER, 200, "{}");
+    answer_begin(&t.i, message(0, "", "yes"));
+    UNTIL(called_once);
+    answer_begin(&t.i, message(1, "", "yes"));
+    UNTIL(is_doubtful);
+}
+
+Test(inbox_answer, a_drain_waits_until_the_feed_was_asked_once)
+{
+    one_is_doubtful();
+    struct answer *a = container_of(list_first(&t.i.answers->doubtful), struct answer, node);
+    answer_feed_is_complete(&t.i, a->evidence.unknown_ms); /* begun too early to show anything */
+    cr_expect_eq(answers_left_to_next(&t.i), 0);
+    UNTIL(swept);
+    cr_expect_eq(answers_left_to_next(&t.i), 0);
+    t.work_changes = 0;
+    feed_is_complete();
+    cr_expect_eq(answers_left_to_next(&t.i), 2, "it, and the one of the same text behind it");
+    cr_expect_gt(t.work_changes, 0U, "whoever waits is told");
+    cr_expect_eq(t.m[0].j.state, JOURNAL_ANSWERING, "as the next run finds it");
+    answer_begin(&t.i, message(2, "", "no"));
+    UNTIL(one_ended); /* others go on */
+    cr_expect_eq(t.final[2], JOURNAL_ANSWERED);
+    cr_expect_eq(answers_left_to_next(&t.i), 2);
+}
+
+Test(inbox_answer, what_the_feed_shows_in_a_drain_is_no_longer_left)
+{
+    one_is_doubtful();
+    UNTIL(swept);
+    echo("e", "yes", clock_wall_ms());
+    UNTIL(two_ended);
+    cr_expect_eq(answers_left_to_next(&t.i), 0);
+    cr_expect_eq(calls(), 2U);
+}
+
+Test(inbox_answer, a_drain_does_not_wait_for_ever_for_a_feed_that_fails)
+{
+    t.i.answers->times.drain = 60;
+    t.i.answers->times.early = t.i.answers->times.settle = PATIENCE_MS;
+    platform_says(FAKE_CLOSE, 0, "");
+    answer_begin(&t.i, message(0, "", "yes"));
+    UNTIL(is_doubtful);
+    t.work_changes = 0;
+    UNTIL(is_left_to_next);
+    run(never, 10);
+    cr_expect_gt(t.work_changes, 0U);
 }
 
 Test(inbox_answer, at_the_end_nothing_new_leaves_and_what_is_committed_says_so)
