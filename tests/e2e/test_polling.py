@@ -1,4 +1,4 @@
-# ctest: timeout=300
+# ctest: timeout=420
 """Polled messages, end to end: a message in, an answer out, each once, whoever is killed meanwhile."""
 import json
 import os

@@ -317,6 +317,13 @@ static void feed_is_complete(void)
     answer_feed_is_complete(&t.i, loop_now_ms(t.loop));
 }
 
+/* Of the one that is in doubt: a sweep of that time is too early, however slow we are. */
+static int64_t doubt_began_ms(void)
+{
+    return container_of(list_first(&t.i.answers->doubtful), struct answer, node)
+        ->evidence.unknown_ms;
+}
+
 TestSuite(inbox_answer, .init = open_case, .fini = close_case, .timeout = 60);
 
 /* ---- the usual way ---- */
@@ -503,7 +510,7 @@ Test(inbox_answer, a_complete_sweep_without_one_shows_that_it_did_not)
     platform_says(FAKE_ANSWER, 200, "{}");
     answer_begin(&t.i, message(0, "", "hello"));
     UNTIL(is_doubtful);
-    answer_feed_is_complete(&t.i, loop_now_ms(t.loop));
+    answer_feed_is_complete(&t.i, doubt_began_ms());
     cr_assert_eq(calls(), 1, "a sweep that began too early proves nothing");
     cr_assert(!list_is_empty(&t.i.answers->doubtful));
     UNTIL(swept);
@@ -816,6 +823,11 @@ Test(inbox_answer, an_equal_one_that_was_given_up_may_have_made_the_echo)
     cr_assert_eq(calls(), 1);
 }
 
+static bool is_told(void)
+{
+    return t.work_changes > 0;
+}
+
 static bool is_left_to_next(void)
 {
     return answers_left_to_next(&t.i) > 0;
@@ -838,8 +850,7 @@ static void one_is_doubtful(void)
 Test(inbox_answer, a_drain_waits_until_the_feed_was_asked_once)
 {
     one_is_doubtful();
-    struct answer *a = container_of(list_first(&t.i.answers->doubtful), struct answer, node);
-    answer_feed_is_complete(&t.i, a->evidence.unknown_ms); /* begun too early to show anything */
+    answer_feed_is_complete(&t.i, doubt_began_ms()); /* begun too early to show anything */
     cr_expect_eq(answers_left_to_next(&t.i), 0);
     UNTIL(swept);
     cr_expect_eq(answers_left_to_next(&t.i), 0);
@@ -871,10 +882,8 @@ Test(inbox_answer, a_drain_does_not_wait_for_ever_for_a_feed_that_fails)
     platform_says(FAKE_CLOSE, 0, "");
     answer_begin(&t.i, message(0, "", "yes"));
     UNTIL(is_doubtful);
-    t.work_changes = 0;
     UNTIL(is_left_to_next);
-    run(never, 10);
-    cr_expect_gt(t.work_changes, 0U);
+    UNTIL(is_told);
 }
 
 Test(inbox_answer, at_the_end_nothing_new_leaves_and_what_is_committed_says_so)
