@@ -29,7 +29,7 @@ define ctest
 @python3 tests/tools/tally.py --slowest 10 build/$(1)/tests.xml
 endef
 
-.PHONY: all static demo test test-static test-kube test-containers manifests asan asan-all e2e tidy fmt fmt-check fuzz load chaos rollout bench bench-supervise check install setup clean help
+.PHONY: all static demo test test-static test-kube test-containers manifests asan asan-all e2e tidy fmt fmt-check fuzz load chaos rollout bench bench-supervise bench-polling check install setup clean help
 
 all: ## build/release/molecule-sidecar and build/release/molecule-devplatform
 	@.ci/setup --check build
@@ -153,6 +153,12 @@ bench-supervise: ## PID 1 beside tini, dumb-init and catatonit (BENCH="--starts 
 	@$(call configure,release)
 	@$(call build,release) --target binaries bench_first
 	@bench/supervise.py $(BENCH)
+
+bench-polling: ## polled messages through journal and agent, on tmpfs and disk (BENCH="--messages 6000 --concurrency 64" for one row each)
+	@.ci/setup build
+	@$(call configure,release)
+	@$(call build,release) --target binaries bench_tools
+	@bench/polling.py $(BENCH)
 
 check: ## what CI runs
 	@.ci/run

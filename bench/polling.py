@@ -12,6 +12,7 @@ last, once with state.dir on tmpfs and once on disk, with numbers of messages at
     commits/s, batch transactions of the journal, and writes that one gathers
     worst commit, ms the longest
     late, ms         the most that a heartbeat (every second) began too late: the loop's longest stall, and what the scheduler added
+    status, ms       the slowest answer to GET /v1/status, asked about every 20 ms: a stall of the loop shows in it, and so does ours
     beats            heartbeats that came, of those that were due
 """
 import argparse
@@ -71,7 +72,7 @@ class World:
     """One platform, one agent, one sidecar."""
 
     def __init__(self, where, state, concurrency):
-        self.where, self.id, self.started = where, str(uuid.uuid4()), []
+        self.where, self.id, self.started, self.slowest_s = where, str(uuid.uuid4()), [], 0.0
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
@@ -101,7 +102,11 @@ class World:
                 raise SystemExit(f"bench: {said}")
 
     def status(self):
-        return request(self.where / "run" / "control.sock", "GET", "/v1/status")[1]
+        began = time.monotonic()
+        try:
+            return request(self.where / "run" / "control.sock", "GET", "/v1/status")[1]
+        finally:
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
 
     def stop(self):
         for p in reversed(self.started):
@@ -116,7 +121,7 @@ def measure(state, count, concurrency):
         world.fill(count)
         sidecar = world.start("sidecar", *world.argv)
         first = until(lambda: (s := world.status())["inbox"]["answered"] and s, "the first answer")
-        began, cpu_began = time.monotonic(), cpu_s(sidecar.pid)
+        began, cpu_began, world.slowest_s = time.monotonic(), cpu_s(sidecar.pid), 0.0
         last = until(lambda: (s := world.status())["inbox"]["answered"] >= count and s, "the last answer", every=0.02)
         took, cpu = time.monotonic() - began, cpu_s(sidecar.pid) - cpu_began
         done = last["inbox"]["answered"] - first["inbox"]["answered"]
@@ -125,6 +130,7 @@ def measure(state, count, concurrency):
         beat = last["platform"]["heartbeat"]
         return {"messages/s": done / took, "CPU, us": cpu / done * 1e6, "commits/s": commits / took, "batch": writes / max(commits, 1),
                 "worst commit, ms": last["inbox"]["journal_commit_worst_ms"], "late, ms": beat["worst_late_ms"],
+                "status, ms": world.slowest_s * 1000,
                 "beats": f"{beat['ok']}/{int(last['uptime_ms'] / 1000) if 'uptime_ms' in last else '?'}"}
     finally:
         world.stop()

@@ -96,7 +96,7 @@ static bool has_work(void *arg)
     const struct proxy_stats *s = proxy_stats(a->proxy);
 
     return !nothing_to_serve(arg) &&
-           (s->in_flight + s->on_way + s->held + s->uploads > 0 || inbox_side_work(a) > 0);
+           (s->in_flight + s->on_way + s->held + s->uploads > 0 || inbox_side_awaited(a) > 0);
 }
 
 /* Not for a drain that may be called off: a service manager takes STOPPING=1 for the end. */
@@ -139,7 +139,7 @@ static void say_work(const struct app *a, enum log_level level, const char *what
     struct proxy_work work;
     char since[FORMAT_MAX];
 
-    int64_t messages = inbox_side_work(a);
+    int64_t messages = inbox_side_awaited(a);
 
     if (messages > 0) {
         log_event(level, "app", NULL, 0, "drain: %s %lld polled message%s", what,

@@ -108,6 +108,11 @@ int64_t inbox_side_work(const struct app *a)
     return a->inbox ? inbox_status(a->inbox)->in_work : 0;
 }
 
+int64_t inbox_side_awaited(const struct app *a)
+{
+    return a->inbox ? inbox_awaited(a->inbox) : 0;
+}
+
 bool inbox_side_finish(struct app *a, int64_t budget_ms)
 {
     if (a->inbox) {

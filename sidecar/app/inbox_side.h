@@ -22,7 +22,8 @@ void inbox_side_close(struct app *a);
 void inbox_side_start(struct app *a);                   /* a token is held */
 void inbox_side_gate(struct app *a);                    /* the agent, the hold or a stop changed */
 void inbox_side_card(struct app *a, struct slice card); /* the agent's */
-int64_t inbox_side_work(const struct app *a);           /* messages a drain waits for */
+int64_t inbox_side_work(const struct app *a);           /* messages in work */
+int64_t inbox_side_awaited(const struct app *a);        /* those of them a drain waits for */
 /* Calls under way get so long, then ending_on_inbox_finished(). false: there is no inbox, it does
  * not come. */
 bool inbox_side_finish(struct app *a, int64_t budget_ms);

@@ -561,6 +561,7 @@ int answers_new(struct inbox *i)
                                       .early = ANSWER_EARLY_MS,
                                       .settle = ANSWER_SETTLE_MS,
                                       .ask_again = ANSWER_ASK_AGAIN_MS,
+                                      .drain = ANSWER_DRAIN_MS,
                                       .peer_try = 60 * 60 * 1000};
     i->answers = as;
     return 0;

@@ -102,6 +102,39 @@ int64_t answer_evidence_since_ms(const struct inbox *i)
     return since;
 }
 
+/* ---- what a drain waits for ---- */
+
+/* That an echo is missing proves nothing for long: only that it is there is worth a wait. */
+static bool is_left(const struct answer *a)
+{
+    return a->phase == ANSWER_DOUBTFUL &&
+           (a->evidence.is_asked || loop_now_ms(a->answers->inbox->loop) >=
+                                        a->evidence.unknown_ms + a->answers->times.drain);
+}
+
+int64_t answers_left_to_next(const struct inbox *i)
+{
+    int64_t n = 0;
+
+    LIST_FOREACH(it, &i->answers->doubtful)
+    {
+        n += is_left(container_of(it, struct answer, node));
+    }
+    LIST_FOREACH(it, &i->answers->queued)
+    {
+        const struct answer *a = container_of(it, struct answer, node);
+        const struct answer *equal = n > 0 && !a->is_to_peer ? answer_equal_of(a) : NULL;
+
+        n += equal && is_left(equal);
+    }
+    return n;
+}
+
+static void on_drain_enough(struct timer *t)
+{
+    inbox_work_changed(t->arg);
+}
+
 /* ---- the verdict ---- */
 
 static void say(const struct answer *a, const char *found)
@@ -227,6 +260,8 @@ void answer_doubt(struct answer *a, int64_t intent_ms)
              "s%s%s",
              a->m->j.row_id, (long long)(as->times.settle / 1000), a->judged.why[0] ? ": " : "",
              a->judged.why);
+    timer_start(&a->m->timer, i->loop, a->evidence.unknown_ms + as->times.drain, on_drain_enough,
+                i);
     look(as);
 }
 
@@ -280,5 +315,12 @@ void answer_feed_is_complete(struct inbox *i, int64_t at_ms)
             }
         }
     }
+    LIST_FOREACH(it, &i->answers->doubtful)
+    {
+        struct answer_evidence *e = &container_of(it, struct answer, node)->evidence;
+
+        e->is_asked = e->is_asked || at_ms >= e->unknown_ms + i->answers->times.early;
+    }
+    inbox_work_changed(i);
     look(i->answers);
 }

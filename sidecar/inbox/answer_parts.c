@@ -138,23 +138,40 @@ static void last_words(struct json_object *history, struct str *out)
         parts_of_message(json_object_array_get_idx(history, n - 1), out);
 }
 
+static struct slice trimmed(struct slice s)
+{
+    while (s.n > 0 && strchr(" \t\r\n", s.p[0]))
+        s = (struct slice){s.p + 1, s.n - 1};
+    while (s.n > 0 && strchr(" \t\r\n", s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+/* As whole texts: "ok" is in "booked", and says something else. */
+static bool is_same(const struct str *a, const struct str *b)
+{
+    return slice_eq(trimmed(str_slice(a)), trimmed(str_slice(b)));
+}
+
 void parts_of_task(struct json_object *task, struct str *out)
 {
     struct json_object *artifacts = json_read_member(task, "artifacts");
     struct str said = {0};
+    bool is_said = false; /* by an artifact, or by all of them together */
     size_t n =
         json_object_is_type(artifacts, json_type_array) ? json_object_array_length(artifacts) : 0;
 
+    parts_of_message(json_read_member(json_read_member(task, "status"), "message"), &said);
     for (size_t i = 0; i < n; i++) {
         struct str one = {0};
 
         parts_texts(json_read_member(json_object_array_get_idx(artifacts, i), "parts"), &one);
         add_separated(out, str_slice(&one));
+        is_said = is_said || is_same(&one, &said);
         out->failed = out->failed || one.failed;
         str_release(&one);
     }
-    parts_of_message(json_read_member(json_read_member(task, "status"), "message"), &said);
-    if (said.len > 0 && (out->len == 0 || !memmem(out->p, out->len, said.p, said.len)))
+    if (!is_said && !is_same(out, &said))
         add_separated(out, str_slice(&said));
     out->failed = out->failed || said.failed;
     str_release(&said);
@@ -187,16 +204,10 @@ void parts_of_any(struct json_object *o, struct str *out)
 struct slice parts_clean(struct str *s)
 {
     struct str clean = {0};
-    struct slice rest;
 
     str_add_valid(&clean, str_slice(s));
     clean.failed = clean.failed || s->failed;
     str_release(s);
     *s = clean;
-    rest = str_slice(s);
-    while (rest.n > 0 && strchr(" \t\r\n", rest.p[0]))
-        rest = (struct slice){rest.p + 1, rest.n - 1};
-    while (rest.n > 0 && strchr(" \t\r\n", rest.p[rest.n - 1]))
-        rest.n--;
-    return rest;
+    return trimmed(str_slice(s));
 }

@@ -375,6 +375,12 @@ static void on_due(struct timer *t)
     int64_t now = loop_now_ms(f->i->loop);
     struct activity_status *s = &f->i->status.feed;
 
+    if (f->is_looking) { /* a sweep that failed; one that was given up is asked for anew */
+        f->step = FEED_OFF;
+        if (f->sweep.began_ms)
+            sweep_begin(f);
+        return;
+    }
     look_at_journal(f);
     if (now - f->due_ms > s->worst_late_ms)
         s->worst_late_ms = now - f->due_ms;
@@ -415,6 +421,8 @@ void feed_start(struct inbox *i)
 {
     struct feed *f = i->feed;
 
+    if (f->is_looking)
+        feed_stop(i);
     if (f->step != FEED_OFF)
         return;
     second_start(i);
@@ -442,6 +450,7 @@ void feed_stop(struct inbox *i)
     if (!f)
         return;
     f->step = FEED_OFF;
+    f->is_looking = false;
     f->wants_sweep = true; /* who knows how long */
     f->is_caught_up = false;
     f->wants_more = false;
@@ -451,6 +460,13 @@ void feed_stop(struct inbox *i)
     call_cancel(&f->ack);
     sweep_stop(f);
     second_stop(i);
+}
+
+void feed_look_only(struct inbox *i)
+{
+    i->feed->is_looking = true;
+    if (answer_wants_sweep(i)) /* the one under way was dropped */
+        feed_sweep_now(i);
 }
 
 void feed_poll_now(struct inbox *i)
@@ -468,7 +484,9 @@ void feed_sweep_now(struct inbox *i)
     struct feed *f = i->feed;
 
     f->wants_sweep = true;
-    if (f->step == FEED_REST && i->status.feed.failures == 0)
+    if (f->is_looking && f->step == FEED_OFF && !f->saving)
+        sweep_begin(f);
+    else if (!f->is_looking && f->step == FEED_REST && i->status.feed.failures == 0)
         feed_plan(f);
 }
 

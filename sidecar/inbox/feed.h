@@ -5,6 +5,8 @@
  *   rest -> (probe) -> poll by cursor -> saving -> rest           every poll_interval
  *   rest -> sweep, page by page backwards -> saving -> rest       every minute, and when in doubt
  *
+ *   off -> sweep -> off                                           in a drain, for answers only
+ *
  * One call is under way at a time, and none while its rows are not committed.
  */
 #ifndef INBOX_FEED_H
@@ -115,6 +117,7 @@ struct feed {
     unsigned generation;    /* of the journal, when it was last looked at */
     bool is_probed, has_cursors, has_no_ack;
     bool wants_poll, wants_sweep, wants_more;
+    bool is_looking;   /* feed_look_only(): nothing is saved, and OFF is the rest between sweeps */
     bool is_caught_up; /* the last page was not full: a sweep overtakes nothing */
     int64_t to_ack;    /* [L] of the page being saved; -1 = none */
     unsigned probes, broken_cursors;

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +20,13 @@
 
 static void call_idle(struct inbox *i)
 {
+    int64_t left = i->is_finishing ? 0 : answers_left_to_next(i);
+
+    if (left > 0)
+        log_info("inbox",
+                 "%lld answer%s may or may not have arrived: not waited for, the next run asks the "
+                 "feed again",
+                 (long long)left, left == 1 ? "" : "s");
     i->is_told_idle = true;
     i->cb.on_idle(i->arg);
 }
@@ -45,9 +53,14 @@ void inbox_work_changed(struct inbox *i)
     loop_defer(i->loop, &i->settled, on_settled);
 }
 
+int64_t inbox_awaited(const struct inbox *i)
+{
+    return queue_in_work(i) - (i->is_draining ? answers_left_to_next(i) : 0);
+}
+
 bool inbox_is_idle(const struct inbox *i)
 {
-    return queue_in_work(i) == 0;
+    return inbox_awaited(i) == 0;
 }
 
 /* ---- gates ---- */
@@ -88,6 +101,8 @@ void inbox_drain(struct inbox *i)
     i->is_draining = true;
     wakeup_stop(i);
     feed_stop(i);
+    if (i->is_started)
+        feed_look_only(i);
     inbox_work_changed(i);
 }
 
@@ -114,6 +129,7 @@ static void on_finish_late(struct timer *t)
 void inbox_finish(struct inbox *i, int64_t budget_ms)
 {
     inbox_drain(i);
+    feed_stop(i);
     i->is_finishing = true;
     i->is_told_idle = false;
     timer_start(&i->finish, i->loop, loop_now_ms(i->loop) + budget_ms, on_finish_late, i);

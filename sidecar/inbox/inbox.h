@@ -59,10 +59,16 @@ void inbox_free(struct inbox *i); /* writes what is left; NULL is fine */
 void inbox_start(struct inbox *i);                    /* a token is held: fetching may begin */
 void inbox_set_agent(struct inbox *i, bool is_ready); /* it answers, or does not */
 void inbox_set_held(struct inbox *i,
-                    bool is_held);         /* paused: fetched and journaled, not delivered */
-void inbox_drain(struct inbox *i);         /* no new polls, no new deliveries */
-void inbox_resume(struct inbox *i);        /* the drain was not the end */
-bool inbox_is_idle(const struct inbox *i); /* nothing with the agent, nothing to answer */
+                    bool is_held);  /* paused: fetched and journaled, not delivered */
+void inbox_drain(struct inbox *i);  /* nothing new is fetched or delivered */
+void inbox_resume(struct inbox *i); /* the drain was not the end */
+/*
+ * What a drain waits for: in_work, less the answers whose fate only the next run can find out. Of
+ * one whose call to /notify ended without a word the feed is still asked, once, within half a
+ * minute of that; what it does not show by then is left in the journal.
+ */
+int64_t inbox_awaited(const struct inbox *i);
+bool inbox_is_idle(const struct inbox *i); /* none of these */
 /* The end is near: calls still under way get this long, then on_idle comes whatever they are. */
 void inbox_finish(struct inbox *i, int64_t budget_ms);
 void inbox_configure(struct inbox *i); /* values in cfg have changed */

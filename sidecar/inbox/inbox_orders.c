@@ -1,11 +1,13 @@
 /*
  * What the operator asks: list, show, retry, drop, verify. Answers are JSON; each question is one
- * read of the journal, an order one write behind it.
+ * read of the journal, an order one write behind it. The journal's turns wait while the disk
+ * refuses; who asks does not: a question is answered within ORDER_WAIT_MS, and says what holds up.
  */
 #include "inbox/inbox.h"
 
 #include "inbox/parts.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json_scan.h"
 #include "base/json_write.h"
@@ -18,7 +20,8 @@
 #include "base/banned.h"
 
 enum {
-    LIST_MAX = 200, /* messages of one answer; `more` says that there are others */
+    LIST_MAX = 200,       /* messages of one answer; `more` says that there are others */
+    ORDER_WAIT_MS = 4000, /* less than the command waits (TALK_TIMEOUT_MS) */
     NEEDS_SOMEBODY = 1 << JOURNAL_PARKED | 1 << JOURNAL_DEAD,
     IN_HAND = 1 << JOURNAL_SEEN | 1 << JOURNAL_DELIVERED | 1 << JOURNAL_ANSWERING,
 };
@@ -27,7 +30,10 @@ struct order {
     struct inbox *i;
     inbox_answer_fn *fn;
     void *arg;
-    bool is_drop;
+    bool is_change, is_drop; /* retry or drop; drop */
+    bool is_written;         /* the change is in the journal's line, and will be carried out */
+    bool is_given_up;        /* answered; what was read goes nowhere */
+    struct timer patience;
     bool is_first; /* the list's first half: what needs somebody */
     size_t count;
     struct str json;
@@ -48,33 +54,88 @@ static struct order *order_new(struct inbox *i, inbox_answer_fn *fn, void *arg)
 
 static void order_free(struct order *o)
 {
+    timer_stop(&o->patience);
     str_release(&o->json);
     journal_message_release(&o->m);
     free(o);
 }
 
-static void answer(struct order *o, int http_status)
+static void say(struct order *o, int http_status)
 {
     str_addz(&o->json, "\n");
     if (str_ok(&o->json))
         o->fn(o->arg, http_status, str_slice(&o->json));
     else
         o->fn(o->arg, 503, SLICE("{\"error\":\"out of memory\"}\n"));
+}
+
+static void answer(struct order *o, int http_status)
+{
+    if (!o->is_given_up)
+        say(o, http_status);
     order_free(o);
 }
 
-static void refuse(struct order *o, int http_status, const char *words)
+static void write_error(struct order *o, const char *words)
 {
     str_truncate(&o->json, 0);
     o->w = (struct json_writer){.out = &o->json};
     json_open(&o->w, NULL, '{');
     json_add_text(&o->w, "error", words);
     json_close(&o->w, '}');
+}
+
+static void refuse(struct order *o, int http_status, const char *words)
+{
+    write_error(o, words);
     answer(o, http_status);
+}
+
+/* ---- while the disk refuses ---- */
+
+/* What keeps the journal from turning; NULL = nothing. In memory it turns. */
+static const char *trouble_of(const struct inbox *i)
+{
+    const struct journal_status *s = journal_status(i->journal);
+
+    return s->problem[0] && !s->is_memory ? s->problem : NULL;
+}
+
+/* The order stays until the journal calls back; only a change that is written is carried out. */
+static void on_patience(struct timer *t)
+{
+    struct order *o = t->arg;
+    const char *trouble = trouble_of(o->i);
+    CLEANUP(str_release) struct str words = {0};
+
+    str_addz(&words, trouble ? trouble : "the disk has not answered yet");
+    if (o->is_change)
+        str_addz(&words, o->is_written ? "; the order is in line and will be carried out as soon "
+                                         "as the journal can be written"
+                                       : "; nothing was changed");
+    write_error(o, str_z(&words));
+    say(o, 503);
+    o->is_given_up = true;
+}
+
+/* True: it is answered already, and gone. */
+static bool is_refused(struct order *o)
+{
+    const char *trouble = trouble_of(o->i);
+    CLEANUP(str_release) struct str words = {0};
+
+    if (!trouble)
+        return false;
+    str_addf(&words, "%s%s", trouble, o->is_change ? "; nothing was changed" : "");
+    refuse(o, 503, str_z(&words));
+    return true;
 }
 
 static int read_into(struct order *o, const struct journal_query *q, journal_read_fn *fn)
 {
+    if (is_refused(o))
+        return 0;
+    timer_start(&o->patience, o->i->loop, loop_now_ms(o->i->loop) + ORDER_WAIT_MS, on_patience, o);
     int r = journal_read(o->i->journal, q, fn, o);
 
     if (r < 0)
@@ -142,6 +203,10 @@ static void on_list(void *arg, int code, struct journal_message *v, size_t n)
     const struct journal_query rest = {.states = IN_HAND, .limit = LIST_MAX + 1, .is_brief = true};
     bool is_more = n > LIST_MAX;
 
+    if (o->is_given_up) {
+        order_free(o);
+        return;
+    }
     if (code < 0) {
         refuse(o, 503, "the journal cannot be read");
         return;
@@ -211,6 +276,10 @@ static void on_show(void *arg, int code, struct journal_message *v, size_t n)
 {
     struct order *o = arg;
 
+    if (o->is_given_up) {
+        order_free(o);
+        return;
+    }
     if (code < 0 || n == 0) {
         refuse(o, code < 0 ? 503 : 404,
                code < 0 ? "the journal cannot be read" : "no message with this row id is known");
@@ -235,6 +304,7 @@ static int by_row(struct inbox *i, const char *row_id, journal_read_fn *read, bo
 
     if (!o)
         return -ENOMEM;
+    o->is_change = read != on_show;
     o->is_drop = is_drop;
     return read_into(o, &q, read);
 }
@@ -344,6 +414,10 @@ static void on_order(void *arg, int code, struct journal_message *v, size_t n)
                code < 0 ? "the journal cannot be read" : "no message with this row id is known");
         return;
     }
+    if (o->is_given_up) { /* it was said that nothing is changed */
+        order_free(o);
+        return;
+    }
     if (dropped_in_memory(o, v[0].row_id))
         return;
     o->m = v[0];
@@ -354,6 +428,8 @@ static void on_order(void *arg, int code, struct journal_message *v, size_t n)
                           : "only parked and dead messages can be tried once more");
     else if (journal_set(o->i->journal, &o->m, NULL, on_changed, o) < 0)
         refuse(o, 503, "out of memory");
+    else
+        o->is_written = true;
 }
 
 int inbox_retry(struct inbox *i, const char *row_id, inbox_answer_fn *fn, void *arg)
@@ -381,9 +457,14 @@ static void on_verified(void *arg, bool is_good, const char *sentence)
 int inbox_verify(struct inbox *i, inbox_answer_fn *fn, void *arg)
 {
     struct order *o = order_new(i, fn, arg);
-    int r = o ? journal_verify(i->journal, on_verified, o) : -ENOMEM;
 
-    if (r < 0 && o)
+    if (!o)
+        return -ENOMEM;
+    if (is_refused(o))
+        return 0;
+    int r = journal_verify(i->journal, on_verified, o); /* may take minutes: the command waits */
+
+    if (r < 0)
         order_free(o);
     return r;
 }

@@ -38,6 +38,8 @@ enum {
     ANSWER_EARLY_MS = 10 * 1000,     /* first look: an echo that is there decides at once */
     ANSWER_ASK_AGAIN_MS = 15 * 1000, /* the next looks */
     ANSWER_NEAR_MS = 10 * 60 * 1000, /* equal answers older than this explain no echo */
+    /* A drain waits so long for the feed to be asked about an answer; see answer_times.early */
+    ANSWER_DRAIN_MS = 30 * 1000,
 };
 
 /* Tests shorten them. */
@@ -45,6 +47,7 @@ struct answer_times {
     int64_t backoff_base, backoff_cap;
     int64_t early, settle; /* for a sweep: that may find an echo, whose silence is a proof too */
     int64_t ask_again;
+    int64_t drain;    /* since the doubt began */
     int64_t peer_try; /* what may never be taken is tried so long */
 };
 
@@ -61,6 +64,7 @@ struct answer_evidence {     /* while DOUBTFUL */
     int64_t unknown_ms;      /* loop time: since when */
     int64_t intent_ms;       /* wall clock: it was not sent before */
     bool is_reading, is_cut; /* of equal answers in the journal */
+    bool is_asked;           /* a sweep that could have shown its echo did not */
     unsigned equal_count;    /* answers with the same text that arrived and may have an echo */
     unsigned equal_newer;    /* those of them that certainly have one we count */
     int64_t equal_last_ms;   /* wall clock: when the last of them had arrived */

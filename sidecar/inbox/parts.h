@@ -165,10 +165,18 @@ void answer_feed_is_complete(struct inbox *i, int64_t at_ms);
 bool answer_wants_sweep(const struct inbox *i); /* something waits for the feed's evidence */
 /* How far back such a sweep must reach at least: wall clock, 0 = nothing waits. */
 int64_t answer_evidence_since_ms(const struct inbox *i);
+/*
+ * Answers that a drain need not wait for: doubtful ones that the feed was asked about, or could not
+ * be for ANSWER_DRAIN_MS, and those that wait behind one of equal text. The next run asks again.
+ */
+int64_t answers_left_to_next(const struct inbox *i);
 
 /* ---- feed.c ---- */
 void feed_start(struct inbox *i);
-void feed_stop(struct inbox *i);      /* no new calls; the one under way is dropped */
+void feed_stop(struct inbox *i); /* no new calls; the one under way is dropped */
+/* Behind feed_stop(): sweeps that feed_sweep_now() asks for go on, their rows are evidence for
+ * answer_evidence.c and nothing else. Until feed_start() or feed_stop(). */
+void feed_look_only(struct inbox *i);
 void feed_poll_now(struct inbox *i);  /* wakeup.c: something is there */
 void feed_sweep_now(struct inbox *i); /* wakeup.c after a reconnect; answer.c for evidence */
 void feed_configure(struct inbox *i); /* platform.poll_interval may have changed */

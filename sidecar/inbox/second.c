@@ -136,7 +136,8 @@ static void on_look(void *arg, const struct reply *r)
     struct second *s = arg;
     bool is_strange = r->class == REPLY_OK && platform_is_taken_over(s->i->platform, r);
 
-    s->strange += is_strange;
+    if (r->class == REPLY_OK) /* in a row: a single one may be anything */
+        s->strange = is_strange ? s->strange + 1 : 0;
     if (is_strange && s->strange >= SECOND_LOOKS)
         say(s, "the workspace's row shows heartbeats that this sidecar did not send: another "
                "sidecar of this workspace runs");

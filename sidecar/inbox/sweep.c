@@ -100,6 +100,17 @@ static void judge_the_past(const struct feed *f, struct batch *b)
     }
 }
 
+/* All rows have been shown to whom they may tell something; fetched they are by the next run. */
+static void only_looked(struct feed *f)
+{
+    int64_t began_ms = f->sweep.began_ms;
+
+    sweep_stop(f);
+    f->step = FEED_OFF;
+    f->wants_sweep = true;
+    answer_feed_is_complete(f->i, began_ms);
+}
+
 static void save(struct feed *f)
 {
     struct sweep *s = &f->sweep;
@@ -184,6 +195,8 @@ static void take_page(struct feed *f, const struct reply *r)
     }
     if (is_full && !meets_the_floor(s) && go_back(s))
         ask(f);
+    else if (f->is_looking)
+        only_looked(f);
     else
         save(f);
 }

@@ -217,6 +217,7 @@ void pump_take_back(struct pump *u)
         return;
     list_remove(&u->flight);
     u->proxy->stats.in_flight--;
+    pump_on_way(u); /* it stays work */
 }
 
 /* ---- ended ---- */

@@ -91,6 +91,18 @@ static void sync_dir(const char *path)
         (void)fsync(fd); /* after a power cut it is found damaged once more */
 }
 
+/* A database without its WAL may look whole, and is older than what was committed. */
+static void put_back(const char *path, const char *aside, size_t n)
+{
+    while (n-- > 0) {
+        char from[DATABASE_PATH_MAX + 64], to[DATABASE_PATH_MAX + 64];
+
+        (void)snprintf(from, sizeof(from), "%s%s", aside, tails[n]);
+        (void)snprintf(to, sizeof(to), "%s%s", path, tails[n]);
+        (void)rename(from, to); /* one that is not there, or stays aside */
+    }
+}
+
 int database_set_aside(const char *path, int64_t wall_ms, char *ret_name, size_t size,
                        struct err *err)
 {
@@ -106,8 +118,11 @@ int database_set_aside(const char *path, int64_t wall_ms, char *ret_name, size_t
 
         (void)snprintf(from, sizeof(from), "%s%s", path, tails[t]);
         (void)snprintf(to, sizeof(to), "%s%s", ret_name, tails[t]);
-        if (rename(from, to) < 0 && errno != ENOENT)
-            return err_set(err, -errno, "cannot set the damaged %s aside: %m", from);
+        if (rename(from, to) < 0 && errno != ENOENT) {
+            (void)err_set(err, -errno, "cannot set the damaged %s aside: %m", from);
+            put_back(path, ret_name, t);
+            return err->code;
+        }
     }
     sync_dir(path);
     delete_oldest(path);

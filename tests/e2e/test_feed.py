@@ -3,6 +3,7 @@
 # ctest: timeout=300
 import collections
 import json
+import time
 import uuid
 
 import harness
@@ -249,6 +250,32 @@ class Stream(Feed):
         eventually(lambda: self.inbox().get("stream"), "the stream")
         self.p.call("POST", f"/workspaces/{self.p.id}/pause")
         self.side.wait_line("paused")
+
+
+class Rate(Feed):
+    def test_below_a_tenth_of_the_limit_messages_come_and_beats_keep_their_share(self):
+        """Each row is an event, and each event would be a poll or two: more than is left for a dozen of them."""
+        self.open("--platform-heartbeat-interval", "5s", "--platform-poll-interval", "10m", platform=("--rate-limit", "200"))
+        eventually(lambda: self.inbox().get("stream"), "the stream")
+        self.first()
+        path = f"/workspaces/{self.p.id}"
+        while True:  # somebody else of the organisation is busy
+            a = self.p.call("GET", f"{path}/activity?limit=1", token=self.p.token)
+            self.assertEqual(a.status, 200, a)
+            if int(a.headers["X-RateLimit-Remaining"]) < 20:
+                break
+        since = self.p.last_seq()
+        self.p.wait_call("/registry/heartbeat", since=since, status=200)  # it knows now
+        for n in range(16):
+            if n in (5, 11):
+                self.p.send(f"m{n}")
+            else:
+                self.p.rows([{"method": "notify", "response_body": {"result": "said by the agent itself"}}])
+            eventually(lambda end=time.monotonic() + 1: time.monotonic() >= end, "the next one's time: together they would be one event")
+        self.expect("first", "m5", "m11")
+        self.p.wait_call("/registry/heartbeat", since=self.p.last_seq(), status=200)
+        refused = [e["path"] for e in self.p.log(since=since) if e["status"] == 429]
+        self.assertEqual(refused, [], "nothing was asked for that there was no room for")
 
 
 class Files(Feed):

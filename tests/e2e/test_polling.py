@@ -1,4 +1,4 @@
-# ctest: timeout=300
+# ctest: timeout=420
 """Polled messages, end to end: a message in, an answer out, each once, whoever is killed meanwhile."""
 import json
 import os
@@ -174,6 +174,33 @@ class Drain(Polling):
         self.wait_answers(["re: hello"])
 
 
+    def stopped_in_doubt(self, **fault):
+        """TERM while nobody knows whether the answer arrived; the rest of the drain would be two minutes."""
+        self.p.faults({"path": f"/workspaces/{self.me}/notify", "drop": True, "count": 1, **fault})
+        side = self.run_fast("--stop-grace", "180s", "--stop-drain-timeout", "150s")
+        self.person("hello")
+        side.wait_line("it is not known whether the answer arrived")
+        side.p.send_signal(signal.SIGTERM)
+        self.assertEqual(side.p.wait(120), 0)
+        self.assertNotIn("time is up", side.text())
+        return side
+
+    def test_the_feed_is_asked_about_an_answer_in_doubt(self):
+        side = self.stopped_in_doubt(after=True)
+        side.wait_line("the answer whose fate was unknown has arrived")
+        side = self.run_fast()
+        self.wait_state(side, "answered")
+        self.assertEqual(len(self.p.log(f"/workspaces/{self.me}/notify")), 1)
+
+    def test_what_the_feed_does_not_show_is_left_to_the_next_run(self):
+        side = self.stopped_in_doubt()
+        side.wait_line("1 answer may or may not have arrived: not waited for")
+        side = self.run_fast()
+        self.wait_state(side, "answering")
+        side.wait_line("it is not known whether the answer arrived")
+        self.assertEqual((self.answers(), self.heard()), ([], ["hello"]))
+
+
 def killed(side):
     for pid in side.agent_pids():
         os.kill(pid, signal.SIGSTOP)  # its agent goes with it, whatever it was about to do
@@ -288,6 +315,47 @@ class Disk(Polling):
         resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         self.wait_answers(["re: one", "re: two"], timeout=PATIENCE * 3)
         eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 1, "and that it works again")
+
+
+    def parked(self):
+        """A sidecar with one message that is parked; (side, its row)."""
+        self.p.faults({"path": f"/workspaces/{self.me}/notify", "status": 403, "body": {"error": "talk_to_user_disabled"}, "count": 1})
+        side = self.run_fast()
+        self.person("parked")
+        self.wait_state(side, "parked")
+        return side, self.inbox(side, "list")["messages"][0]["row_id"]
+
+    def refuse(self, side, on):
+        most = 1024 if on else resource.RLIM_INFINITY
+        resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+    def works_again(self, side):
+        self.refuse(side, False)
+        eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 1, "the journal is written again", timeout=PATIENCE * 3)
+
+    def test_orders_are_refused_while_it_refuses_and_do_not_run_later(self):
+        side, row = self.parked()
+        self.refuse(side, True)
+        self.person("two")
+        eventually(lambda: side.metrics()["molecule_sidecar_journal_ok"] == 0, "the metric says so")
+        for args in (("list",), ("show", row), ("retry", row), ("drop", row), ("verify",)):
+            status, _, err = side.command("inbox", *args)
+            self.assertEqual(status, 1, args)
+            self.assertIn("inbox.db", err)
+            self.assertEqual("nothing was changed" in err, args[0] in ("retry", "drop"), err)
+        self.works_again(side)
+        self.wait_answers(["re: two"], timeout=PATIENCE * 3)
+        self.wait_state(side, "answered", "parked")
+
+    def test_an_order_that_finds_it_out_says_that_it_will_be_carried_out(self):
+        side, row = self.parked()
+        self.refuse(side, True)
+        status, _, err = side.command("inbox", "drop", row)
+        self.assertEqual(status, 1)
+        self.assertIn("inbox.db", err)
+        self.assertIn("will be carried out as soon as", err)
+        self.works_again(side)
+        eventually(lambda: self.inbox(side, "show", row)["state"] == "skipped", "the order is carried out")
 
 
 class Command(Polling):

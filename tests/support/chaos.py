@@ -11,14 +11,24 @@ a call took effect, and loses cursors, by a plan that the seed decides. Then all
     in order, within each conversation                 the same
     each was answered once                             the platform's list of answers
     but for those the sidecar lists itself             `molecule-sidecar inbox list`: parked, with why
+    and of these, that its outcome was unknown         the journal at each kill, and the faults that were asked for
+
+People's answers leave echoes, and no two texts are the same: none of them may end as unknown. Of a peer's answer nothing tells; it may,
+if a kill of sidecar or platform found it under way, or a fault of the platform hit it.
 """
 import collections
 import contextlib
 import http.client
 import json
+import os
+import pathlib
 import random
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -32,6 +42,8 @@ TASKS = 0.02          # of the messages make the agent work on a task
 PAUSE = 0.2           # seconds between two kills, on average
 PATIENT = 0.8         # of them wait until the one before is up again; the others may hit its start
 FAULTS = 0.5          # so many kills come with a fault of the platform
+ANSWERING = 3         # of docs/journal.md: the call may or may not have been made
+UNKNOWN = "nobody knows whether the answer arrived"
 # Seconds for the rest, once all is left in peace, and a tenth of a second for each message. What did not arrive is believed to be lost
 # 130 s later at the earliest.
 ENDING = 130 + 90
@@ -51,6 +63,8 @@ class Chaos:
         self.share, self.moved = 0.0, threading.Condition()  # of the kills that are done; messages are let go in step
         self.taken = collections.Counter()  # messages of each conversation that the platform has taken
         self.killed = collections.Counter()
+        self.caught = set()    # messages of peers whose answer was under way when sidecar or platform was killed
+        self.hits = 0          # answers to peers that the faults may have left unknown, at most
         self.running = {}
 
     # ---- who plays ----
@@ -94,6 +108,40 @@ class Chaos:
         p.kill()
         p.wait()
         self.killed[name] += 1
+
+    def kill_and_note(self, name):
+        """With the sidecar stopped first, so that its journal shows what was under way at the moment of the kill."""
+        if name != "agent":
+            self.freeze()
+        self.kill(name)
+        if name != "agent":
+            self.caught |= self.under_way()
+            if name != "sidecar":
+                self.running["sidecar"].send_signal(signal.SIGCONT)
+
+    def freeze(self):
+        p = self.running["sidecar"]
+        p.send_signal(signal.SIGSTOP)
+
+        def is_still():
+            tasks = list(pathlib.Path(f"/proc/{p.pid}/task").glob("*/stat")) if p.poll() is None else []
+            with contextlib.suppress(OSError):
+                return all(t.read_text().rpartition(")")[2].split()[0] in "TtZX" for t in tasks)
+        harness.eventually(is_still, "the sidecar stands still", 60, every=0.001)
+
+    def under_way(self):
+        """Of a copy: looking at a journal without its owner changes it."""
+        with tempfile.TemporaryDirectory(dir=self.dir) as copy:
+            for tail in ("", "-wal"):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copy(self.journal() + tail, os.path.join(copy, "inbox.db" + tail))
+            with contextlib.suppress(sqlite3.OperationalError):  # it is being made
+                with contextlib.closing(sqlite3.connect(os.path.join(copy, "inbox.db"))) as db:
+                    return {m for m, in db.execute("SELECT message_id FROM message WHERE state = ? AND sender <> ''", (ANSWERING,))}
+        return set()
+
+    def journal(self):
+        return str(next((self.dir / "state").rglob("inbox.db"), self.dir / "state" / "inbox.db"))
 
     def register_peers(self):
         """They poll as well: what is sent to them waits there."""
@@ -148,6 +196,11 @@ class Chaos:
             fault = self.fault() if self.plan.random() < FAULTS else None
             yield pause, victim, fault, self.plan.random() < PATIENT
 
+    def note_fault(self, fault):
+        for f in fault.get("faults", ()):
+            if f["path"].endswith("/a2a") and (f.get("drop") or f.get("status", 0) >= 500):
+                self.hits += f["count"]
+
     def go_on(self, share):
         with self.moved:
             self.share = share
@@ -170,9 +223,10 @@ class Chaos:
                 self.go_on((n + 1) / len(plan))
                 self.is_over.wait(pause)
                 if fault:
+                    self.note_fault(fault)
                     with contextlib.suppress(OSError, http.client.HTTPException):
                         harness.post(self.port, "/dev/faults", fault, timeout=2)
-                self.kill(victim)
+                self.kill_and_note(victim)
                 self.start(victim)
                 if waits:
                     harness.eventually(lambda v=victim: self.is_up(v), f"{victim} is back", 60)
@@ -247,8 +301,11 @@ class Chaos:
         listed = self.orders("list", "--state", "parked")
         case.assertFalse(listed["more"], "more parked than one list shows")
         parked = {m["message_id"]: m["why"] for m in listed["messages"]}
+        text_of = {i: t for t, i in self.ids.items()}
+        by_fault = sorted(text_of[i] for i in parked if i not in self.caught)
         self.report = (f"seed {self.seed}: {len(wanted)} messages, {sum(self.killed.values())} kills ({dict(self.killed)}) in "
-                       f"{self.disturbed_s:.0f} s; received {len(received)} times, answered {sum(times.values())}, parked {len(parked)}")
+                       f"{self.disturbed_s:.0f} s; received {len(received)} times, answered {sum(times.values())}, parked {len(parked)}: "
+                       f"{len(parked) - len(by_fault)} of {len(self.caught)} that a kill found under way, {len(by_fault)} of at most {self.hits} hit by a fault")
         print(self.report, file=sys.stderr)
         case.assertEqual(set(wanted) - set(received), set(), "never reached the agent")
         for name, texts in self.texts.items():
@@ -256,4 +313,7 @@ class Chaos:
             case.assertEqual(first, texts, f"the order of {name}")
         case.assertEqual({t: n for t, n in times.items() if n > 1}, {}, "answered more than once")
         case.assertEqual([t for t in wanted if times[t] == 0 and self.ids[t] not in parked], [], "never answered, and not listed")
+        case.assertEqual({text_of[i]: why for i, why in parked.items() if not why.startswith(UNKNOWN)}, {}, "parked for another reason")
+        case.assertEqual([text_of[i] for i in parked if not text_of[i].startswith("peer")], [], "a person's: the feed tells")
+        case.assertLessEqual(len(by_fault), self.hits, f"parked, though no kill found them under way: {by_fault}")
         case.assertEqual(self.orders("list", "--state", "dead")["messages"], [], "dead letters")

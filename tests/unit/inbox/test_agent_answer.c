@@ -107,6 +107,23 @@ Test(agent_answer, the_text_of_a_task_is_its_artifacts_then_its_status)
     check("{\"result\":{\"kind\":\"task\",\"status\":{\"state\":\"working\"}}}", AGENT_FAILED, "");
 }
 
+#define TASK_SAYS(said, artifacts)                                                                 \
+    "{\"result\":{\"kind\":\"task\",\"id\":\"T\",\"status\":{\"state\":\"completed\","             \
+    "\"message\":{\"parts\":[{\"text\":\"" said "\"}]}},\"artifacts\":[" artifacts "]}}"
+#define ARTIFACT(text) "{\"parts\":[{\"text\":\"" text "\"}]}"
+
+Test(agent_answer, a_status_is_left_out_only_when_an_artifact_is_the_same_text)
+{
+    check(TASK_SAYS("ok", ARTIFACT("I booked the room")), AGENT_SAID, "I booked the room\n\nok");
+    check(TASK_SAYS("the room", ARTIFACT("I booked the room")), AGENT_SAID,
+          "I booked the room\n\nthe room");
+    check(TASK_SAYS(" two\\n", ARTIFACT("one") "," ARTIFACT("two")), AGENT_SAID, "one\n\ntwo");
+    check(TASK_SAYS("one\\n\\ntwo", ARTIFACT("one") "," ARTIFACT("two")), AGENT_SAID, "one\n\ntwo");
+    check(TASK_SAYS("Two", ARTIFACT("one") "," ARTIFACT("two")), AGENT_SAID, "one\n\ntwo\n\nTwo");
+    check(TASK_SAYS("  ", ARTIFACT("one")), AGENT_SAID, "one");
+    check(TASK_SAYS("only", ""), AGENT_SAID, "only");
+}
+
 Test(agent_answer, files_and_data_are_told_in_words)
 {
     check(

@@ -4,6 +4,7 @@
  */
 #include "inbox/outbox.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "support/fake_http.h"
 
@@ -51,7 +52,7 @@ static struct {
     int64_t scan_after;
     bool is_scan_slow;
     /* others */
-    unsigned sweeps, state_checks, ended;
+    unsigned sweeps, state_checks, ended, work_changes;
     enum journal_state final[MESSAGES_MAX];
     char why[512];
     struct message m[MESSAGES_MAX];
@@ -110,6 +111,7 @@ void queue_end(struct inbox *i, struct message *m)
 void inbox_work_changed(struct inbox *i)
 {
     (void)i;
+    t.work_changes++;
 }
 
 void feed_sweep_now(struct inbox *i)
@@ -318,6 +320,13 @@ static void echo(const char *id, const char *text, int64_t at_ms)
 static void feed_is_complete(void)
 {
     answer_feed_is_complete(&t.i, loop_now_ms(t.loop));
+}
+
+/* Of the one that is in doubt: a sweep of that time is too early, however slow we are. */
+static int64_t doubt_began_ms(void)
+{
+    return container_of(list_first(&t.i.answers->doubtful), struct answer, node)
+        ->evidence.unknown_ms;
 }
 
 TestSuite(inbox_answer, .init = open_case, .fini = close_case, .timeout = 60);
@@ -584,13 +593,11 @@ Test(inbox_answer, an_echo_shows_that_it_arrived)
 
 Test(inbox_answer, a_complete_sweep_without_one_shows_that_it_did_not)
 {
-    int64_t before_ms = loop_now_ms(t.loop);
-
     platform_says(FAKE_RESET, 0, "");
     platform_says(FAKE_ANSWER, 200, "{}");
     answer_begin(&t.i, message(0, "", "hello"));
     UNTIL(is_doubtful);
-    answer_feed_is_complete(&t.i, before_ms);
+    answer_feed_is_complete(&t.i, doubt_began_ms());
     cr_assert_eq(calls(), 1, "a sweep that began too early proves nothing");
     cr_assert(!list_is_empty(&t.i.answers->doubtful));
     UNTIL(swept);
@@ -901,6 +908,69 @@ Test(inbox_answer, an_equal_one_that_was_given_up_may_have_made_the_echo)
     feed_is_complete();
     cr_assert_eq(t.final[0], JOURNAL_PARKED);
     cr_assert_eq(calls(), 1);
+}
+
+static bool is_told(void)
+{
+    return t.work_changes > 0;
+}
+
+static bool is_left_to_next(void)
+{
+    return answers_left_to_next(&t.i) > 0;
+}
+
+/* 0 and 1 have one text, 2 another; the call for 0 ended without a word. */
+static void one_is_doubtful(void)
+{
+    t.i.answers->times.early = 5;
+    t.i.answers->times.settle = t.i.answers->times.drain = PATIENCE_MS;
+    t.i.answers->times.ask_again = PATIENCE_MS;
+    platform_says(FAKE_CLOSE, 0, "");
+    platform_says(FAKE_ANSWER, 200, "{}");
+    answer_begin(&t.i, message(0, "", "yes"));
+    UNTIL(called_once);
+    answer_begin(&t.i, message(1, "", "yes"));
+    UNTIL(is_doubtful);
+}
+
+Test(inbox_answer, a_drain_waits_until_the_feed_was_asked_once)
+{
+    one_is_doubtful();
+    answer_feed_is_complete(&t.i, doubt_began_ms()); /* begun too early to show anything */
+    cr_expect_eq(answers_left_to_next(&t.i), 0);
+    UNTIL(swept);
+    cr_expect_eq(answers_left_to_next(&t.i), 0);
+    t.work_changes = 0;
+    feed_is_complete();
+    cr_expect_eq(answers_left_to_next(&t.i), 2, "it, and the one of the same text behind it");
+    cr_expect_gt(t.work_changes, 0U, "whoever waits is told");
+    cr_expect_eq(t.m[0].j.state, JOURNAL_ANSWERING, "as the next run finds it");
+    answer_begin(&t.i, message(2, "", "no"));
+    UNTIL(one_ended); /* others go on */
+    cr_expect_eq(t.final[2], JOURNAL_ANSWERED);
+    cr_expect_eq(answers_left_to_next(&t.i), 2);
+}
+
+Test(inbox_answer, what_the_feed_shows_in_a_drain_is_no_longer_left)
+{
+    one_is_doubtful();
+    UNTIL(swept);
+    echo("e", "yes", clock_wall_ms());
+    UNTIL(two_ended);
+    cr_expect_eq(answers_left_to_next(&t.i), 0);
+    cr_expect_eq(calls(), 2U);
+}
+
+Test(inbox_answer, a_drain_does_not_wait_for_ever_for_a_feed_that_fails)
+{
+    t.i.answers->times.drain = 60;
+    t.i.answers->times.early = t.i.answers->times.settle = PATIENCE_MS;
+    platform_says(FAKE_CLOSE, 0, "");
+    answer_begin(&t.i, message(0, "", "yes"));
+    UNTIL(is_doubtful);
+    UNTIL(is_left_to_next);
+    UNTIL(is_told);
 }
 
 Test(inbox_answer, at_the_end_nothing_new_leaves_and_what_is_committed_says_so)

@@ -645,6 +645,63 @@ Test(feed, stopped_it_asks_for_nothing_and_goes_on_later)
     UNTIL(is_swept);
 }
 
+static bool is_complete_twice(void)
+{
+    return got.complete >= 2;
+}
+
+static bool is_complete_thrice(void)
+{
+    return got.complete >= 3;
+}
+
+/* A drain: rows are looked at for what they say of our answers, and stay where they are. */
+Test(feed, looking_only_it_saves_nothing_and_asks_for_sweeps_only)
+{
+    add_feed_row(1, recent(30), NULL);
+    start_swept();
+    feed_stop(&box);
+    feed_look_only(&box);
+    WITH_FEED(add_feed_row(2, recent(20), NULL); add_feed_row(3, recent(19), ECHO_BODY);
+              add_feed_row(4, recent(18), NULL); fw.polls = fw.sweeps = 0; fw.status = 500;
+              fw.status_times = 1);
+    struct journal_cursor before = jr.cursor;
+    case_run_ms(60);
+    cr_expect_eq(fw.sweeps, 0U, "nobody has asked");
+    got.echoes = 0;
+    got.complete_ms = 0;
+    int64_t asked_ms = loop_now_ms(pc->loop);
+    feed_sweep_now(&box);
+    UNTIL(is_complete_twice); /* in spite of a failure */
+    cr_expect_geq(got.complete_ms, asked_ms);
+    cr_expect_eq(got.echoes, 1U);
+    feed_sweep_now(&box);
+    UNTIL(is_complete_thrice);
+    cr_expect_eq(got.n, 1U);
+    cr_expect_eq(jr.n, 1U);
+    cr_expect_str_eq(jr.cursor.row_id, before.row_id);
+    cr_expect_eq(fw.polls, 0U);
+    feed_start(&box); /* the drain was not the end */
+    until_got(3);
+    expect(1, 2);
+    expect(2, 4);
+}
+
+Test(feed, looking_only_a_sweep_under_way_is_dropped_with_it)
+{
+    start_swept();
+    feed_stop(&box);
+    feed_look_only(&box);
+    feed_sweep_now(&box);
+    feed_stop(&box);
+    got.complete = 0;
+    case_run_ms(60);
+    cr_expect_eq(got.complete, 0U);
+    feed_sweep_now(&box); /* off is off */
+    case_run_ms(60);
+    cr_expect_eq(got.complete, 0U);
+}
+
 Test(feed, what_is_saved_while_it_stops_is_handed_on)
 {
     add_feed_row(1, recent(30), NULL);

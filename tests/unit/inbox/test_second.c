@@ -84,6 +84,39 @@ Test(second, beats_that_are_not_ours)
     cr_assert(strstr(box.status.other, "heartbeats"), "%s", box.status.other);
 }
 
+static unsigned row_looks;
+
+/* Every other look at the row is strange: a restart of the platform, a beat on its way. */
+static bool now_and_then(struct world *w, const struct fake_request *rq, struct fake_answer *a)
+{
+    if (strcmp(rq->target, "/workspaces/" CASE_ID) == 0)
+        w->row_uptime = row_looks++ % 2 ? -1 : 7777;
+    return feed_hook(w, rq, a);
+}
+
+static bool was_looked_at(void)
+{
+    fake_lock(pc->fake);
+    bool is_enough = row_looks >= 9;
+    fake_unlock(pc->fake);
+    return is_enough;
+}
+
+Test(second, single_odd_looks_with_good_ones_between_say_nothing)
+{
+    pc->cfg.platform.heartbeat_interval = 100;
+    pc->beat.uptime_seconds = 5;
+    transport_set_bearer(platform_transport(pc->p), SLICE(""));
+    platform_start(pc->p);
+    UNTIL(has_beaten);
+    box.second->times.look = box.second->times.again = 10;
+    row_looks = 0;
+    pc->world.hook = now_and_then;
+    start(60 * 1000);
+    UNTIL(was_looked_at);
+    cr_assert_not(is_noticed(), "%s", box.status.other);
+}
+
 static bool is_forgotten(void)
 {
     return box.status.other[0] == '\0';

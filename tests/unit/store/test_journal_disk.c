@@ -528,6 +528,98 @@ Test(journal_disk, a_rename_that_fails_is_told_and_tried_again)
     cr_expect_eq(access(file(""), F_OK), 0);
 }
 
+/* ---- renames that fail ---- */
+
+static struct {
+    char from[600];
+    _Atomic bool is_on; /* the storage thread asks */
+} no_rename;
+
+/* In the place of libc's, for everything linked into this test. */
+int rename(const char *from, const char *to)
+{
+    if (no_rename.is_on && strcmp(from, no_rename.from) == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+static const char *const tails[] = {"-wal", "-shm", "-journal", ""};
+enum { TAILS = sizeof(tails) / sizeof(tails[0]) };
+
+static bool has_content(const char *path, const char *tail)
+{
+    char name[700], read_back[16] = "";
+    int fd;
+
+    (void)snprintf(name, sizeof(name), "%s%s", path, tail);
+    fd = open(name, O_RDONLY);
+    if (fd < 0)
+        return false;
+    cr_assert_geq(read(fd, read_back, sizeof(read_back) - 1), 0);
+    close(fd);
+    return strcmp(read_back, tail[0] ? tail : "the file") == 0;
+}
+
+static void all_are_at(const char *path, size_t failed)
+{
+    for (size_t t = 0; t < TAILS; t++)
+        cr_expect(has_content(path, tails[t]), "the rename of %s failed: where is %s?",
+                  tails[failed], tails[t]);
+}
+
+Test(journal_disk, whichever_rename_fails_all_stays_together_and_is_tried_again)
+{
+    for (size_t n = 0; n < TAILS; n++) {
+        struct err err = {0};
+        char name[600], words[700];
+        int64_t when_ms = 1000000000000 + (int64_t)n * 10000;
+
+        for (size_t t = 0; t < TAILS; t++) {
+            const char *text = tails[t][0] ? tails[t] : "the file";
+
+            write_file(file(tails[t]), text, strlen(text));
+        }
+        (void)snprintf(no_rename.from, sizeof(no_rename.from), "%s", file(tails[n]));
+        no_rename.is_on = true;
+        cr_expect_eq(database_set_aside(file(""), when_ms, name, sizeof(name), &err), -EIO);
+        (void)snprintf(words, sizeof(words), "cannot set the damaged %s aside", no_rename.from);
+        cr_expect_not_null(strstr(err.msg, words), "%s", err.msg);
+        all_are_at(file(""), n);
+        no_rename.is_on = false;
+        err = (struct err){0};
+        cr_expect_eq(database_set_aside(file(""), when_ms + 1000, name, sizeof(name), &err), 0);
+        all_are_at(name, n);
+        cr_expect_eq(access(file(""), F_OK), -1);
+    }
+}
+
+Test(journal_disk, a_journal_whose_file_cannot_be_set_aside_waits_and_says_so)
+{
+    char page[8192];
+
+    memset(page, 'x', sizeof(page));
+    for (size_t n = 0; n < TAILS; n++) {
+        journal_case_clean(&c);
+        write_file(file(""), page, sizeof(page));
+        (void)snprintf(no_rename.from, sizeof(no_rename.from), "%s", file(tails[n]));
+        no_rename.is_on = true;
+        journal_case_open(&c);
+        cr_assert(journal_case_until(&c, has_problem, NULL));
+        cr_expect_not_null(strstr(status()->problem, "cannot set the damaged"), "%s",
+                           status()->problem);
+        cr_expect_eq(count_set_aside(), 0U);
+        cr_expect_eq(access(file(""), F_OK), 0);
+        no_rename.is_on = false;
+        cr_assert(journal_case_until(&c, has_none, NULL));
+        cr_expect_eq(count_set_aside(), 1U);
+        cr_assert_eq(journal_case_add(&c, 1), 1);
+        assert_whole();
+        journal_case_shut(&c);
+    }
+}
+
 Test(journal_disk, a_link_in_the_place_of_the_file_is_not_followed)
 {
     cr_assert_eq(symlink("/dev/null", file("")), 0);
