@@ -152,6 +152,12 @@ static void send_beat(struct platform *p, bool is_extra)
     str_release(&body);
 }
 
+/* By a Retry-After. */
+static bool is_silenced(const struct platform *p)
+{
+    return loop_now_ms(p->loop) < p->heart.not_before_ms;
+}
+
 static void on_due(struct timer *t)
 {
     struct activity *a = t->arg;
@@ -164,7 +170,7 @@ static void on_due(struct timer *t)
     if (next <= now) /* we were stopped for a while: no burst, same phase */
         next += (now - next + interval) / interval * interval;
     activity_at(a, next, on_due);
-    if (p->status.state == WORKSPACE_REMOVED || now < p->heart.not_before_ms)
+    if (p->status.state == WORKSPACE_REMOVED || is_silenced(p))
         return;
     p->heart.is_repeat = false;
     timer_stop(&p->heart.extra_timer);
@@ -184,6 +190,10 @@ static void on_extra(struct timer *t)
     struct platform *p = t->arg;
     struct beat b = {0};
 
+    if (is_silenced(p)) { /* since this look was planned */
+        heartbeat_extra(p, false);
+        return;
+    }
     p->heart.looked_ms = loop_now_ms(p->loop);
     p->cb.fill_beat(p->arg, &b);
     if (has_news(&p->heart, &b))
@@ -203,7 +213,7 @@ void heartbeat_extra(struct platform *p, bool now)
     if ((h->extra_timer.armed && !now) || !h->is_started || p->is_finishing ||
         p->status.state == WORKSPACE_REMOVED)
         return;
-    if (now) {
+    if (now && !is_silenced(p)) {
         timer_stop(&h->extra_timer);
         send_beat(p, true);
         return;

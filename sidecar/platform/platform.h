@@ -128,7 +128,7 @@ void platform_start(struct platform *p);
 void platform_card_changed(struct platform *p);
 /* a request began or ended, the agent came or went: maybe an extra beat. Cheap: call it freely */
 void platform_work_changed(struct platform *p);
-/* draining begins: a beat with the true numbers */
+/* draining begins: a beat with the true numbers, as soon as the platform wants one */
 void platform_beat_now(struct platform *p);
 void platform_check_state_now(struct platform *p);
 /*

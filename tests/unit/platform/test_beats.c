@@ -152,6 +152,28 @@ Test(platform_beats, extra_beats_keep_their_distance)
     UNTIL(one_beat);
 }
 
+Test(platform_beats, an_extra_beat_waits_for_a_retry_after_that_came_later_than_its_plan)
+{
+    case_start();
+    UNTIL(regular_beats_are_far);
+    pc->p->times.extra_beat_gap = 200;
+    pc->beat.active_tasks = 1;
+    case_override(HEARTBEAT, 1, 429, "Retry-After: 30\r\n", "{\"error\":\"rate limit exceeded\"}");
+    platform_beat_now(pc->p);
+    pc->beat.active_tasks = 0;
+    platform_work_changed(pc->p); /* planned while the answer is still out */
+    UNTIL(beat_was_limited);
+    case_mark();
+    case_run_ms(400);
+    cr_assert_eq(case_since(HEARTBEAT), 0);
+    platform_beat_now(pc->p);
+    cr_assert_eq(case_since(HEARTBEAT), 0, "nor does a drain shout");
+
+    const struct heart *h = &pc->p->heart;
+
+    cr_assert(h->extra_timer.armed && h->extra_timer.at_ms >= h->not_before_ms);
+}
+
 Test(platform_beats, no_extra_beat_without_news)
 {
     case_start();
