@@ -53,13 +53,20 @@ async def is_ok(port, path):
         return False
 
 
+def send(pid, born, number):
+    """To that process, not to another one that has its id by now."""
+    if born and harness.start_time(pid) == born:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 class Container:
     """One process and its descendants, started again as a pod's restartPolicy Always says."""
 
     def __init__(self, name, argv, env, directory, second, least_grace=LEAST_GRACE):
         self.name, self.argv, self.env, self.dir, self.second = name, [str(a) for a in argv], env, directory, second
         self.least_grace = least_grace
-        self.p, self.starts, self.exits, self.was_killed = None, 0, [], False
+        self.p, self.born, self.starts, self.exits, self.was_killed = None, None, 0, [], False
         self.is_deleted = self.is_stopping = False
         self.ended = asyncio.Event()  # for good
         self.life = None
@@ -84,6 +91,7 @@ class Container:
             with open(self.dir / f"{self.name}.log", "ab") as log:
                 self.p = await asyncio.create_subprocess_exec(*self.argv, env=self.env, cwd=self.dir, stdin=asyncio.subprocess.DEVNULL,
                                                               stdout=log, stderr=log)
+            self.born = harness.start_time(self.p.pid)
             self.starts += 1
             await self.p.wait()
             self.exits.append(self.p.returncode)
@@ -94,8 +102,9 @@ class Container:
                 return
 
     def signal(self, number):
+        """Not by Popen: that looks whether it has ended, and takes the status from the one that waits for it."""
         if self.is_running:
-            self.p.send_signal(number)
+            send(self.p.pid, self.born, number)
 
     def kill(self):
         """KILL for all of it, as a control group's end is."""
@@ -103,11 +112,8 @@ class Container:
             return
         family = harness.descendants(self.p.pid)
         self.was_killed = True
-        self.p.kill()
-        for pid, started in family:
-            if harness.start_time(pid) == started:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid, born in [(self.p.pid, self.born), *family]:
+            send(pid, born, signal.SIGKILL)
 
     async def stop(self, grace, hook=None, turn=None):
         """killContainer: the hook, its turn, TERM, KILL. `grace` in the kubelet's seconds."""
