@@ -264,15 +264,6 @@ static void read_json(struct json_object *o, int status, bool has_task, struct a
         a->said = AGENT_REFUSED;
 }
 
-static struct slice trimmed(struct slice s)
-{
-    while (s.n > 0 && strchr(" \t\r\n", s.p[0]))
-        s = (struct slice){s.p + 1, s.n - 1};
-    while (s.n > 0 && strchr(" \t\r\n", s.p[s.n - 1]))
-        s.n--;
-    return s;
-}
-
 static void read_bare_text(struct slice body, struct agent_answer *a)
 {
     struct str said = {0};
@@ -295,7 +286,7 @@ static void read_bare_text(struct slice body, struct agent_answer *a)
 
 int agent_answer_read(int status, struct slice body, bool has_task, struct agent_answer *ret)
 {
-    struct slice s = trimmed(body);
+    struct slice s = parts_trimmed(body);
     struct json_object *o = NULL;
     bool is_json;
 

@@ -138,7 +138,7 @@ static void last_words(struct json_object *history, struct str *out)
         parts_of_message(json_object_array_get_idx(history, n - 1), out);
 }
 
-static struct slice trimmed(struct slice s)
+struct slice parts_trimmed(struct slice s)
 {
     while (s.n > 0 && strchr(" \t\r\n", s.p[0]))
         s = (struct slice){s.p + 1, s.n - 1};
@@ -150,7 +150,7 @@ static struct slice trimmed(struct slice s)
 /* As whole texts: "ok" is in "booked", and says something else. */
 static bool is_same(const struct str *a, const struct str *b)
 {
-    return slice_eq(trimmed(str_slice(a)), trimmed(str_slice(b)));
+    return slice_eq(parts_trimmed(str_slice(a)), parts_trimmed(str_slice(b)));
 }
 
 void parts_of_task(struct json_object *task, struct str *out)
@@ -209,5 +209,5 @@ struct slice parts_clean(struct str *s)
     clean.failed = clean.failed || s->failed;
     str_release(s);
     *s = clean;
-    return trimmed(str_slice(s));
+    return parts_trimmed(str_slice(s));
 }

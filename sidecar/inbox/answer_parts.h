@@ -18,6 +18,7 @@ void parts_of_message(struct json_object *message, struct str *out);
 void parts_of_task(struct json_object *task, struct str *out);
 /* The text of a value in nobody's format: strings as they are, known members, else its JSON. */
 void parts_of_any(struct json_object *o, struct str *out);
+struct slice parts_trimmed(struct slice s); /* no blanks, line ends or NUL at both ends */
 /* Trimmed, NUL removed, bytes that are no UTF-8 become U+FFFD: in place. */
 struct slice parts_clean(struct str *s);
 
