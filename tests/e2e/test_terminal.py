@@ -109,6 +109,15 @@ class Interactive(harness.Case):
         """The agent's pid, from its first line."""
         return int(t.wait(r"agent (\d+) foreground").group(1))
 
+    def use(self, t):
+        """What is typed, the size and Ctrl-C reach the agent."""
+        t.type("hello\n")
+        t.wait("^answer hello foreground True$")
+        t.resize(100, 30)
+        t.wait("signal SIGWINCH 100x30$")
+        t.type("\x03")
+        t.wait("signal SIGINT")
+
 
 class AsInDocker(Interactive):
     """We are the session's leader, as `docker run -it` makes us."""
@@ -117,12 +126,7 @@ class AsInDocker(Interactive):
         t = self.terminal(self.command())
         agent = int(t.wait(r"agent (\d+) foreground True size 80x24$").group(1))
         self.assertEqual(t.foreground(), agent, "from its first instruction")
-        t.type("hello\n")
-        t.wait("^answer hello foreground True$")
-        t.resize(100, 30)
-        t.wait("signal SIGWINCH 100x30$")
-        t.type("\x03")
-        t.wait("signal SIGINT")
+        self.use(t)
         t.type("\x1c")
         t.wait("signal SIGQUIT")
         t.type("still there\n")
@@ -227,12 +231,7 @@ class AsFirstProcess(Interactive):
         (agent,) = harness.children(side)  # their numbers as seen from here
         self.assertIn("\t1\n", re.search(r"NSpid:.*\n", pathlib.Path(f"/proc/{side}/status").read_text())[0], "it is PID 1")
         self.assertEqual(t.foreground(), agent)
-        t.type("hello\n")
-        t.wait("^answer hello foreground True$")
-        t.resize(100, 30)
-        t.wait("signal SIGWINCH 100x30$")
-        t.type("\x03")
-        t.wait("signal SIGINT")
+        self.use(t)
         t.type("\x1a")
         t.wait("signal SIGCONT")  # nobody could continue it: we do, at once
         t.type("alive\n")
