@@ -25,16 +25,10 @@ static int64_t or_0(int64_t ms)
     return ms > 0 ? ms : 0;
 }
 
-/* What a user has set of the agent's time: the key, else the waits of the list, where there is
- * somebody to send it to; 0 = neither. */
+/* What a user has set of the agent's time: the key, else the waits of the list; 0 = neither. */
 static int64_t agent_part(const struct config *cfg)
 {
-    const struct config_stop *s = &cfg->stop;
-
-    if (s->agent_grace >= 0) {
-        return s->agent_grace;
-    }
-    return config_stops_agent(cfg) ? stop_sequence_waits_ms(&s->signal) : 0;
+    return cfg->stop.agent_grace >= 0 ? cfg->stop.agent_grace : config_stop_waits_ms(cfg);
 }
 
 /*

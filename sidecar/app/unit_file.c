@@ -99,7 +99,7 @@ int unit_time_parse(struct slice text, int64_t *ret_ms)
     return 0;
 }
 
-struct setting { /* a time that is wanted, and where it goes */
+struct setting { /* a time that is wanted, and where it goes; a list of them ends without a key */
     const char *section, *key, *other;
     int64_t default_ms;
     int64_t *ret_ms;
@@ -118,13 +118,21 @@ static void back_to_default(const struct setting *s)
     take(s, s->default_ms, "systemd's default");
 }
 
-/* The last assignment of its key in its section of the file. False: the file is not there. */
-static bool read_setting(const char *path, const struct setting *s)
+static void assign(const struct setting *s, struct slice value, const char *path)
+{
+    int64_t ms;
+
+    if (value.n == 0)
+        back_to_default(s);
+    else if (unit_time_parse(value, &ms) == 0)
+        take(s, ms, path);
+}
+
+/* The last assignment of each key in its section of the file. False: the file is not there. */
+static bool read_settings(const char *path, const struct setting *wanted)
 {
     CLEANUP(str_release) struct str text = {0};
-    struct slice rest, line;
-    bool is_inside = false;
-    int64_t ms;
+    struct slice rest, line, section = {0};
 
     if (file_read(path, UNIT_FILE_MAX, &text, NULL) < 0)
         return false;
@@ -134,19 +142,18 @@ static bool read_setting(const char *path, const struct setting *s)
         struct slice name, value;
 
         if (line.n > 1 && line.p[0] == '[') {
-            is_inside = slice_eq((struct slice){line.p + 1, line.n - 2}, slice_of(s->section));
+            section = (struct slice){line.p + 1, line.n - 2};
             continue;
         }
-        if (!is_inside || !eq)
+        if (!eq)
             continue;
         name = slice_trim((struct slice){line.p, (size_t)(eq - line.p)});
         value = slice_trim(cut_front(line, (size_t)(eq - line.p) + 1));
-        if (!slice_eq(name, slice_of(s->key)) && !slice_eq(name, slice_of(s->other)))
-            continue;
-        if (value.n == 0)
-            back_to_default(s);
-        else if (unit_time_parse(value, &ms) == 0)
-            take(s, ms, path);
+        for (const struct setting *s = wanted; s->key; s++) {
+            if (slice_eq(section, slice_of(s->section)) &&
+                (slice_eq(name, slice_of(s->key)) || slice_eq(name, slice_of(s->other))))
+                assign(s, value, path);
+        }
     }
     return true;
 }
@@ -158,7 +165,7 @@ static int is_conf(const struct dirent *d)
 
 /* Drop-ins of all directories; of later ones in unit_dirs first, so that the stronger come last.
  * (systemd goes by file name alone where two directories have files of other names.) */
-static void read_dropins(const char *root, const char *name, const struct setting *s)
+static void read_dropins(const char *root, const char *name, const struct setting *wanted)
 {
     for (size_t i = UNIT_DIR_COUNT; i-- > 0;) {
         char dir[PATH_MAX], path[PATH_MAX];
@@ -170,7 +177,7 @@ static void read_dropins(const char *root, const char *name, const struct settin
         for (int k = 0; k < n; k++) {
             if (k < UNIT_DROPINS_MAX &&
                 snprintf(path, sizeof(path), "%s/%s", dir, list[k]->d_name) < (int)sizeof(path))
-                (void)read_setting(path, s);
+                (void)read_settings(path, wanted);
             free(list[k]);
         }
         free(list);
@@ -205,7 +212,7 @@ static void find_unit(const char *root, struct unit_facts *u)
 }
 
 /* "x@y.service" is made from "x@.service"; the unit's own file counts first. */
-static bool read_fragment(const char *root, const char *name, const struct setting *s)
+static bool read_fragment(const char *root, const char *name, const struct setting *wanted)
 {
     const char *at = strchr(name, '@');
     char path[PATH_MAX];
@@ -218,7 +225,7 @@ static bool read_fragment(const char *root, const char *name, const struct setti
                            unit_dirs[i - UNIT_DIR_COUNT], (int)(at - name), name);
         else
             return false;
-        if (read_setting(path, s))
+        if (read_settings(path, wanted))
             return true;
     }
     return false;
@@ -226,27 +233,25 @@ static bool read_fragment(const char *root, const char *name, const struct setti
 
 void unit_facts_read(const char *root, struct unit_facts *ret)
 {
-    const struct setting stop = {"Service",       "TimeoutStopSec", "TimeoutSec",
-                                 STOP_DEFAULT_MS, &ret->stop_ms,    ret->place};
-    const struct setting watchdog = {"Service", "WatchdogSec",     "WatchdogSec",
-                                     0,         &ret->watchdog_ms, NULL};
-    struct setting all = stop;
+    const struct setting of_all[] = {{"Manager", "DefaultTimeoutStopSec", "DefaultTimeoutStopSec",
+                                      STOP_DEFAULT_MS, &ret->stop_ms, ret->place},
+                                     {0}};
+    const struct setting of_unit[] = {
+        {"Service", "TimeoutStopSec", "TimeoutSec", STOP_DEFAULT_MS, &ret->stop_ms, ret->place},
+        {"Service", "WatchdogSec", "WatchdogSec", 0, &ret->watchdog_ms, NULL},
+        {0}};
     char path[PATH_MAX];
 
     *ret = (struct unit_facts){.has_notify = getenv("NOTIFY_SOCKET") != NULL};
-    back_to_default(&stop);
-    back_to_default(&watchdog);
+    for (const struct setting *s = of_unit; s->key; s++)
+        back_to_default(s);
     find_unit(root, ret);
     if (!ret->name[0])
         return;
-    all.section = "Manager";
-    all.key = all.other = "DefaultTimeoutStopSec";
     (void)snprintf(path, sizeof(path), "%s/etc/systemd/system.conf", root);
-    (void)read_setting(path, &all);
-    ret->is_known = read_fragment(root, ret->name, &stop);
-    read_dropins(root, ret->name, &stop);
-    (void)read_fragment(root, ret->name, &watchdog);
-    read_dropins(root, ret->name, &watchdog);
+    (void)read_settings(path, of_all);
+    ret->is_known = read_fragment(root, ret->name, of_unit);
+    read_dropins(root, ret->name, of_unit);
     if (ret->watchdog_ms < 0)
         ret->watchdog_ms = 0; /* "infinity" and 0 are both none */
 }

@@ -29,17 +29,11 @@ static void add(struct loader *l, struct sum *sum, const char *key, int64_t ms)
     str_addf(&sum->names, "%sstop.%s (%s)", sum->names.len ? " + " : "", key, place_of(l, key));
 }
 
-/* What the list of signals asks for, where it is sent to somebody. */
-static int64_t waits_of(const struct config *c)
-{
-    return config_stops_agent(c) ? stop_sequence_waits_ms(&c->stop.signal) : 0;
-}
-
 /* The agent's part: what was set, else what the list of signals asks for. */
 static void add_agent(struct loader *l, struct sum *sum)
 {
     const struct config_stop *s = &l->c->stop;
-    int64_t waits = waits_of(l->c);
+    int64_t waits = config_stop_waits_ms(l->c);
 
     if (s->agent_grace >= 0 || waits == 0) {
         add(l, sum, "agent_grace", s->agent_grace);
@@ -86,7 +80,7 @@ static void check_phases(struct loader *l)
 static void check_stop_signals(struct loader *l)
 {
     const struct config_stop *s = &l->c->stop;
-    int64_t waits = waits_of(l->c);
+    int64_t waits = config_stop_waits_ms(l->c);
     int64_t limit = s->agent_grace >= 0 ? s->agent_grace : s->grace;
     const char *key = s->agent_grace >= 0 ? "agent_grace" : "grace";
     char waits_text[FORMAT_MAX], limit_text[FORMAT_MAX];

@@ -311,6 +311,8 @@ bool config_sees_agent(const struct config *c);
  * see and stop.peer does not leave alone.
  */
 bool config_stops_agent(const struct config *c);
+/* The waits of stop.signal, where there is somebody to send it to; 0 = nobody, or none. */
+int64_t config_stop_waits_ms(const struct config *c);
 
 /*
  * Where a key's value came from: "default", "sidecar.yaml:12", "environment PORT", "flag

@@ -17,3 +17,8 @@ bool config_stops_agent(const struct config *c)
 {
     return c->command || (config_sees_agent(c) && c->stop.peer != STOP_PEER_OFF);
 }
+
+int64_t config_stop_waits_ms(const struct config *c)
+{
+    return config_stops_agent(c) ? stop_sequence_waits_ms(&c->stop.signal) : 0;
+}
