@@ -195,10 +195,10 @@ class Pod(harness.Case):
 
 # Listens at the socket named first, answers nothing, and writes the signals it hears; ends at none of them.
 DEAF = """
-import signal, socket, sys
+import os, signal, socket, sys
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(16)
 for name in ('SIGTERM', 'SIGUSR1'):
-    signal.signal(signal.Signals[name], lambda n, _: print('heard', signal.Signals(n).name, flush=True))
+    signal.signal(signal.Signals[name], lambda n, _: os.write(1, f'heard {signal.Signals(n).name}\\n'.encode()))
 print('listening', flush=True)
 while True: signal.pause()
 """

@@ -659,8 +659,10 @@ static bool is_complete_thrice(void)
 Test(feed, looking_only_it_saves_nothing_and_asks_for_sweeps_only)
 {
     add_feed_row(1, recent(30), NULL);
+    pc->cfg.platform.poll_interval = 60 * 1000; /* no poll is under way when it stops */
     start_swept();
     feed_stop(&box);
+    pc->cfg.platform.poll_interval = 20;
     feed_look_only(&box);
     WITH_FEED(add_feed_row(2, recent(20), NULL); add_feed_row(3, recent(19), ECHO_BODY);
               add_feed_row(4, recent(18), NULL); fw.polls = fw.sweeps = 0; fw.status = 500;
