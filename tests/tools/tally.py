@@ -8,7 +8,7 @@ Reads what `ctest --output-junit` wrote and looks inside each entry's output for
 is one case. An entry that ctest failed counts at least one failure, whatever its summary says: it may have timed out, died, or
 printed a sanitizer's report. A missing file is a failure, and so is a run in which nothing passed.
 
-Names what failed and what was skipped, then ends with "N passed, N failed[, N skipped]"; exits 1 when anything failed.
+Names what failed, with the lines that say why, and what was skipped, then ends with "N passed, N failed[, N skipped]"; exits 1 when anything failed.
 """
 import os
 import re
@@ -22,6 +22,9 @@ REPLAY = re.compile(r"^replayed: (\d+) passed, (\d+) failed", re.M)
 SKIPPED = re.compile(r"^(\w+) \(.*\) \.\.\. skipped (.*)$", re.M)
 CLASSES = re.compile(r"^(?:setUp|tearDown)(?:Class|Module) \(.*\) \.\.\. (?:skipped|ERROR)", re.M)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+WHY = re.compile(r"^(?:\[FAIL\] |\[----\] \S+:\d+: |\[----\]   \S|(?:FAIL|ERROR): |[\w.]*(?:Error|Exception): |.*(?:ERROR: \w+Sanitizer|: runtime error: ))")
+WHY_LINES_MAX = 20
+WHY_LINE_CHARS_MAX = 300
 
 
 def count(output, entry_failed):
@@ -46,6 +49,12 @@ def count(output, entry_failed):
     if entry_failed:
         return passed, max(failed, 1), skipped
     return (passed, failed, skipped) if seen else (1, 0, 0)
+
+
+def reasons(output):
+    """The lines of a failed entry that name its failed cases and say why, the first of them."""
+    lines = [line.rstrip()[:WHY_LINE_CHARS_MAX] for line in COLOUR.sub("", output).splitlines() if WHY.match(line)]
+    return lines[:WHY_LINES_MAX] + ([f"and {len(lines) - WHY_LINES_MAX} lines more"] if len(lines) > WHY_LINES_MAX else [])
 
 
 def read(path):
@@ -99,6 +108,7 @@ def main(argv):
             here = [a + b for a, b in zip(here, found)]
             if found[1]:
                 notes.append(f"failed:  {where}: {name} ({found[1]})")
+                notes += ["         " + line for line in reasons(output)]
             for test, reason in SKIPPED.findall(output):
                 notes.append(f"skipped: {where}: {name}: {test}: {reason}")
         if slow and entries:

@@ -76,6 +76,23 @@ class Main(unittest.TestCase):
         self.assertEqual("2 passed, 1 failed", lines[-1])
         self.assertRegex(lines[0], r"^failed: .* a \(1\)$")
 
+    def test_a_failure_comes_with_the_lines_that_say_why(self):
+        text = "[----] ../test_a.c:7: Assertion Failed\n[----]   \n[----]   The expression (n) == (0U) is false.\n[FAIL] a::one: (0.75s)\n" + CRITERION
+        status, lines = self.run_main(xml="<testsuite>" + self.case("a", "fail", text) + "</testsuite>")
+        self.assertEqual(1, status)
+        self.assertEqual(["[----] ../test_a.c:7: Assertion Failed", "[----]   The expression (n) == (0U) is false.", "[FAIL] a::one: (0.75s)"],
+                         [line.strip() for line in lines[1:-1]])
+        text = "noise\nFAIL: test_x (t.T.test_x)\nTraceback\n  File\nAssertionError: 1 != 2\n\nRan 1 test in 1s\n\nFAILED (failures=1)\n"
+        _, lines = self.run_main(xml="<testsuite>" + self.case("a", "fail", text) + "</testsuite>")
+        self.assertEqual(["FAIL: test_x (t.T.test_x)", "AssertionError: 1 != 2"], [line.strip() for line in lines[1:-1]])
+
+    def test_of_many_reasons_the_first_are_shown_and_the_others_counted(self):
+        text = "".join(f"FAIL: test_{k} {'x' * 1000}\n" for k in range(100))
+        _, lines = self.run_main(xml="<testsuite>" + self.case("a", "fail", text) + "</testsuite>")
+        self.assertEqual(tally.WHY_LINES_MAX, len(lines) - 3)
+        self.assertEqual("and 80 lines more", lines[-2].strip())
+        self.assertTrue(all(len(line) < 320 for line in lines))
+
     def test_slowest_are_named_in_order_and_no_more_than_asked_for(self):
         cases = "".join(f'<testcase name="{name}" status="run" time="{seconds}"/>' for name, seconds in (("a", 1.2), ("b", 33.3), ("c", 4.5)))
         status, lines = self.run_main("--slowest", "2", xml=f"<testsuite>{cases}</testsuite>")
