@@ -19,7 +19,7 @@ class Data(harness.Case):
         self.p = self.open()
 
     def open(self, *flags):
-        return self.platform("--rate-limit", "0", "--data", str(self.file), *flags, workspaces=[f"{self.id}:{harness.TOKEN}"])
+        return self.platform("--rate-limit", "0", "--stale-after", "1h", "--data", str(self.file), *flags, workspaces=[f"{self.id}:{harness.TOKEN}"])
 
     def kill(self, *flags):
         """SIGKILL, and another one; with other flags also on another port."""
