@@ -209,7 +209,7 @@ class Connections(conformance.Suite):
         directory = self.dir / "again"
         directory.mkdir()
         first = fake_agent.Agent(directory / "agent")
-        side = self.start_sidecar(directory, first, "--forward-hold-timeout", "10s")
+        side = self.start_sidecar(directory, first, "--forward-hold-timeout", "60s")
         try:
             with conformance.wire.Client(side.port) as c:
                 c.send(get())

@@ -22,6 +22,7 @@
 """
 import json
 import re
+import time
 import unittest
 
 import conformance
@@ -35,6 +36,7 @@ CARD = "/.well-known/agent-card.json"
 OK = b"HTTP/1.1 200 OK"
 SSE = b"Content-Type: text/event-stream"
 TE = b"Transfer-Encoding: chunked"
+CARD_S = 1.9  # an agent has 2 s for its card; who is slower than this, as agent, cannot tell what the sidecar made of it
 JSON = b"Content-Type: application/json"
 
 
@@ -59,9 +61,18 @@ class FieldFailures(conformance.Suite):
             got = c.answer()
         return got, self.agent.requests
 
+    def in_time(self, ask, *args):
+        """What ask(...) gives for a card, once we as the agent were not held up."""
+        for _ in range(conformance.ATTEMPTS):
+            began = time.monotonic()
+            got = ask(*args)
+            if time.monotonic() - began < CARD_S:
+                return got
+        self.fail(f"not once in {conformance.ATTEMPTS} times a card was fetched in time")
+
     def card(self, card, *fields, path=CARD, ask=()):
         body = json.dumps(card).encode()
-        got, seen = self.ask(get(*ask, line=b"GET %s HTTP/1.1" % path.encode()), answer(body, JSON, *fields))
+        got, seen = self.in_time(self.ask, get(*ask, line=b"GET %s HTTP/1.1" % path.encode()), answer(body, JSON, *fields))
         self.assertEqual(len(seen), 1)
         return got, body
 
@@ -106,7 +117,7 @@ class FieldFailures(conformance.Suite):
         self.assertEqual([u.rstrip("/") for u in re.findall(r'https?://[^"]*', got.body.decode())], [PUBLIC + p for p in ("", "/a", "/b", "/c")])
         extended = json.dumps({"url": inside}).encode()
         for path in (b"/extendedAgentCard", b"/v1/card", b"/agent/authenticatedExtendedCard"):
-            got, _ = self.ask(get(line=b"GET " + path + b" HTTP/1.1"), answer(extended, JSON))
+            got, _ = self.in_time(self.ask, get(line=b"GET " + path + b" HTTP/1.1"), answer(extended, JSON))
             self.assertEqual(got.body, extended, "ours: passed as it is")
 
     def test_06_a_rewritten_card_has_nothing_stale(self):
@@ -209,10 +220,14 @@ class FieldFailures(conformance.Suite):
         side = self.start_sidecar(directory, agent)
         try:
             with wire.Client(side.port) as c:
-                for status, said in ((502, [CLOSE]), (502, answer(b"<html>", JSON)), (200, answer(b'{"url":"http://a/"}', JSON))):
+                def fetch(said):
+                    agent.forget()
                     agent.script(said)
                     c.send(get(line=b"GET " + CARD.encode() + b" HTTP/1.1"))
-                    got = c.answer()
+                    return c.answer()
+
+                for status, said in ((502, [CLOSE]), (502, answer(b"<html>", JSON)), (200, answer(b'{"url":"http://a/"}', JSON))):
+                    got = self.in_time(fetch, said)
                     self.assertEqual((got.status == 200, got.status in (502, 503)), (status == 200, status != 200), got)
                     if status != 200:
                         self.assertNotIn(b"max-age", got.head)

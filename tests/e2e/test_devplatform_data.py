@@ -19,7 +19,7 @@ class Data(harness.Case):
         self.p = self.open()
 
     def open(self, *flags):
-        return self.platform("--rate-limit", "0", "--data", str(self.file), *flags, workspaces=[f"{self.id}:{harness.TOKEN}"])
+        return self.platform("--rate-limit", "0", "--stale-after", "1h", "--data", str(self.file), *flags, workspaces=[f"{self.id}:{harness.TOKEN}"])
 
     def kill(self, *flags):
         """SIGKILL, and another one; with other flags also on another port."""
@@ -33,6 +33,16 @@ class Data(harness.Case):
 
     def register(self, **body):
         return self.call("POST", "/registry/register", {"id": self.id, "agent_card": CARD, "delivery_mode": "poll", **body})
+
+    def agent_that_hangs_up(self):
+        """Its URL. It reads one byte of each request."""
+        port = harness.free_port()
+        agent = self.process("agent", harness.python(
+            "import socket, sys\ns = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+            "s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); print('here', flush=True)\n"
+            "while True:\n c, _ = s.accept(); c.recv(1); c.close()", str(port)))
+        agent.wait_line("here")
+        return f"http://localhost:{port}/"
 
     def test_everything_survives_a_kill(self):
         self.register()
@@ -85,11 +95,7 @@ class Data(harness.Case):
         self.assertEqual(len(self.call("GET", f"/workspaces/{self.id}/activity").json), 2)
 
     def test_the_busy_queue_survives(self):
-        agent = self.process("agent", harness.python(
-            "import socket\ns = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); print(s.getsockname()[1], flush=True)\n"
-            "while True:\n c, _ = s.accept(); c.recv(1); c.close()"))
-        port = int(agent.wait_line(r"^\d+$"))
-        self.register(delivery_mode="push", url=f"http://localhost:{port}/")
+        self.register(delivery_mode="push", url=self.agent_that_hangs_up())
         body = a2a("later", messageId="m-1")
         queued = self.p.call("POST", f"/workspaces/{self.id}/a2a", {**body, "params": {**body["params"], "expires_in_seconds": 3600}})
         self.assertEqual(queued.status, 202, queued)
@@ -103,10 +109,7 @@ class Data(harness.Case):
 
     def test_an_expired_message_is_dropped(self):
         self.register(delivery_mode="push", url="http://localhost:1/")
-        agent = self.process("agent", harness.python(
-            "import socket\ns = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); print(s.getsockname()[1], flush=True)\n"
-            "while True:\n c, _ = s.accept(); c.recv(1); c.close()"))
-        self.register(delivery_mode="push", url=f"http://localhost:{agent.wait_line('.')}/")
+        self.register(delivery_mode="push", url=self.agent_that_hangs_up())
         body = a2a("soon old")
         body["params"]["expires_in_seconds"] = 0.001
         item = self.p.call("POST", f"/workspaces/{self.id}/a2a", body).json["queue_id"]

@@ -40,7 +40,7 @@ def text_of(row):
 class Cursors(Feed):
     def test_orders_and_filters(self):
         peer = str(uuid.uuid4())
-        self.rows("one", {"text": "two", "source_id": peer}, {"text": "three", "type": "agent_log"}, apart_us=1000, age_ms=60000)
+        self.rows("one", {"text": "two", "source_id": peer}, {"text": "three", "type": "agent_log"}, apart_us=1000, age_ms=1800000)
         new = self.rows("four")[0]
         first = self.feed("?limit=1&before_ts=" + self.feed().json[-2]["created_at"]).json[0]
         self.assertEqual(text_of(first), "one", "strictly older")
@@ -49,7 +49,7 @@ class Cursors(Feed):
         self.assertEqual(self.texts(f"?since_id={first['id'].upper()}&limit=1"), ["two"])
         self.assertEqual(self.texts(f"?since_id={new}"), [])
         for query, expected in (("type=a2a_receive", ["four", "two", "one"]), ("source=agent", ["two"]), (f"peer_id={peer}", ["two"]),
-                                ("source=canvas&type=agent_log", ["three"]), ("since_secs=30", ["four"]), ("limit=0", 4), ("limit=x", 4),
+                                ("source=canvas&type=agent_log", ["three"]), ("since_secs=900", ["four"]), ("limit=0", 4), ("limit=x", 4),
                                 ("limit=2", ["four", "three"]), ("since_id=", 4), ("since_secs=99999999999", 4)):
             found = self.texts("?" + query)
             self.assertEqual(len(found) if isinstance(expected, int) else found, expected, query)
@@ -74,7 +74,7 @@ class Cursors(Feed):
     def test_rows_of_one_time_are_lost_to_a_cursor(self):
         a, b, c = self.rows("a", "b", "c")
         self.assertEqual(self.texts(f"?since_id={a}"), [], "the cursor is its time")
-        self.assertEqual(sorted(self.texts("?since_secs=60")), ["a", "b", "c"], "a sweep finds them")
+        self.assertEqual(sorted(self.texts("?since_secs=3600")), ["a", "b", "c"], "a sweep finds them")
         self.p.faults(feed="later")
         rows = self.feed(f"?since_id={a}&include=peer_info").json
         self.assertEqual([text_of(r) for r in rows], ["b", "c"], "later platforms: by time and seq")
@@ -83,9 +83,9 @@ class Cursors(Feed):
 
     def test_a_late_row_is_older_than_the_cursor(self):
         cursor = self.rows("first")[0]
-        self.rows("late", age_ms=500)
+        self.rows("late", age_ms=600000)
         self.assertEqual(self.texts(f"?since_id={cursor}"), [])
-        self.assertEqual(self.texts("?since_secs=60"), ["first", "late"])
+        self.assertEqual(self.texts("?since_secs=3600"), ["first", "late"])
 
     def test_rows_come_late_or_at_one_time_by_chance(self):
         self.p.faults(rows={"late_percent": 100, "late_ms": 200})
@@ -108,13 +108,13 @@ class Cursors(Feed):
         self.assertEqual(bad.status, 400)
 
     def test_cursors_are_lost_rows_vanish_and_old_servers_know_none(self):
-        old = self.rows("old", age_ms=5000)[0]
+        old = self.rows("old", age_ms=600000)[0]
         self.p.faults(lose_cursors=True)
         self.assertEqual(self.feed(f"?since_id={old}").status, 410)
         new = self.rows("new")[0]
         self.assertEqual(self.feed(f"?since_id={new}").status, 200, "those of later rows are good")
         self.assertEqual(self.texts(), ["new", "old"], "the row is there")
-        self.p.faults(forget_rows=4000)
+        self.p.faults(forget_rows=300000)
         self.assertEqual(self.texts(), ["new"])
         self.p.faults(feed="old")
         a = self.feed(f"?since_id={uuid.UUID(int=0)}&limit=1")

@@ -13,6 +13,7 @@ import uuid
 import harness
 from harness import example_agent
 
+LONG_S = 25  # for what takes milliseconds on a machine that does nothing else
 NAMESPACE = ["unshare", "--map-root-user", "--user", "--net", "--mount"]
 
 
@@ -29,11 +30,11 @@ class MuteNameServer(harness.Case):
 
     def test_from_outside(self):
         resolv = self.dir / "resolv.conf"
-        resolv.write_text("nameserver 127.0.0.1\noptions timeout:25 attempts:2\n")
+        resolv.write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:2\n")
         script = f'ip link set lo up && mount --bind {resolv} /etc/resolv.conf && exec "$@"'
         env = {**os.environ, "INSIDE_NAMESPACE": "1"}
         r = subprocess.run([*NAMESPACE, "sh", "-c", script, "sh", sys.executable, "-B", "-m", "unittest", "-v", "test_mute_dns.Inside"],
-                           env=env, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=150)
+                           env=env, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, timeout=800)
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         self.assertNotIn("skipped", r.stderr)
 
@@ -57,13 +58,13 @@ if os.environ.get("INSIDE_NAMESPACE"):
                 begin = time.monotonic()
                 self.assertEqual(side.send("x").status, 200)
                 slowest = max(slowest, time.monotonic() - begin)
-            self.assertLess(slowest, 15, "a lookup that blocked would take 25 seconds")
+            self.assertLess(slowest, LONG_S, "a lookup that blocked would take 60 seconds")
             code, out, err = side.command("status", "--json")
             self.assertEqual(code, 0, err)
-            self.assertLessEqual(json.loads(out)["platform"]["heartbeat"]["worst_late_ms"], 15000)
+            self.assertLessEqual(json.loads(out)["platform"]["heartbeat"]["worst_late_ms"], LONG_S * 1000)
             begin = time.monotonic()
             self.assertEqual(side.terminate(), 0)
-            self.assertLess(time.monotonic() - begin, 20, "nor does the end wait for one")
+            self.assertLess(time.monotonic() - begin, LONG_S, "nor does the end wait for one")
 
 
 if __name__ == "__main__":

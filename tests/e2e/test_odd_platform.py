@@ -34,7 +34,7 @@ class Odd(harness.Case):
         self.assert_serving()
         self.assertEqual(self.side.metrics()["molecule_sidecar_registered"], 0)
         self.p.clear_faults()
-        self.p.wait_status("online", timeout=40)
+        self.p.wait_status("online")
 
     def test_redirects_are_not_followed(self):
         self.start_all(faults=[{"path": "/registry/", "status": 307}])
@@ -46,7 +46,7 @@ class Odd(harness.Case):
         self.p.wait_status("online")
         self.p.faults({"path": "/workspaces/", "status": 404, "body": "", "content_type": "text/plain"})
         seen = self.p.last_seq()
-        self.p.wait_call(f"/workspaces/{self.p.id}/state", since=seen, count=3, timeout=40)
+        self.p.wait_call(f"/workspaces/{self.p.id}/state", since=seen, count=3)
         self.assert_serving()
         self.assertTrue(self.side.is_running())
 
@@ -54,7 +54,7 @@ class Odd(harness.Case):
         self.p = self.platform("--rate-limit", "0", token="")
         self.p.faults({"path": "/registry/register", "drop": True, "after": True, "count": 1})
         side = self.sidecar(self.p, *FAST, command=example_agent())
-        self.p.wait_call("/registry/register", count=2, timeout=40)
+        self.p.wait_call("/registry/register", count=2)
         side.wait_line("token")
         tries = len(self.p.log("/registry/register"))
         self.assertLessEqual(tries, 3, "register is not looped on 401")
@@ -67,7 +67,7 @@ class Odd(harness.Case):
         self.p.faults({"path": "/registry/heartbeat", "status": 200, "body": "{\"status\":", "count": 3},
                       {"path": f"/workspaces/{self.p.id}/state", "status": 200, "body": "[]", "count": 3})
         seen = self.p.last_seq()
-        self.p.wait_call("/registry/heartbeat", since=seen, count=5, timeout=40)
+        self.p.wait_call("/registry/heartbeat", since=seen, count=5)
         self.assert_serving()
 
     def test_server_errors_back_off_and_recover(self):
@@ -75,7 +75,7 @@ class Odd(harness.Case):
         self.p.wait_status("online")
         self.p.faults({"path": "/registry/heartbeat", "status": 500, "body": {"error": "failed to update"}, "count": 2})
         seen = self.p.last_seq()
-        self.p.wait_call("/registry/heartbeat", since=seen, status=200, timeout=40)
+        self.p.wait_call("/registry/heartbeat", since=seen, status=200)
         self.assert_serving()
 
     def test_limits_of_an_edge(self):
@@ -84,7 +84,7 @@ class Odd(harness.Case):
         seen = self.p.last_seq()
         self.p.faults({"path": "/registry/heartbeat", "status": 429, "retry_after": 2, "count": 1, "body": {"error": "rate limit exceeded", "retry_after": 2}})
         (limited,) = self.p.wait_call("/registry/heartbeat", since=seen, status=429)
-        later = self.p.wait_call("/registry/heartbeat", since=limited["seq"], timeout=20)[0]
+        later = self.p.wait_call("/registry/heartbeat", since=limited["seq"])[0]
         self.assertGreaterEqual(later["at_ms"] - limited["at_ms"], 1900, "Retry-After is a floor")
 
     def test_secrets_that_cannot_be_decrypted(self):

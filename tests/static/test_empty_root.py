@@ -104,7 +104,7 @@ class EmptyRoot(unittest.TestCase):
         env = {**os.environ, "INSIDE_NAMESPACE": "1"}
         r = subprocess.run([*NAMESPACE, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, "-B", "-m", "unittest", "-v",
                             "test_empty_root.Inside"], env=env, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True,
-                           timeout=280)
+                           timeout=800)
         sys.stderr.write(r.stderr)
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         self.assertNotIn("skipped", r.stderr)
@@ -169,7 +169,7 @@ if os.environ.get("INSIDE_NAMESPACE"):
             root = self.root(resolv="search agents.svc.example\nnameserver 127.0.0.1\noptions ndots:5\n")
             self.side_in(root, platform, f"http://platform.example:{platform.port}")
             platform.wait_status("online")
-            names = [name for name, kind in server.asked if kind == A]
+            names = list(dict.fromkeys(name for name, kind in server.asked if kind == A))  # who is slow is asked twice
             self.assertEqual(names[:2], ["platform.example.agents.svc.example", "platform.example"])
 
         def test_a_mute_first_server_is_passed_over(self):

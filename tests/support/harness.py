@@ -129,14 +129,16 @@ def connection(where, timeout=PATIENCE):
 
 
 def call(where, method, path, body=None, headers=None, timeout=PATIENCE):
-    """One request on a connection of its own. A dict or list becomes JSON."""
+    """One request on a connection of its own. A dict or list becomes JSON. Who answers need not have read all of it."""
     c = connection(where, timeout)
     headers = dict(headers or {})
     if isinstance(body, (dict, list)):
         body = json.dumps(body)
         headers.setdefault("Content-Type", "application/json")
     with contextlib.closing(c):
-        c.request(method, path, body, headers)
+        c.connect()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused and closed while we sent; if there is no answer, that is told next
+            c.request(method, path, body, headers)
         r = c.getresponse()
         return Answer(r, r.read())
 
@@ -184,9 +186,11 @@ def raw(where, data, timeout=PATIENCE, shut=False):
     with socket.socket(family) as s:
         s.settimeout(timeout)
         s.connect(address)
-        s.sendall(data)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # answered and closed before it had all: the answer counts
+            s.sendall(data)
         if shut:
-            s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # not connected any more, for the same reason
+                s.shutdown(socket.SHUT_WR)
         with contextlib.suppress(TimeoutError, ConnectionResetError):
             while more := s.recv(65536):
                 got += more
@@ -252,7 +256,7 @@ class Process:
         self.news = threading.Condition()
         self.p = subprocess.Popen(self.argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, preexec_fn=preexec, bufsize=0)
-        self.pid = self.p.pid
+        self.pid, self.started = self.p.pid, start_time(self.p.pid)
         self.outputs = [Output(pipe, self.news) for pipe in (self.p.stdout, self.p.stderr)]
 
     def _lines(self, *outputs):
@@ -315,7 +319,7 @@ class Process:
 
     def end(self):
         """TERM, then KILL; with it the descendants that are still ours to find."""
-        family = descendants(self.pid)
+        family = descendants(self.pid) if start_time(self.pid) == self.started else []  # else the number is another one's by now
         if self.is_running():
             self.p.terminate()
             try:
@@ -368,13 +372,14 @@ class Platform(Process):
     """A development platform with one workspace (or as many as asked for)."""
 
     def __init__(self, directory, workspaces, flags):
-        super().__init__("platform", [DEVPLATFORM, "--listen", "127.0.0.1:0", *flags,
+        self.port = free_port()  # no port of an outgoing connection, which another process could get when this one is killed and comes again
+        super().__init__("platform", [DEVPLATFORM, "--listen", f"127.0.0.1:{self.port}", *flags,
                                       *(a for w in workspaces for a in ("--workspace", w))],
                          clean_environment(directory), directory)
         self.workspaces = [w.partition(":")[0] for w in workspaces]
         self.id = self.workspaces[0] if self.workspaces else None
         self.token = next((w.partition(":")[2] for w in workspaces), "")
-        self.port = int(self.wait_line(r"listening on").rpartition(":")[2])
+        self.wait_line(r"listening on")
         self.url = f"http://127.0.0.1:{self.port}"
 
     def call(self, method, path, body=None, token=None, **headers):
@@ -589,8 +594,7 @@ class Case(unittest.TestCase):
         platform.wait_exit()
         again = Platform.__new__(Platform)
         again.__dict__.update(workspaces=platform.workspaces, id=platform.id, token=platform.token, port=platform.port, url=platform.url)
-        argv = [f"127.0.0.1:{platform.port}" if a == "127.0.0.1:0" else a for a in platform.argv]
-        Process.__init__(again, "platform", argv, clean_environment(self.dir), self.dir)
+        Process.__init__(again, "platform", platform.argv, clean_environment(self.dir), self.dir)
         self.start(again).wait_line(r"listening on")
         return again
 
