@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import time
 import unittest
 import uuid
 
@@ -378,6 +379,15 @@ class Command(Polling):
         self.assertEqual(side.command("inbox")[0], 0)
         self.assertIn("nothing", side.command("inbox")[1])
         self.assertEqual(side.command("inbox", "verify")[0], 0)
+
+    def test_a_sidecar_that_has_no_time_for_a_while_is_waited_for(self):
+        side = self.run_fast()
+        side.signal(signal.SIGSTOP)
+        asked = self.thread(side.command, "inbox", "list")
+        eventually(lambda end=time.monotonic() + 6: time.monotonic() >= end, "longer than other commands wait")
+        self.assertTrue(asked.is_alive())
+        side.signal(signal.SIGCONT)
+        self.assertEqual(asked.result()[0], 0)
 
     def test_another_parameter_changes_nothing(self):
         self.p.faults({"path": f"/workspaces/{self.me}/notify", "status": 403, "body": {"error": "talk_to_user_disabled"}})
