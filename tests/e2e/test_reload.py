@@ -92,17 +92,17 @@ class Reload(harness.Case):
                            "class H(http.server.BaseHTTPRequestHandler):",
                            "    def do_GET(self): self.answer()",
                            "    def do_POST(self):",
-                           "        self.rfile.read(int(self.headers['Content-Length'])); gate.wait(60); self.answer()",
+                           "        self.rfile.read(int(self.headers['Content-Length'])); gate.wait(120); self.answer()",
                            "    def answer(self):",
                            "        self.send_response(200); self.send_header('Content-Length', '2'); self.end_headers(); self.wfile.write(b'{}')",
                            "    def address_string(self): return 'unix'",
                            "    def log_message(self, *a): pass",
                            "gate = threading.Barrier(3)",
                            "S(os.environ['MOLECULE_AGENT_SOCKET'], H).serve_forever()"])
-        side = self.start_with(BASE + "forward:\n  max_in_flight: 1\n  hold_timeout: 60s\n", command=harness.python(agent))
+        side = self.start_with(BASE + "forward:\n  max_in_flight: 1\n  hold_timeout: 2m\n", command=harness.python(agent))
         asked = [self.thread(side.send, f"{i}") for i in range(3)]  # the agent answers none before it has all three
         eventually(lambda: self.status(side)["forward"]["held"] == 2, "two wait for their turn")
-        self.assertIn("forward.max_in_flight: 1 -> 3 (now)", self.reload(side, BASE + "forward:\n  max_in_flight: 3\n  hold_timeout: 60s\n"))
+        self.assertIn("forward.max_in_flight: 1 -> 3 (now)", self.reload(side, BASE + "forward:\n  max_in_flight: 3\n  hold_timeout: 2m\n"))
         self.assertEqual([a.result().status for a in asked], [200, 200, 200])
 
     def test_those_who_wait_get_the_new_time(self):
