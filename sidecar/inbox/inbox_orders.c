@@ -21,7 +21,7 @@
 
 enum {
     LIST_MAX = 200,       /* messages of one answer; `more` says that there are others */
-    ORDER_WAIT_MS = 4000, /* less than the command waits (TALK_TIMEOUT_MS) */
+    ORDER_WAIT_MS = 4000, /* less than the command waits (ORDER_TIMEOUT_MS) */
     NEEDS_SOMEBODY = 1 << JOURNAL_PARKED | 1 << JOURNAL_DEAD,
     IN_HAND = 1 << JOURNAL_SEEN | 1 << JOURNAL_DELIVERED | 1 << JOURNAL_ANSWERING,
 };

@@ -23,7 +23,7 @@ s.listen(1)
 has_stopped = False
 while True:
     c = s.accept()[0]
-    c.settimeout(5)
+    c.settimeout(60)  # not less: its request may be the kernel's to send again, seconds later each time
     try:
         data = c.recv(65536)
         while data.startswith(b'POST') and b'}' not in data:

@@ -102,7 +102,7 @@ class BadInput(harness.Case):
         side = self.sidecar(command=["sleep", "1000"], env={"MOLECULE_SIDECAR_NOT_A_KEY": "1", "MOLECULE_SIDECAR_PORT": "tcp://10.0.0.1:80",
                                                             "MOLECULE_SIDECAR_SERVICE_HOST": "10.0.0.1"})
         side.wait_probe("startupz")
-        self.assertIn("MOLECULE_SIDECAR_NOT_A_KEY", side.text())
+        side.wait_line("MOLECULE_SIDECAR_NOT_A_KEY")
         self.assertNotIn("MOLECULE_SIDECAR_SERVICE_HOST", side.text())
 
     def test_token_files(self):

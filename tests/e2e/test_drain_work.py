@@ -42,7 +42,7 @@ def idle_connection(side):
 
 class DrainWork(harness.Case):
     def agent(self, *flags):
-        return self.sidecar(None, "--stop-grace", f"{GRACE}s", *flags, command=harness.test_agent("keeps.py")).wait_ready()
+        return self.sidecar(None, "--stop-grace", f"{GRACE}s", "--forward-keepalive-interval", "0", *flags, command=harness.test_agent("keeps.py")).wait_ready()
 
     def test_subscriptions_to_finished_tasks_and_idle_connections_are_not_waited_for(self):
         side = self.agent()
@@ -113,7 +113,7 @@ class DrainWork(harness.Case):
         side.wait_exit(GRACE)
 
     def test_a_kept_connection_is_told_to_close_in_the_drain_delay(self):
-        side = self.agent("--stop-drain-delay", "30s")
+        side = self.agent("--stop-drain-delay", "60s")
         with contextlib.closing(idle_connection(side)) as kept:
             side.signal(signal.SIGTERM)
             side.wait_probe("readyz", 503)
@@ -148,6 +148,7 @@ class Shed(harness.Case):
         p.wait_status("online")
         slow = self.thread(side.send, "a long one")
         side.wait_line("^asked 1")
+        eventually(lambda: p.beat().get("active_tasks") == 1, "the platform knows: it sends nothing again before that ends")
         self.assertEqual(p.send("for later").status, 202, "the agent is busy, the message is kept")
         self.assertEqual(side.metrics()["molecule_sidecar_requests_shed_total"], 1)
         go()

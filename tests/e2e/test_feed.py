@@ -22,17 +22,17 @@ class Feed(harness.Case):
         return self.run_sidecar(*flags, directory=directory, **kw)
 
     def run_sidecar(self, *flags, directory=None, config=None):
-        self.side = self.sidecar(self.p, *(flags or POLLS), command=example_agent(), directory=directory, config=config)
+        self.side = self.sidecar(self.p, "--stop-grace", "60s", *(flags or POLLS), command=example_agent(), directory=directory, config=config)
         return self.side
 
     def answered(self):
         """What people were told: text -> how often."""
         return collections.Counter(a["text"] for a in self.p.answers())
 
-    def expect(self, *texts):
+    def expect(self, *texts, timeout=harness.PATIENCE):
         """The echo agent has answered each of these once, and nothing else."""
         want = collections.Counter(f"you said: {t}" for t in texts)
-        harness.gathered(lambda: sum(self.answered().values()), len(texts), "answers")
+        harness.gathered(lambda: sum(self.answered().values()), len(texts), "answers", timeout)
         self.assertEqual(self.answered(), want)
 
     def polls(self, since=0):
@@ -243,7 +243,7 @@ class Stream(Feed):
         self.p.faults({"path": f"/workspaces/{self.p.id}/events/stream", "status": 404, "body": "404 page not found"})
         self.run_sidecar(*FAST)
         self.first()
-        self.assertIs(self.inbox()["stream"], False)
+        self.assertIs(eventually(self.inbox, "the status")["stream"], False)
 
     def test_a_pause_is_seen_at_once(self):
         self.open("--platform-heartbeat-interval", "1s", "--platform-state-interval", "10m", "--platform-poll-interval", "100ms")
@@ -272,7 +272,7 @@ class Rate(Feed):
             else:
                 self.p.rows([{"method": "notify", "response_body": {"result": "said by the agent itself"}}])
             eventually(lambda end=time.monotonic() + 1: time.monotonic() >= end, "the next one's time: together they would be one event")
-        self.expect("first", "m5", "m11")
+        self.expect("first", "m5", "m11", timeout=3 * harness.PATIENCE)  # the limit's next minute, at the latest
         self.p.wait_call("/registry/heartbeat", since=self.p.last_seq(), status=200)
         refused = [e["path"] for e in self.p.log(since=since) if e["status"] == 429]
         self.assertEqual(refused, [], "nothing was asked for that there was no room for")

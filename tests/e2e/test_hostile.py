@@ -151,11 +151,11 @@ class Storm(harness.Case):
     def test_probes_get_through_a_crowd_of_silent_connections(self):
         side = self.sidecar(None, command=harness.example_agent()).wait_ready()
         with contextlib.ExitStack() as crowd:
+            begin = time.monotonic()
             for _ in range(200):
                 crowd.enter_context(socket.create_connection(("127.0.0.1", side.admin)))
-            begin = time.monotonic()
             self.assertTrue(side.is_probe("livez"))
-            self.assertLess(time.monotonic() - begin, 5, "and not when the crowd's heads are overdue, after 10 s")
+            self.assertLess(time.monotonic() - begin, 10, "and not when the first of the crowd's heads is overdue")
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can give a directory away")
     def test_a_state_directory_of_somebody_else_is_said(self):
@@ -164,7 +164,10 @@ class Storm(harness.Case):
         os.chown(theirs / "state", 65534, 65534)
         for directory in (own, theirs):
             side = self.sidecar(self.platform(), command=harness.example_agent(), directory=directory).wait_ready()
-            self.assertEqual("belongs to uid 65534" in side.text(), directory == theirs)
+            if directory == theirs:
+                side.wait_line("belongs to uid 65534")
+            else:
+                self.assertNotIn("belongs to uid", side.text())
 
 
 if __name__ == "__main__":

@@ -117,10 +117,11 @@ class Load(harness.Case):
             side.wait_ready()
             side.send("x")
             eventually(lambda: answered() > had, "it answers")  # noqa: B023
-        loads.append(self.load(side, "post", MANY))
+        last = self.load(side, "post", MANY, SECONDS + 600)  # it outlives the sidecar
         eventually(lambda: side.metrics()["molecule_sidecar_connections"] >= MANY, "the load is on")
         side.signal(signal.SIGTERM)
         self.assertEqual(side.wait_exit(), 0)
+        last.end()
         for load in loads:
             load.wait_exit(SECONDS + 2 * harness.PATIENCE)
 

@@ -18,9 +18,10 @@ class Registering(harness.Case):
     def test_bootstrap_mints_and_keeps_a_token(self):
         p = self.platform(token="")
         where = self.sub_dir()
-        side = self.sidecar(p, *FAST, command=example_agent(), directory=where)
+        side = self.sidecar(p, *FAST, "--stop-grace", "90s", command=example_agent(), directory=where)
         side.wait_ready()
         p.wait_status("online")
+        eventually(lambda: [f for f in side.state_dir.rglob("*") if f.name == ".auth_token"], "the token is written")
         kept = [f for f in side.state_dir.rglob("*") if f.is_file() and "token" in f.name]
         self.assertEqual(len(kept), 1, kept)
         self.assertEqual(stat.S_IMODE(kept[0].stat().st_mode), 0o600)
@@ -90,6 +91,7 @@ class Inbound(harness.Case):
         p = self.platform("--send-inbound-secret")
         side = self.sidecar(p, *FAST, *flags, command=harness.test_agent("mirror.py"), push=True).wait_ready()
         p.wait_status("online")
+        eventually((side.state_dir / ".platform_inbound_secret").exists, "the sidecar has the secret")
         eventually(lambda: p.send("x").status == 200, "a pushed message arrives")
         return p, side
 
@@ -146,7 +148,7 @@ class Heartbeats(harness.Case):
         self.p.wait_status("degraded")
 
     def test_last_beat(self):
-        self.start_all()
+        self.start_all("--stop-grace", "90s", "--stop-reserve", "30s")
         self.assertEqual(self.side.terminate(), 0)
         beat = self.p.beat()
         self.assertEqual((beat["active_tasks"], beat["current_task"]), (0, "stopped"))
@@ -171,15 +173,16 @@ class Heartbeats(harness.Case):
 
 
 class Lifecycle(harness.Case):
-    def start_all(self, *flags, env=None):
+    def start_all(self, *flags, env=None, command=None):
         self.p = self.platform("--rate-limit", "0")
-        self.side = self.sidecar(self.p, *FAST, *flags, command=example_agent(), env=env, push=True).wait_ready()
+        self.side = self.sidecar(self.p, *FAST, "--stop-grace", "90s", *flags, command=command or example_agent(), env=env, push=True).wait_ready()
         self.p.wait_status("online")
 
     def test_pause_and_resume(self):
-        self.start_all()
+        record = self.dir / "record"
+        self.start_all(command=harness.test_agent("tasks.py", str(record)))
         pids = self.side.agent_pids()
-        slow = self.thread(self.side.send, "slow 4")
+        slow = self.thread(self.side.send, "wait")
         eventually(lambda: self.side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "in flight")
         self.p.call("POST", f"/workspaces/{self.p.id}/pause")
         self.side.wait_probe("readyz", 503)
@@ -189,7 +192,8 @@ class Lifecycle(harness.Case):
         self.assertIn("PAUSED", a.text)
         self.assertTrue(a.headers["Retry-After"])
         self.assertEqual(get(self.side.port, "/agent/card").status, 200, "the card is never held")
-        self.assertEqual(answer_text(slow.result().json), "that took 4 s", "work in flight finishes")
+        (self.dir / "record.go").touch()
+        self.assertEqual(answer_text(slow.result().json), "re: wait", "work in flight finishes")
         seen = self.p.last_seq()
         self.p.wait_call(f"/workspaces/{self.p.id}/state", since=seen)
         self.assertEqual(self.p.log("/registry/register", since=seen), [])
@@ -197,7 +201,7 @@ class Lifecycle(harness.Case):
         self.p.call("POST", f"/workspaces/{self.p.id}/resume")
         self.side.wait_ready()
         self.p.wait_status("online")
-        self.assertEqual(answer_text(self.p.send("back?").json), "you said: back?")
+        self.assertEqual(answer_text(self.p.send("back?").json), "re: back?")
         self.assertEqual(self.side.agent_pids(), pids, "the process was left alone")
 
     def test_on_paused_forward(self):
@@ -222,7 +226,7 @@ class Lifecycle(harness.Case):
     def test_purged_ends_a_wrapper_and_creates_nothing(self):
         self.start_all()
         self.p.call("DELETE", f"/workspaces/{self.p.id}?purge=true")
-        self.assertEqual(self.side.wait_exit(40), 0, "two confirmations, five seconds apart")
+        self.assertEqual(self.side.wait_exit(2 * harness.PATIENCE), 0, "two confirmations, five seconds apart")
         self.assertRegex(self.side.exit_sentence(), "removed")
         self.assertEqual(self.p.call("GET", f"/workspaces/{self.p.id}").status, 404)
 
@@ -236,6 +240,7 @@ class Lifecycle(harness.Case):
 
     def test_auth_lost_keeps_everything_running(self):
         self.start_all()
+        eventually(lambda: (self.p.state()["agent_card"] or {}).get("name") == "echo", "registered with the agent's card: not once more for that")
         registrations = self.p.state()["registrations"]
         self.p.faults(lose_tokens=self.p.id)
         self.p.call("POST", f"/workspaces/{self.p.id}/tokens")  # another live token: now ours is a wrong one
@@ -255,16 +260,18 @@ class Lifecycle(harness.Case):
         p.wait_status("online")
         new = p.call("POST", f"/workspaces/{p.id}/external/rotate", token=p.token).json["connection"]["auth_token"]
         p.wait_call("/registry/heartbeat", status=401)
-        file.write_text(new + "\n")
+        (self.dir / "token.new").write_text(new + "\n")
+        (self.dir / "token.new").chmod(0o600)
+        os.rename(self.dir / "token.new", file)
         seen = p.last_seq()
-        p.wait_call("/registry/heartbeat", since=seen, status=200, timeout=75)
+        p.wait_call("/registry/heartbeat", since=seen, status=200, timeout=3 * harness.PATIENCE)
 
 
 class Outages(harness.Case):
     def test_platform_down_from_the_start(self):
         port = harness.free_port()
         side = self.sidecar(None, *FAST, "--platform-enabled", "true", "--platform-url", f"http://127.0.0.1:{port}",
-                            "--secrets-start-wait", "300ms", command=example_agent(),
+                            "--secrets-start-wait", "300ms", "--stop-grace", "90s", command=example_agent(),
                             env={"WORKSPACE_ID": str(uuid.uuid4()), "MOLECULE_WORKSPACE_TOKEN": harness.TOKEN})
         side.wait_ready()
         self.assertEqual(answer_text(side.send("x").json), "you said: x")
@@ -279,7 +286,7 @@ class Outages(harness.Case):
         eventually(lambda: get(side.port, "/agent/card").status == 200, "the agent answers")
         self.assertTrue(side.is_probe("readyz", 503))
         p.clear_faults()
-        side.wait_ready()
+        side.wait_ready(3 * harness.PATIENCE)  # it asks less and less often
 
     def test_database_down_in_the_middle(self):
         p = self.platform("--rate-limit", "0")
@@ -293,12 +300,12 @@ class Outages(harness.Case):
         self.assertEqual(answer_text(side.send("x").json), "you said: x")
         p.clear_faults()
         seen = p.last_seq()
-        p.wait_call("/registry/heartbeat", since=seen, status=200, timeout=40)
+        p.wait_call("/registry/heartbeat", since=seen, status=200, timeout=3 * harness.PATIENCE)
         self.assertTrue(side.is_running())
 
     def test_a_platform_that_hangs_or_drops(self):
         p = self.platform("--rate-limit", "0")
-        side = self.sidecar(p, *FAST, command=example_agent()).wait_ready()
+        side = self.sidecar(p, *FAST, "--stop-grace", "90s", command=example_agent()).wait_ready()
         p.wait_status("online")
         p.faults({"path": f"/workspaces/{p.id}/state", "hang": True}, {"path": "/registry/", "drop": True})
         seen = p.last_seq()
@@ -306,7 +313,7 @@ class Outages(harness.Case):
         self.assertEqual(answer_text(side.send("x").json), "you said: x")
         p.clear_faults()
         seen = p.last_seq()
-        p.wait_call("/registry/heartbeat", since=seen, status=200, timeout=40)
+        p.wait_call("/registry/heartbeat", since=seen, status=200, timeout=3 * harness.PATIENCE)
         self.assertEqual(side.terminate(), 0)
 
     def test_a_hanging_platform_does_not_delay_the_end(self):
@@ -341,7 +348,7 @@ class Secrets(harness.Case):
         self.save(p, "PATH", "/evil")
         self.save(p, "LD_PRELOAD", "/evil.so")
         self.save(p, "not a name", "x")
-        side = self.sidecar(p, *FAST, command=self.SHOW)
+        side = self.sidecar(p, *FAST, "--secrets-start-wait", "5m", command=self.SHOW)
         line = side.wait_line("^K=")
         self.assertIn("K=very secret value", line)
         self.assertNotIn("/ev", line)
@@ -357,7 +364,7 @@ class Secrets(harness.Case):
     def test_a_change_restarts_when_asked_to(self):
         p = self.platform("--rate-limit", "0")
         self.save(p, "K", "one")
-        side = self.sidecar(p, *FAST, "--secrets-refresh", "200ms", "--secrets-on-change", "restart", command=self.SHOW)
+        side = self.sidecar(p, *FAST, "--secrets-start-wait", "5m", "--secrets-refresh", "200ms", "--secrets-on-change", "restart", command=self.SHOW)
         side.wait_line("^K=one")
         self.save(p, "K", "two")
         side.wait_line("^K=two")

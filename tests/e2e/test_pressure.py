@@ -46,11 +46,16 @@ class Memory(harness.Case):
     def test_a_slow_agent_holds_back_the_client(self):
         side = self.sidecar(command=harness.test_agent("big.py")).wait_ready()
         before = resident_kib(side.pid)
-        upload = self.thread(lambda: post(side.port, "/slow", b"y" * (40 * MIB), timeout=60))
+        upload = self.thread(lambda: post(side.port, "/slow", b"y" * (40 * MIB), timeout=300))
         eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "in flight")
+        for _ in range(20):  # while the agent takes it slowly, or not at all
+            self.assertLess(resident_kib(side.pid) - before, ROOM_KIB)
+            self.assertEqual(get(side.admin, "/livez").status, 200)
+        self.assertTrue(upload.is_alive())
+        get(side.agent_socket, "/go")
         while upload.is_alive():
             self.assertLess(resident_kib(side.pid) - before, ROOM_KIB)
-        self.assertEqual(upload.result(60).text, str(40 * MIB))
+        self.assertEqual(upload.result(300).text, str(40 * MIB))
 
     def test_many_idle_connections(self):
         side = self.sidecar(command=example_agent()).wait_ready()
@@ -65,16 +70,16 @@ class Memory(harness.Case):
         eventually(lambda: side.metrics()["molecule_sidecar_connections"] <= 1, "they are gone")
 
     def test_the_connection_cap_pauses_accepting(self):
-        side = self.sidecar(None, "--listen-max-connections", "8", command=example_agent()).wait_ready()
-        with contextlib.ExitStack() as stack:
-            for _ in range(8):
-                s = stack.enter_context(socket.create_connection(("127.0.0.1", side.port)))
-                s.sendall(b"GET /agent/card HTTP/1.1\r\nHost: x\r\n\r\n")
-                self.assertIn(b"200", s.recv(4096))
-            waiting = self.thread(side.send, "x")
-            self.assertEqual(get(side.admin, "/readyz").status, 200, "probes have a door of their own")
-            self.assertTrue(waiting.is_alive(), "it waits to be accepted")
-        self.assertEqual(answer_text(waiting.result().json), "you said: x")
+        agent, go = self.gate()
+        side = self.sidecar(None, "--listen-max-connections", "8", command=agent).wait_ready()
+        busy = [self.thread(side.send, "x") for _ in range(8)]  # idle ones would yield after a second
+        side.wait_line("^asked 8:")
+        waiting = self.thread(get, side.port, "/answered-at-once")
+        self.assertEqual(get(side.admin, "/readyz").status, 200, "probes have a door of their own")
+        self.assertTrue(waiting.is_alive(), "it waits to be accepted")
+        go()
+        self.assertEqual([b.result().status for b in busy], [200] * 8)
+        self.assertEqual(waiting.result().status, 404)
 
 
 class Clients(harness.Case):
@@ -118,7 +123,7 @@ class Clients(harness.Case):
         self.assertEqual(get(side.port, "/x").status, 200)
 
     def test_an_agent_that_dies_in_a_stream(self):
-        side = self.sidecar(None, "--restart-backoff", "50ms", command=example_agent()).wait_ready()
+        side = self.sidecar(None, "--restart-backoff", "50ms", "--forward-hold-timeout", "2m", command=example_agent()).wait_ready()
         (pid,) = side.agent_pids()
         with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
             for n, _ in enumerate(harness.stream(side.port, "/", a2a("count 600", "message/stream"))):
@@ -126,7 +131,7 @@ class Clients(harness.Case):
                     os.kill(pid, signal.SIGKILL)
         eventually(lambda: side.agent_pids() and pid not in side.agent_pids(), "a new process")
         side.wait_ready()
-        self.assertEqual(answer_text(side.send("x").json), "you said: x")
+        self.assertEqual(answer_text(side.send("x", timeout=120).json), "you said: x")
 
     def test_a_client_that_takes_nothing_does_not_hold_the_end(self):
         side = self.sidecar(None, "--stop-grace", "3s", command=harness.test_agent("big.py")).wait_ready()

@@ -8,6 +8,7 @@ import harness
 from harness import eventually, example_agent
 
 BASE = "log:\n  level: info\n"
+PATIENT = BASE + "stop:\n  grace: 5m\n"
 
 
 class Reload(harness.Case):
@@ -57,6 +58,7 @@ class Reload(harness.Case):
         self.assertIn("sidecar.yaml", err)
         self.assertIn("reloaded: 0 changed, 0 waiting", self.reload(side, BASE))
         self.assertEqual(side.send("it goes on").status, 200)
+        self.reload(side, PATIENT)
         self.assertEqual(side.terminate(), 0)
 
     def test_sighup_without_a_terminal_is_a_reload(self):
@@ -90,17 +92,17 @@ class Reload(harness.Case):
                            "class H(http.server.BaseHTTPRequestHandler):",
                            "    def do_GET(self): self.answer()",
                            "    def do_POST(self):",
-                           "        self.rfile.read(int(self.headers['Content-Length'])); gate.wait(60); self.answer()",
+                           "        self.rfile.read(int(self.headers['Content-Length'])); gate.wait(120); self.answer()",
                            "    def answer(self):",
                            "        self.send_response(200); self.send_header('Content-Length', '2'); self.end_headers(); self.wfile.write(b'{}')",
                            "    def address_string(self): return 'unix'",
                            "    def log_message(self, *a): pass",
                            "gate = threading.Barrier(3)",
                            "S(os.environ['MOLECULE_AGENT_SOCKET'], H).serve_forever()"])
-        side = self.start_with(BASE + "forward:\n  max_in_flight: 1\n  hold_timeout: 60s\n", command=harness.python(agent))
+        side = self.start_with(BASE + "forward:\n  max_in_flight: 1\n  hold_timeout: 2m\n", command=harness.python(agent))
         asked = [self.thread(side.send, f"{i}") for i in range(3)]  # the agent answers none before it has all three
         eventually(lambda: self.status(side)["forward"]["held"] == 2, "two wait for their turn")
-        self.assertIn("forward.max_in_flight: 1 -> 3 (now)", self.reload(side, BASE + "forward:\n  max_in_flight: 3\n  hold_timeout: 60s\n"))
+        self.assertIn("forward.max_in_flight: 1 -> 3 (now)", self.reload(side, BASE + "forward:\n  max_in_flight: 3\n  hold_timeout: 2m\n"))
         self.assertEqual([a.result().status for a in asked], [200, 200, 200])
 
     def test_those_who_wait_get_the_new_time(self):
@@ -112,14 +114,14 @@ class Reload(harness.Case):
         self.assertEqual(asked.result().status, 503)
 
     def test_while_it_drains_the_configuration_stays(self):
-        side = self.start_with()
+        side = self.start_with(PATIENT)  # so long it drains
         self.assertEqual(side.command("drain", "--wait")[0], 0)
         said = self.reload(side, BASE + "stop:\n  grace: 21s\n", status=1)
         self.assertIn("drains or stops", said)
-        self.assertEqual(self.status(side)["stop"]["grace_ms"], 10000)
+        self.assertEqual(self.status(side)["stop"]["grace_ms"], 300000)
 
     def test_nobody_there_is_a_sentence(self):
-        side = self.start_with()
+        side = self.start_with(PATIENT)
         self.assertEqual(side.terminate(), 0)
         code, _, err = side.command("reload")
         self.assertEqual(code, 1)
@@ -134,7 +136,7 @@ class Reload(harness.Case):
                 answers.append(side.send("hello").status)
         clients = [self.thread(ask) for _ in range(2)]
         for i in range(200):
-            self.rewrite(side, BASE + f"forward:\n  hold_timeout: {i + 1}s\n  response_timeout: {200 - i}s\nlisten:\n  trusted_proxies: [10.{i}.0.0/16]\n")
+            self.rewrite(side, BASE + f"forward:\n  hold_timeout: {i + 60}s\n  response_timeout: {300 - i}s\nlisten:\n  trusted_proxies: [10.{i}.0.0/16]\n")
             self.assertEqual(harness.post(side.control, "/v1/reload").status, 200)
         ends.set()
         for c in clients:

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -157,13 +158,13 @@ class Ends(Played):
 
     def test_the_grace_expires(self):
         async def native():
-            w, pod, task = await self.pod_with("native", "work 1000", grace=60)
+            w, pod, task = await self.pod_with("native", "work 1000", grace=120)
             took = await pod.delete()
             await task
             self.assertEqual([pod.agent.status, pod.agent.was_killed], [-signal.SIGKILL, True], "it has a request to finish, and no time")
             self.assertEqual([pod.sidecar.status, pod.sidecar.was_killed], [0, False], "its turn comes after the agent, and it needs no time")
             self.assertEqual(pod.hooks[0][0], 200, "the drain gives up in time, for the agent's own grace")
-            self.assertGreaterEqual(took, 59)
+            self.assertGreaterEqual(took, 119)
             self.assertEqual(w.books.ok, 0)
 
         async def wrapper():
@@ -203,8 +204,8 @@ class Ends(Played):
         async def story():
             w = self.world("native")
             pod = w.make(least_grace=AMPLE)
+            pod.agent.start = lambda: None  # startupProbe: not yet, however quick the sidecar is
             await self.eventually(lambda: pod.sidecar.is_running, "its process runs")
-            pod.tasks[0].cancel()  # startupProbe: not yet
             await pod.delete()
             self.assertEqual(pod.agent.starts, 0)
             self.assertFalse(pod.sidecar.was_killed)
@@ -274,13 +275,15 @@ class Comes(Played):
             w.service.endpoints[-1][2] = None
             await client.ask("say")
             await end
+            if client.begun > pod.deleted_at + 4.5:  # of the sidecar's own five seconds
+                self.skipTest("this machine was too busy to be in time")
             self.assertEqual((w.books.ok, w.books.lost), (1, []))
         self.play(story)
 
     def test_requests_wait_while_a_crashed_agent_is_started_again(self):
         async def story():
             w = self.world("native")
-            pod = w.make()
+            pod = w.make(flags=("--forward-hold-timeout", "100s"))
             await self.is_ready(pod)
             w.service.lag = 0
             for n in (1, 2):  # at once, then after a back-off of ten seconds of the kubelet's
@@ -292,7 +295,8 @@ class Comes(Played):
                     await self.eventually(lambda: len(pod.agent.exits) == n, "its container has ended")  # noqa: B023
                     await waiter.ask("say")
                     self.assertEqual((w.books.ok, w.books.lost), (2 * n, []))
-                    self.assertEqual((pod.agent.exits[-1], pod.agent.starts, pod.sidecar.starts), (1, n + 1, 1))
+                    await self.eventually(lambda: pod.agent.starts == n + 1, "its start is noted")  # noqa: B023
+                    self.assertEqual((pod.agent.exits, pod.sidecar.starts), ([1] * n, 1))
                     await self.is_ready(pod)
             self.assertEqual(pod.hooks, [], "no preStop runs for a container that has ended by itself")
             await pod.delete()
@@ -312,6 +316,7 @@ class Comes(Played):
                 self.assertEqual([h[0] for h in pod.hooks], [200] * n)
                 self.assertEqual(pod.agent.exits, [0] * n)
                 await self.eventually(lambda: pod.sidecar.log().count("answers at") == n + 1, "the new agent is seen")  # noqa: B023
+                await self.eventually(lambda: pod.sidecar.log().count("draining ->") == n, "the drain is taken back")  # noqa: B023
                 await self.is_ready(pod)
                 await client.ask("say")
                 self.assertEqual((w.books.ok, w.books.lost), (n + 1, []))
@@ -326,14 +331,17 @@ class Comes(Played):
             w = self.world("native", rollout.Times(second=0.1, grace=3000))
             pod = w.make(least_grace=AMPLE, flags=("--agent-health-interval", "100ms", "--agent-health-failures", "1"))
             await self.is_ready(pod)
+
+            def said():  # the last word about the agent
+                return re.findall("does not answer|answers at", pod.sidecar.log())[-1]
             pod.agent.signal(signal.SIGSTOP)
-            await self.eventually(lambda: "does not answer" in pod.sidecar.log(), "it is known to hang")
+            await self.eventually(lambda: said() == "does not answer", "it is known to hang")
             await pod.hook()
             self.assertEqual([h[0] for h in pod.hooks], [200])
             pod.agent.signal(signal.SIGCONT)  # once more, late: it is no other
-            await self.eventually(lambda: pod.sidecar.log().count("answers at") >= 2, "it answers again")
+            await self.eventually(lambda: said() == "answers at", "it answers again")
             pod.agent.signal(signal.SIGSTOP)
-            await self.eventually(lambda: pod.sidecar.log().count("does not answer") >= 2, "and hangs again")
+            await self.eventually(lambda: said() == "does not answer", "and hangs again")
             self.assertNotIn("draining ->", pod.sidecar.log())
             self.assertFalse(await kubelet.is_ok(pod.admin, "/readyz"))
             pod.agent.kill()

@@ -43,7 +43,7 @@ class Tls(harness.Case):
 
     def tls_sidecar(self, *flags, command=None, **kw):
         cert, key = self.server
-        side = self.sidecar(None, "--listen-tls-cert", str(cert), "--listen-tls-key", str(key), *flags,
+        side = self.sidecar(None, "--listen-tls-cert", str(cert), "--listen-tls-key", str(key), "--listen-head-timeout", "5m", *flags,
                             command=command or example_agent(), **kw)
         return side.wait_ready()
 
@@ -69,8 +69,8 @@ class Tls(harness.Case):
             return dict(pair[0] for pair in s.getpeercert()["subject"])["commonName"]
 
     def curl(self, side, path, *options):
-        r = subprocess.run(["curl", "-sS", "-i", "--max-time", "30", *map(str, options), f"https://127.0.0.1:{side.port}{path}"],
-                           capture_output=True, text=True, timeout=60, env=side.environment)
+        r = subprocess.run(["curl", "-sS", "-i", "--max-time", "100", *map(str, options), f"https://127.0.0.1:{side.port}{path}"],
+                           capture_output=True, text=True, timeout=120, env=side.environment)
         return r.returncode, r.stdout, r.stderr
 
 
@@ -104,7 +104,7 @@ class Messages(Tls):
         side = self.tls_sidecar()
         threads = [self.thread(self.call, side, "POST", "/", a2a("slow 1"), {"Content-Type": "application/json"}) for _ in range(32)]
         for t in threads:
-            self.assertEqual(answer_text(t.result(60).json), "that took 1 s")
+            self.assertEqual(answer_text(t.result(2 * harness.PATIENCE).json), "that took 1 s")
 
     def test_curl_and_plain_http(self):
         side = self.tls_sidecar()

@@ -39,7 +39,7 @@ class Tokens(harness.Case):
         self.assertEqual(status("token-one-1"), 401)
         self.tokens("bad\n")
         eventually(lambda: status("token-two-2") == 200 and "going on with the tokens known before" in side.text(), "the warning")
-        self.assertIn("tokens:1: a token has 3 bytes", side.text())
+        side.wait_line("tokens:1: a token has 3 bytes")
         self.assertNotRegex(side.text(), "token-(one|two)-")
 
     def test_a_bad_file_is_no_start_and_said_with_its_line(self):
@@ -151,7 +151,7 @@ class Repeats(harness.Case):
         self.assertEqual(self.asked(side), 1)
 
     def test_a_stop_waits_for_work_without_a_client(self):
-        side = self.slow("--stop-grace", "30s")
+        side = self.slow("--stop-grace", "120s")
         body = json.dumps(a2a("do it")).encode()
         with socket.create_connection(("127.0.0.1", side.port)) as s:
             s.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))

@@ -261,6 +261,9 @@ class Chaos:
                            timeout=30)
         return json.loads(r.stdout) if r.returncode == 0 else None
 
+    def listed(self, state):
+        return harness.eventually(lambda: self.orders("list", "--state", state), f"a list of what is {state}")
+
     def answers(self):
         found = []
         while page := harness.get(self.port, f"/dev/answers?since={len(found)}").json["answers"]:
@@ -298,7 +301,7 @@ class Chaos:
         case, wanted = self.case, [t for texts in self.texts.values() for t in texts]
         received = [line.partition(" ")[2] for line in self.book.read_text().splitlines()]
         times = collections.Counter(a["text"].removeprefix("re: ") for a in self.answers())
-        listed = self.orders("list", "--state", "parked")
+        listed = self.listed("parked")
         case.assertFalse(listed["more"], "more parked than one list shows")
         parked = {m["message_id"]: m["why"] for m in listed["messages"]}
         text_of = {i: t for t, i in self.ids.items()}
@@ -316,4 +319,4 @@ class Chaos:
         case.assertEqual({text_of[i]: why for i, why in parked.items() if not why.startswith(UNKNOWN)}, {}, "parked for another reason")
         case.assertEqual([text_of[i] for i in parked if not text_of[i].startswith("peer")], [], "a person's: the feed tells")
         case.assertLessEqual(len(by_fault), self.hits, f"parked, though no kill found them under way: {by_fault}")
-        case.assertEqual(self.orders("list", "--state", "dead")["messages"], [], "dead letters")
+        case.assertEqual(self.listed("dead")["messages"], [], "dead letters")

@@ -104,8 +104,13 @@ class Agent:
 
     def wait_partial(self, ending):
         """Until the beginning of a request has come, up to these bytes; its link."""
-        self.wait(lambda a: any(x.raw[x.taken:].endswith(ending) for x in a.links), f"...{ending!r}")
-        return next(x for x in self.links if x.raw[x.taken:].endswith(ending))
+        found = []
+
+        def has_come(a):
+            found[:] = [x for x in a.links if x.raw[x.taken:].endswith(ending)]  # now: the next bytes may be here a moment later
+            return found
+        self.wait(has_come, f"...{ending!r}")
+        return found[0]
 
     def wait_over(self, link):
         self.wait(lambda a: link.is_over, "the end of the connection")

@@ -1,16 +1,21 @@
-"""An agent for much data: GET /big/N answers with N MiB in chunks, POST /slow takes its body in sips, POST /count says how much came."""
+"""An agent for much data: GET /big/N answers with N MiB in chunks, POST /count says how much came, POST /slow does, too, and takes its body
+in sips: the half of it, and the rest when somebody has asked for /go."""
 import http.server
 import os
 import socketserver
+import threading
 import time
 
 MIB = 1024 * 1024
+go = threading.Event()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if self.path == "/go":
+            go.set()
         if not self.path.startswith("/big/"):
             self.small(404, b"")
             return
@@ -29,6 +34,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             left -= len(self.rfile.read(min(left, 256 * 1024)))
             if self.path == "/slow":
                 time.sleep(0.01)
+                if left <= length // 2:
+                    go.wait()
         self.small(200, b"%d" % length)
 
     def small(self, status, body):

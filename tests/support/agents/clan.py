@@ -21,7 +21,7 @@ def born(text, deaf=False):
     signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else lambda *_: (os.write(1, f"{text} got TERM\n".encode()), os._exit(0)))
     os.write(1, f"born {text}\n".encode())
     while True:
-        signal.pause()
+        time.sleep(0.1)  # pause() would sleep on over a signal that came just before it
 
 
 def daemonise(text, deaf=False):
@@ -45,7 +45,7 @@ def family():
         os.write(1, b"born stopped\n")
         os.kill(os.getpid(), signal.SIGSTOP)
         while True:
-            signal.pause()
+            time.sleep(0.1)
     if os.fork() == 0:  # a deaf parent that lives, and its child, each in a session of its own
         os.setsid()
         if os.fork() == 0:

@@ -4,6 +4,7 @@ import os
 import signal
 import socketserver
 import threading
+import time
 
 answering = threading.Event()
 answering.set()
@@ -31,4 +32,4 @@ signal.signal(signal.SIGUSR1, lambda *_: answering.clear() if answering.is_set()
 server = Server(os.environ["MOLECULE_AGENT_SOCKET"], Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 while True:
-    signal.pause()
+    time.sleep(0.1)  # pause() would sleep on over a signal that came just before it

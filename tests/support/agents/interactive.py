@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 words = sys.argv[1:]
 
@@ -34,7 +35,7 @@ else:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 say("agent", os.getpid(), "foreground", has_terminal(), "size", size())
 while "quiet" in words:
-    signal.pause()
+    time.sleep(0.1)  # pause() would sleep on over a signal that came just before it
 pending = b""
 while True:
     data = os.read(0, 1024)

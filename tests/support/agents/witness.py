@@ -78,12 +78,16 @@ else:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(os.environ["PORT"])))
 listener.listen(64)
+listener.settimeout(0.1)  # accept() would sleep on over a signal that came just before it
 if sys.argv[2:] == ["gently"]:
     signal.signal(signal.SIGTERM, end_gently)
 workers = []
 try:
     while not stop.is_set():
-        c = listener.accept()[0]
+        try:
+            c = listener.accept()[0]
+        except TimeoutError:
+            continue
         c.settimeout(None)
         workers.append(threading.Thread(target=serve, args=(c,), daemon=True))
         workers[-1].start()
