@@ -2,6 +2,7 @@
 # ctest: long
 import json
 import os
+import socket
 import stat
 import subprocess
 import unittest
@@ -174,6 +175,11 @@ class Running(harness.Case):
                 self.assertIn(code, (0, 1), (answer, err))
                 self.assertNotRegex(out + err, "[\x00-\x08\x0b-\x1f\x7f-\x9f]", answer)
 
+    def connects(self, path):
+        """It is bound before it listens: who asks in between would be told that nobody is there."""
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect(str(path)) is None
+
     def start_two(self):
         """Two of one user that share a TMPDIR and have no workspace: (environment, [older, newer])."""
         env = {"TMPDIR": str(self.dir), "XDG_RUNTIME_DIR": ""}
@@ -187,7 +193,7 @@ class Running(harness.Case):
             self.addCleanup(done.wait)
             self.addCleanup(done.kill)
             two.append(done)
-            harness.eventually(lambda d=done: list(self.dir.glob(f"molecule-*-{d.pid}/control.sock")), "its control socket")
+            harness.eventually(lambda d=done: [self.connects(p) for p in self.dir.glob(f"molecule-*-{d.pid}/control.sock")], "its control socket")
         self.user = {"preexec_fn": preexec, "env": harness.clean_environment(str(self.dir), env), "capture_output": True,
                      "text": True, "timeout": 120, "cwd": "/"}
         self.program = program or [harness.SIDECAR]
@@ -213,8 +219,8 @@ class Running(harness.Case):
             self.assertIn(f"-{one.pid}/control.sock", done.stderr)
             self.assertIsNone(one.poll())
         self.assertEqual(json.loads(self.ask("status", "--json").stdout)["pid"], newer.pid)
-        socket = next(self.dir.glob(f"molecule-*-{older.pid}/control.sock"))
-        self.assertEqual(self.ask("stop", "--control-socket", str(socket)).returncode, 0)
+        control = next(self.dir.glob(f"molecule-*-{older.pid}/control.sock"))
+        self.assertEqual(self.ask("stop", "--control-socket", str(control)).returncode, 0)
         self.assertEqual(older.wait(60), 0)
         self.assertEqual(list(self.dir.glob(f"molecule-*-{older.pid}")), [], "its directory is gone")
 

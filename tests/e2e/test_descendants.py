@@ -3,6 +3,7 @@ subreaper, as PID 1 of a PID namespace, and with a control group of the agent's 
 # ctest: long
 # ctest: timeout=600
 # ctest: serial
+import contextlib
 import os
 import pathlib
 import signal
@@ -14,6 +15,7 @@ import harness
 from harness import eventually
 
 FAMILY = ("daemon", "deaf-daemon", "stopped", "grandchild", "deaf-parent")
+GRACE = ("--stop-grace", "8s", "--stop-agent-grace", "5s")  # what hears TERM has to come to it within that; what is deaf takes it all
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
@@ -24,11 +26,26 @@ def state_of(pid):
         return ""
 
 
+def descendants(first):
+    """harness.descendants() of many: one look at /proc."""
+    children = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append((int(stat.parts[2]), fields[19]))
+    found, parents = [], [first]
+    while parents:
+        new = children.pop(parents.pop(), [])
+        found += new
+        parents += [pid for pid, _ in new]
+    return found
+
+
 class Endings:
     """The tests of both ways to be the parent of orphans; `self.run_clan` says which."""
 
     def end(self, side, first, agent_status=0):
-        family = [(pid, started) for pid, started in harness.descendants(first) if started]
+        family = descendants(first)
         os.kill(first, signal.SIGTERM)
         self.assertEqual(side.wait_exit(60), agent_status)
         left = [pid for pid, started in family if harness.start_time(pid) == started and harness.is_alive(pid)]
@@ -37,7 +54,7 @@ class Endings:
         return family
 
     def test_every_kind_of_descendant_ends(self):
-        side, first = self.run_clan("--stop-grace", "3s", command=harness.test_agent("clan.py", "family"))
+        side, first = self.run_clan(*GRACE, command=harness.test_agent("clan.py", "family"))
         for name in FAMILY:
             side.wait_line(f"^born {name}$")
         eventually(lambda: any(state_of(pid) == "T" for pid, _ in harness.descendants(first)), "one of them is stopped")
@@ -47,14 +64,14 @@ class Endings:
             self.assertIn(f"{name} got TERM", side.out, "it was asked first")
 
     def test_a_storm_of_forks_ends(self):
-        side, first = self.run_clan("--stop-grace", "2s", command=harness.test_agent("clan.py", "storm", "400"))
+        side, first = self.run_clan(*GRACE, command=harness.test_agent("clan.py", "storm", "400"))
         side.wait_line("^storm$")
-        eventually(lambda: len(harness.descendants(first)) > 20, "it is under way")
+        eventually(lambda: len(descendants(first)) > 20, "it is under way")
         self.end(side, first)
         self.assertFalse(any("survives" in line for line in side.err), side.text())
 
     def test_the_agents_own_code_is_kept_while_its_clan_is_killed(self):
-        side, first = self.run_clan("--stop-grace", "2s", "--restart-policy", "never",
+        side, first = self.run_clan(*GRACE, "--restart-policy", "never",
                                     command=["/bin/sh", "-c", 'trap "exit 42" TERM; "$@" & while :; do wait; done', "sh",
                                              *harness.test_agent("clan.py", "family")])
         for name in FAMILY:
@@ -77,7 +94,6 @@ class AsSubreaper(Endings, harness.Case):
         side.signal(signal.SIGTERM)
         side.wait_line("grandchild got TERM")
         begin = time.monotonic()
-        side.signal(signal.SIGTERM)
         side.signal(signal.SIGTERM)
         side.wait_line("not waiting")
         side.signal(signal.SIGTERM)
@@ -144,7 +160,7 @@ class ControlGroup(harness.Case):
             self.skipTest("no cgroup.kill here")
         # not below us in the tree of processes: only the group knows it
         stranger = self.start(harness.Process("stranger", ["sleep", "1000"], harness.clean_environment(self.dir), self.dir))
-        side = self.sidecar(None, "--stop-grace", "2s", "--log-level", "debug", command=harness.test_agent("clan.py", "stubborn"),
+        side = self.sidecar(None, "--stop-grace", "5s", "--log-level", "debug", command=harness.test_agent("clan.py", "stubborn"),
                             env={"INVOCATION_ID": None},
                             preexec=lambda: (group / "cgroup.procs").write_text("0"))
         side.wait_line("^born deaf-daemon$")

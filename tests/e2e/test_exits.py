@@ -69,7 +69,7 @@ class Ends(harness.Case):
     def test_killed_by_somebody_else(self):
         side = self.sidecar(None, "--restart-policy", "never", command=["sleep", "1000"])
         (pid,) = eventually(side.agent_pids, "it runs")
-        eventually(lambda: b"sleep" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes(), "exec is done")
+        eventually(lambda: pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"), "exec is done")
         os.kill(pid, signal.SIGKILL)
         self.assertEqual(side.wait_exit(), 137)
         self.assertRegex(side.exit_sentence(), 'was ended by SIGKILL.*"by":"agent"')
@@ -84,7 +84,7 @@ class Ends(harness.Case):
     def test_a_real_time_signal_has_a_name(self):
         side = self.sidecar(None, "--restart-policy", "never", command=["sleep", "1000"])
         (pid,) = eventually(side.agent_pids, "it runs")
-        eventually(lambda: b"sleep" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes(), "exec is done")
+        eventually(lambda: pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"), "exec is done")
         os.kill(pid, signal.SIGRTMIN + 3)
         self.assertEqual(side.wait_exit(), 128 + signal.SIGRTMIN + 3)
         self.assertIn("was ended by SIGRTMIN+3", side.exit_sentence())
@@ -163,7 +163,7 @@ class TerminationMessage(harness.Case):
         """Nobody knows yet which file the configuration would have named: Kubernetes' own, put into a /dev of the test's."""
         new_dev = ["unshare", "--user", "--map-root-user", "--mount", SH, "-c",
                    "mount -t tmpfs none /dev && : >/dev/termination-log && :>/dev/null && \"$@\"; status=$?; cat /dev/termination-log; exit $status", SH]
-        if subprocess.run([*new_dev, "true"], capture_output=True, timeout=30, check=False).returncode != 0:
+        if subprocess.run([*new_dev, "true"], capture_output=True, timeout=120, check=False).returncode != 0:
             self.skipTest("no mount namespaces here")
         side = self.sidecar(None, "--stop-grace", "soon", command=["true"], program=[*new_dev, harness.SIDECAR])
         self.assertEqual(side.wait_exit(), 2)

@@ -41,7 +41,8 @@ WORKERS = 4  # runs at once; some only wait for a deadline
 STRAY_FD = 50  # what each run gets without close-on-exec; the agent must not see it
 
 # Crashes once and leaves a process in its group; then has the sidecar stopped, by a process in a session of its own. It waits without a
-# child: one that a shell has just forked would swallow our TERM by the shell's trap.
+# child: one that a shell has just forked would swallow our TERM by the shell's trap. A shell whose TERM came just before it began to read
+# hears of it when it has read something (Run.POKE_S).
 AGENT = r"""
 d=$1
 if ! [ -e "$d/ran" ]; then
@@ -168,6 +169,8 @@ def table_text():
 class Run:
     """One process from start to end, and everything the test asks about it."""
 
+    POKE_S = 3
+
     def __init__(self, scenario, directory, fault=None, slow=False, leaves=False, stop_after=None):
         self.patience = 0.2 if leaves else 60  # seconds until descendants count as left
         self.dir = directory
@@ -188,6 +191,8 @@ class Run:
         self.is_hit = any(line[3] == "hit" for line in lines if line[0] != "end")
         self.ends = [line for line in lines if line[0] == "end"]
         fds = directory / "fds"
+        # supervisor_free() waits a second for those it has killed, and then says who they are; that they go is seen by `has_left`
+        self.was_slow_to_die = "survives SIGKILL" in self.log and self.seconds > 1
         self.agent_fds = sorted(fds.read_text().split()) if fds.exists() else None
 
     def _run(self, env, stop_after, is_stderr_full):
@@ -203,8 +208,12 @@ class Run:
         os.set_blocking(err, False)
         self.log, self.status = "", None
         pidfd = os.pidfd_open(pid)
-        until = time.monotonic() + HANGS_S
-        while time.monotonic() < until and not select.select([pidfd], [], [], 0.05 if stop_after or is_stderr_full else HANGS_S)[0]:
+        never = os.open(self.dir / "never", os.O_RDWR | os.O_NONBLOCK)
+        begin = poked = time.monotonic()
+        while time.monotonic() < begin + HANGS_S and not select.select([pidfd], [], [], 0.05 if stop_after or is_stderr_full else self.POKE_S)[0]:
+            if time.monotonic() >= poked + self.POKE_S:
+                poked = time.monotonic()
+                os.write(never, b"\n")
             if not is_stderr_full or "epoll_" in (self.dir / "calls").read_text():
                 self._read(err)
             if stop_after and re.search(stop_after, self.log):
@@ -215,6 +224,7 @@ class Run:
             self.log += "\n(the test had to kill it)"
         self.status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(pidfd)
+        os.close(never)
         self._read(err)
         # each descendant has the other end of `out`
         self.has_left = not select.select([out], [], [], self.patience)[0] or bool(os.read(out, 1))
@@ -292,7 +302,7 @@ class Faults(unittest.TestCase):
             yield "a report in the log"
         if len(run.ends) != 1:
             yield f"{len(run.ends)} regular ends"
-        elif run.ends[0][2] != "nobody" and not (row.leaves and run.is_hit):
+        elif run.ends[0][2] != "nobody" and not (row.leaves and run.is_hit) and not run.was_slow_to_die:
             yield f"a {run.ends[0][2]} of ours was left"
         if run.has_left and not (row.leaves and run.is_hit):
             yield "processes are left"
@@ -344,7 +354,7 @@ class Faults(unittest.TestCase):
     def check(self, scenario, seen, hits, said, tried):
         base = Run(scenario, self.directory())
         self.assertEqual(base.status, scenario.status, base.log)
-        self.assertEqual([e[2] for e in base.ends], ["nobody"], base.log)
+        self.assertTrue([e[2] for e in base.ends] == ["nobody"] or base.was_slow_to_die, base.log)
         self.assertFalse(base.has_left)
         plans = list(self.plans(scenario, base, seen))
         plans = [p for k, p in enumerate(plans) if k % SAMPLE == 0]

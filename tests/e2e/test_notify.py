@@ -1,7 +1,9 @@
 """What a service manager hears, with a datagram socket of the test's in its place, and socket activation."""
 import json
+import select
 import signal
 import socket
+import threading
 import unittest
 
 import harness
@@ -35,24 +37,42 @@ def ports(report, count):
 
 
 class Manager:
-    """Listens where $NOTIFY_SOCKET points and keeps what it hears."""
+    """Listens where $NOTIFY_SOCKET points and keeps what it hears. Somebody always listens, as a service manager does: the socket has
+    room for ten datagrams, and who sends the next one waits, or loses it."""
 
     def __init__(self, path):
         self.path = str(path)
         self.heard = []
         self.fds = []  # of FDSTORE=1
+        self.lock = threading.Lock()
+        self.is_closed = threading.Event()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         self.socket.setblocking(False)
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def _listen(self):
+        while not self.is_closed.is_set():
+            if select.select([self.socket], [], [], 0.2)[0]:
+                self.lines()
 
     def lines(self):
-        while True:
-            try:
-                data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
-            except BlockingIOError:
-                return self.heard
-            self.heard += data.decode().splitlines()
-            self.fds += fds
+        """All that was said by now."""
+        with self.lock:
+            while not self.is_closed.is_set():
+                try:
+                    data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
+                except BlockingIOError:
+                    break
+                self.heard += data.decode().splitlines()
+                self.fds += fds
+            return list(self.heard)
+
+    def close(self):
+        self.is_closed.set()
+        self.listener.join()
+        self.socket.close()
 
     def wait(self, line):
         eventually(lambda: any(x.startswith(line) for x in self.lines()), f"the service manager hears {line}")
@@ -65,7 +85,7 @@ class Notify(harness.Case):
 
     def manager(self):
         m = Manager(self.sub_dir() / "notify")
-        self.addCleanup(m.socket.close)
+        self.addCleanup(m.close)
         return m
 
     def test_ready_comes_with_the_first_real_answer_and_stopping_with_term(self):
@@ -188,7 +208,7 @@ class Notify(harness.Case):
 
     def test_a_kept_socket_for_another_address_is_dropped(self):
         m = self.manager()
-        side, (port,) = self.handed("kept-a2a", env={"NOTIFY_SOCKET": m.path})
+        side, (port,) = self.handed(f"kept-a2a=127.0.0.1:{harness.free_port()}", env={"NOTIFY_SOCKET": m.path})
         self.assertNotEqual(side.port, port)
         self.assertEqual(self.ask(side.port), 200)
         m.wait("FDSTOREREMOVE=1")

@@ -59,8 +59,10 @@ class Wrap(harness.Case):
 
     def test_long_lines_come_in_parts(self):
         got, _ = self.lines_of(python("import os; os.write(1, b'x' * 9000 + b'\\nshort\\n')"))
-        self.assertEqual([o.get("part") for _, _, o in got], [1, 2, 3, None])
-        self.assertEqual([o.get("more") for _, _, o in got], [1, 1, 0, None])
+        parts = len(got) - 1  # 3, or 4 when what was read first had to wait for the rest: it is told as it is then
+        self.assertIn(parts, (3, 4))
+        self.assertEqual([o.get("part") for _, _, o in got], [*range(1, parts + 1), None])
+        self.assertEqual([o.get("more") for _, _, o in got], [1] * (parts - 1) + [0, None])
         self.assertEqual("".join(m for _, m, o in got if "part" in o), "x" * 9000)
         self.assertFalse(any("cut" in o for _, _, o in got))
 
@@ -104,7 +106,7 @@ class Wrap(harness.Case):
         side.wait_line("tick", after=after + 5)
 
 
-# The first run leaves a daemon behind that writes for ever.
+# The first run leaves a daemon behind that writes for ever; it has left the group when the agent ends, whose group is told to end then.
 DAEMON = """
 import os, select, signal, sys
 if os.path.exists(sys.argv[1]):
@@ -112,11 +114,14 @@ if os.path.exists(sys.argv[1]):
     signal.pause()
 open(sys.argv[1], 'w').close()
 print('first run', flush=True)
+told, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
+    os.write(tell, b'x')
     while True:
         os.write(1, b'tick\\n')
         select.select([], [], [], 0.05)
+os.read(told, 1)
 sys.exit(7)
 """
 

@@ -196,11 +196,11 @@ class Pod(harness.Case):
 # Listens at the socket named first, answers nothing, and writes the signals it hears; ends at none of them.
 DEAF = """
 import os, signal, socket, sys
+heard = (signal.SIGTERM, signal.SIGUSR1)
+signal.pthread_sigmask(signal.SIG_BLOCK, heard)
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(16)
-for name in ('SIGTERM', 'SIGUSR1'):
-    signal.signal(signal.Signals[name], lambda n, _: os.write(1, f'heard {signal.Signals(n).name}\\n'.encode()))
 print('listening', flush=True)
-while True: signal.pause()
+while True: os.write(1, f'heard {signal.Signals(signal.sigwait(heard)).name}\\n'.encode())
 """
 
 
@@ -239,17 +239,21 @@ class Peer(harness.Case):
         self.assertTrue(agent.is_running())
 
     def test_it_has_the_work_done_first(self):
-        side, agent = self.with_agent("--stop-peer", "signal")
-        slow = self.thread(side.send, "slow 5")
-        eventually(lambda: side.metrics()["molecule_sidecar_requests_in_flight"] == 1, "one request is in flight")
+        side = self.pod("--stop-peer", "signal")
+        command, go = self.gate()
+        agent = self.process("agent", command, env={"MOLECULE_AGENT_SOCKET": side.agent_socket})
+        side.wait_ready()
+        slow = self.thread(side.send, "x")
+        agent.wait_line("^asked 1")
         side.signal(signal.SIGTERM)
         side.wait_probe("readyz", 503)
         self.assertTrue(agent.is_running())
-        self.assertEqual(answer_text(slow.result().json), "that took 5 s")
-        self.assertEqual((agent.wait_exit(), side.wait_exit()), (0, 0))
+        go()
+        self.assertEqual(answer_text(slow.result().json), "answer 1")
+        self.assertEqual((agent.wait_exit(), side.wait_exit()), (-signal.SIGTERM, 0))
 
     def test_the_sequence_is_the_childs_and_kill_ends_it(self):
-        side = self.pod("--stop-peer", "signal", "--stop-signal", "USR1 wait 2s, TERM wait 2s")
+        side = self.pod("--stop-peer", "signal", "--stop-signal", "USR1 wait 1s, TERM wait 6s")
         agent = self.deaf(side)
         self.assertEqual(side.terminate(), 0)
         self.assertEqual(agent.wait_exit(), -signal.SIGKILL)
@@ -283,11 +287,10 @@ class Peer(harness.Case):
         self.assertEqual(side.terminate(), 0)
         side.wait_line("still listens at .*; leaving all the same")
         self.assertTrue(agent.is_running())
-        side, agent = self.with_agent("--stop-peer", "wait")
-        for _ in range(3):
-            seen = len(side.lines)
+        side, agent = self.with_agent("--stop-peer", "wait", "--stop-agent-grace", "50s")
+        for said in ("hurry", "not waiting", "killing"):  # one before the next: two at once would be one
             side.signal(signal.SIGTERM)
-            side.wait_line("SIGTERM: ", after=seen)
+            side.wait_line(f"SIGTERM: .*{said}")
         self.assertEqual(side.wait_exit(), 0)
         self.assertTrue(agent.is_running())
 

@@ -52,11 +52,12 @@ class Probes(harness.Case):
         side = self.sidecar(p, *FAST, "--agent-health-failures", "2", command=harness.test_agent("hangs.py")).wait_ready()
         (pid,) = side.agent_pids()
         os.kill(pid, signal.SIGUSR1)
-        side.wait_probe("readyz", 503, timeout=30)
+        side.wait_line("^hangs$")
+        side.wait_probe("readyz", 503)
         self.shape(side, livez=200, agentz=503)
         eventually(lambda: p.beat().get("runtime_state") == "wedged", "wedged is told")
         os.kill(pid, signal.SIGUSR1)
-        side.wait_ready(timeout=30)
+        side.wait_ready()
         eventually(lambda: p.beat().get("runtime_state", "") == "", "and its end")
 
     def test_held_is_live_but_not_ready(self):

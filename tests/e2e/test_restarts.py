@@ -48,9 +48,9 @@ class CrashLoop(harness.Case):
 
     def test_the_platform_hears_of_it_and_of_its_end(self):
         p = self.platform()
-        side = self.failing(*FAST, "--restart-backoff-max", "50ms", "--restart-reset-after", "3s", platform=p)
+        side = self.failing(*FAST, "--restart-backoff-max", "50ms", "--restart-reset-after", "7s", platform=p)
         p.wait_status("degraded")
-        beat = eventually(lambda: p.beat().get("error_rate") == 1 and "in a row" in p.beat()["sample_error"] and p.beat(), "the beat says why")
+        beat = eventually(lambda: (b := p.beat()).get("error_rate") == 1 and "in a row" in b["sample_error"] and b, "the beat says why")
         self.assertRegex(beat["sample_error"], r"exited with status 7 after")
         self.assertEqual(beat["runtime_state"], "", "it is down, not stuck")
         eventually(lambda: side.metrics()["molecule_sidecar_agent_crash_loop"] == 1, "it has failed twice")
@@ -69,10 +69,10 @@ class CrashLoop(harness.Case):
 
     def test_systemd_hears_of_it(self):
         m = Manager(self.sub_dir() / "notify")
-        self.addCleanup(m.socket.close)
+        self.addCleanup(m.close)
         side = self.failing("--restart-backoff-max", "50ms", env={"NOTIFY_SOCKET": m.path})
-        eventually(lambda: any(re.search(r"^STATUS=running; agent down: the agent exited with status 7 .*failure [3-9] in a row; " + NEXT, x) or
-                               re.search(r"^STATUS=starting; agent down: the agent exited with status 7 .*failure [3-9] in a row; " + NEXT, x)
+        eventually(lambda: any(re.search(r"^STATUS=running; agent down: the agent exited with status 7 .*failure (?:[3-9]|\d\d+) in a row; " + NEXT, x) or
+                               re.search(r"^STATUS=starting; agent down: the agent exited with status 7 .*failure (?:[3-9]|\d\d+) in a row; " + NEXT, x)
                                for x in m.lines()), "STATUS= names it")
         self.assertNotIn("READY=1", m.lines())
         self.mended.touch()
@@ -104,7 +104,8 @@ class Lost(harness.Case):
         p = self.platform()
         may_fail = self.dir / "go"
         side = self.sidecar(p, *FAST, "--restart-backoff", "300ms", "--restart-backoff-max", "300ms", "--restart-max", "4",
-                            "--forward-hold-timeout", "10m", command=[SH, "-c", 'echo ran; until [ -e "$0" ]; do sleep 0.05; done; exit 9', may_fail])
+                            "--forward-hold-timeout", "10m", "--stop-grace", "60s", "--stop-reserve", "30s",
+                            command=[SH, "-c", 'echo ran; until [ -e "$0" ]; do sleep 0.05; done; exit 9', may_fail])
         side.wait_probe("startupz")
         held = self.thread(side.send, "in vain")
         eventually(lambda: side.metrics()["molecule_sidecar_requests_held"] == 1, "it waits")
@@ -126,7 +127,10 @@ class Lost(harness.Case):
 
     def test_a_good_end_is_no_failure(self):
         p = self.platform()
-        side = self.sidecar(p, *FAST, command=[SH, "-c", "exit 0"])
+        may_end = self.dir / "go"
+        side = self.sidecar(p, *FAST, command=[SH, "-c", 'until [ -e "$0" ]; do sleep 0.05; done; exit 0', may_end])
+        p.wait_call("/registry/heartbeat")
+        may_end.touch()
         self.assertEqual(side.wait_exit(), 0)
         self.assertEqual(p.log("/registry/heartbeat")[-1]["body"]["error_rate"], 0)
 
@@ -134,7 +138,7 @@ class Lost(harness.Case):
 class Stuck(harness.Case):
     def test_an_agent_that_never_answers_is_told_after_its_start_timeout(self):
         p = self.platform()
-        side = self.sidecar(p, *FAST, "--agent-start-timeout", "5s", command=["sleep", "1000"])
+        side = self.sidecar(p, *FAST, "--agent-start-timeout", "8s", command=["sleep", "1000"])
         p.wait_call("/registry/heartbeat", count=1)
         self.assertEqual(p.log("/registry/heartbeat")[0]["body"]["error_rate"], 0, "it may still be starting")
         eventually(lambda: p.beat().get("error_rate") == 1 and p.beat()["runtime_state"] == "wedged", "it runs and does not answer")

@@ -2,6 +2,7 @@
 # ctest: long
 # ctest: timeout=240
 import collections
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -82,7 +83,8 @@ class Recorded(harness.Case):
     def kill(pid, started):
         """The namespace ends with its first process; unshare would take its time."""
         if harness.start_time(pid) == started:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def recorded(self, side):
         return [tuple(int(n) for n in line.split()[1:]) for line in side.out[1:]]
@@ -329,8 +331,14 @@ class WithoutAgent(Recorded):
         side = self.sidecar(None, "--agent-protocol", "none", command=harness.test_agent("recorder.py"),
                             preexec=lambda: os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2))
         side.wait_line("^up ", PATIENCE)
-        side.wait_probe("readyz")  # what is to say about the start has been said
-        resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (log.stat().st_size, resource.RLIM_INFINITY))
+        side.wait_probe("readyz")
+
+        def is_limited():
+            """What is to say about the start may be written only now: then once more."""
+            size = log.stat().st_size
+            resource.prlimit(side.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+            return log.stat().st_size == size
+        eventually(is_limited, "the file is as large as it may be")
         for count in range(1, 4):
             side.signal(signal.SIGHUP)  # a line in the log, or the attempt
             side.signal(signal.SIGUSR1)

@@ -14,6 +14,7 @@ import unittest
 
 import harness
 from harness import eventually, example_agent, get, python
+from test_notify import Manager
 
 AGENT = harness.SOURCE / "examples/python/agent.py"
 NOBODY = 65534
@@ -287,19 +288,12 @@ class Relay(Start):
 
     def setUp(self):
         super().setUp()
-        self.path = str(self.sub_dir() / "manager")
-        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager = Manager(self.sub_dir() / "manager")
         self.addCleanup(self.manager.close)
-        self.manager.bind(self.path)
-        self.manager.setblocking(False)
-        self.heard = []
+        self.path = self.manager.path
 
     def lines(self):
-        while True:
-            try:
-                self.heard += self.manager.recv(8192).decode().splitlines()
-            except BlockingIOError:
-                return self.heard
+        return self.manager.lines()
 
     def wait_heard(self, pattern):
         eventually(lambda: any(re.search(pattern, x) for x in self.lines()), f"the manager hears {pattern}")

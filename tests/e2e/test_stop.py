@@ -50,10 +50,10 @@ class Stop(harness.Case):
 
     def test_a_stream_finishes(self):
         side = self.agent("--stop-grace", "60s")
-        events = self.thread(lambda: list(harness.stream(side.port, "/", a2a("count 40", "message/stream"))))
-        eventually(lambda: side.metrics()["molecule_sidecar_streams"] == 1, "streaming")
+        events = stream(side.port, "/", a2a("count 40", "message/stream"))
+        next(events)
         side.signal(signal.SIGTERM)
-        self.assertEqual(len(events.result()), 42)
+        self.assertEqual(len(list(events)), 41)
         self.assertEqual(side.wait_exit(), 0)
 
     def test_interrupt_is_a_trigger_too(self):
@@ -67,9 +67,8 @@ class Stop(harness.Case):
         begin = time.monotonic()
         side.signal(signal.SIGTERM)
         side.wait_probe("readyz", 503)
-        seen = len(side.lines)
         side.signal(signal.SIGTERM)
-        side.wait_line("agent", after=seen)
+        side.wait_line("SIGTERM: not waiting")
         side.signal(signal.SIGTERM)
         self.assertIn(side.wait_exit(60), (0, 137))
         self.assertLess(time.monotonic() - begin, 60)
@@ -93,17 +92,22 @@ class Stop(harness.Case):
         took = time.monotonic() - begin
         self.assertLess(took, 4 + BUSY)
 
-    def test_drain_delay_is_kept_and_closes_connections(self):
-        side = self.agent("--stop-grace", "60s", "--stop-drain-delay", "5s")
+    def test_drain_delay_serves_and_closes_connections(self):
+        side = self.agent("--stop-grace", "120s", "--stop-drain-delay", "60s")
         self.assertEqual(side.send("x").status, 200)
-        begin = time.monotonic()
         side.signal(signal.SIGTERM)
         side.wait_probe("readyz", 503)
         a = side.send("still open")
         self.assertEqual(answer_text(a.json), "you said: still open")
         self.assertEqual(a.headers["Connection"], "close")
+        side.signal(signal.SIGTERM)  # hurry
         self.assertEqual(side.wait_exit(), 0)
-        self.assertGreaterEqual(time.monotonic() - begin, 4.9)
+
+    def test_drain_delay_is_kept(self):
+        side = self.agent("--stop-grace", "60s", "--stop-drain-delay", "3s")
+        begin = time.monotonic()
+        self.assertEqual(side.terminate(), 0)
+        self.assertGreaterEqual(time.monotonic() - begin, 2.9)
 
     def test_drain_command_waits_and_parks(self):
         side, slow, go = self.gated("--stop-grace", "60s")
@@ -121,7 +125,7 @@ class Stop(harness.Case):
     def test_a_drain_that_nobody_follows_up_ends(self):
         side = self.agent("--stop-grace", "4s")
         self.assertEqual(side.command("drain", "--platform-enabled", "false")[0], 0)
-        side.wait_probe("readyz", 503)
+        side.wait_line("drained .* ago and no TERM came: serving again")
         side.wait_ready()
 
     def test_stop_command(self):

@@ -115,8 +115,8 @@ class RealSystemd(unittest.TestCase):
         self.install()
         self.manager.do("start", UNIT)
         self.assertEqual(self.ask(), 200)  # at once: READY=1 came with the agent's first answer
-        self.assertIn("running; agent answers", self.manager.show(UNIT, "StatusText"))
-        self.assertEqual(self.manager.show(UNIT, "NFileDescriptorStore"), "1")
+        eventually(lambda: "running; agent answers" in self.manager.show(UNIT, "StatusText"), "the status is told", every=0.1)
+        self.manager.wait(UNIT, "NFileDescriptorStore", "1")
         self.manager.do("stop", UNIT)
         self.assertEqual(self.manager.show(UNIT, "ActiveState"), "inactive")
         self.assertEqual(self.manager.show(UNIT, "Result"), "success")
@@ -183,7 +183,7 @@ class RealSystemd(unittest.TestCase):
         self.assertEqual(self.ask(other), 200)
         with self.assertRaises(ConnectionRefusedError):
             self.ask(self.port)
-        self.assertEqual(self.manager.show(UNIT, "NFileDescriptorStore"), "1")
+        self.manager.wait(UNIT, "NFileDescriptorStore", "1")
 
     def test_a_socket_unit_starts_it_with_the_first_connection(self):
         self.install()

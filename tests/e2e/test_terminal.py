@@ -1,6 +1,7 @@
 """An agent on a terminal: foreground, Ctrl-C, Ctrl-Z, the window's size; as `docker run -it` starts us, and in a job-control shell."""
 # ctest: long
 # ctest: timeout=240
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -17,7 +18,7 @@ import harness
 from harness import eventually
 from test_signals import namespace
 
-PATIENCE = 40
+PATIENCE = 60
 BASH = ["/bin/bash", "--norc", "--noprofile", "-i"]
 
 
@@ -42,11 +43,14 @@ class Terminal:
         self.reader.start()
 
     def _read(self):
+        rest = b""  # the first half of a line's end, when that is how they come
         while self.over not in select.select([self.master, self.over], [], [])[0]:
             try:
-                data = os.read(self.master, 65536)
+                data = rest + os.read(self.master, 65536)
             except OSError:
                 return
+            rest = data[len(data.rstrip(b"\r")):]
+            data = data[:len(data) - len(rest)]
             with self.news:
                 self.text += data.decode(errors="replace").replace("\r\n", "\n")
                 self.news.notify_all()
@@ -98,7 +102,8 @@ class Interactive(harness.Case):
         t.p.wait()
         for pid, started in family:
             if harness.start_time(pid) == started:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         t.hang_up()
 
     def command(self, *words, flags=(), agent="interactive.py"):
@@ -144,7 +149,7 @@ class AsInDocker(Interactive):
                 self.assertEqual(len(re.findall(r"agent \d+ foreground", t.text)), 1)
 
     def test_a_crash_gives_the_terminal_back_and_the_next_one_gets_it(self):
-        t = self.terminal(self.command(flags=("--restart-backoff", "2s")))
+        t = self.terminal(self.command(flags=("--restart-backoff", "8s")))  # 4 s at least, in which to look
         first = self.agent(t)
         t.type("crash\n")
         eventually(lambda: t.foreground() == t.p.pid, "the terminal is ours meanwhile", PATIENCE, every=0.002)

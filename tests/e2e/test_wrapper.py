@@ -226,7 +226,7 @@ class StartTimeout(harness.Case):
 
     def test_restart(self):
         side = self.sidecar(None, "--agent-start-timeout", "300ms", "--agent-on-start-timeout", "restart", "--restart-backoff", "20ms",
-                            command=["/bin/sh", "-c", "echo started; exec sleep 1000"])
+                            "--restart-max", "0", command=["/bin/sh", "-c", "echo started; exec sleep 1000"])
         eventually(lambda: side.out.count("started") >= 2, "it is started again")
 
     def test_exit(self):

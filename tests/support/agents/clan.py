@@ -8,6 +8,7 @@ import sys
 import time
 
 LIFE_S = 120  # what a failed test leaves behind ends by itself
+LOOK_S = 0.5  # a signal that comes just before a pause() would not end it, and its handler would not be called
 
 
 def name(text):
@@ -21,7 +22,7 @@ def born(text, deaf=False):
     signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else lambda *_: (os.write(1, f"{text} got TERM\n".encode()), os._exit(0)))
     os.write(1, f"born {text}\n".encode())
     while True:
-        time.sleep(0.1)  # pause() would sleep on over a signal that came just before it
+        time.sleep(LOOK_S)
 
 
 def daemonise(text, deaf=False):
@@ -45,7 +46,7 @@ def family():
         os.write(1, b"born stopped\n")
         os.kill(os.getpid(), signal.SIGSTOP)
         while True:
-            time.sleep(0.1)
+            time.sleep(LOOK_S)
     if os.fork() == 0:  # a deaf parent that lives, and its child, each in a session of its own
         os.setsid()
         if os.fork() == 0:

@@ -1,5 +1,7 @@
 """An agent on a terminal. It says what it has, answers lines and tells its signals; words choose what else:
-`plain` sets no handlers, `quiet` does not read. The lines "crash" and "130" end it with 9 and with 130."""
+`plain` sets no handlers, `quiet` does not read. The lines "crash" and "130" end it with 9 and with 130.
+
+Python calls a handler when a system call has ended: one that began just after the signal came does not end by it. Hence the alarm."""
 import os
 import signal
 import sys
@@ -31,6 +33,8 @@ def on_signal(number, _):
 if "plain" not in words:
     for number in (signal.SIGINT, signal.SIGWINCH, signal.SIGCONT, signal.SIGQUIT):
         signal.signal(number, on_signal)
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
 else:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 say("agent", os.getpid(), "foreground", has_terminal(), "size", size())

@@ -255,7 +255,7 @@ static bool dies_of_assert(enum child_state s, enum child_event ev)
     return WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGABRT;
 }
 
-TestSuite(child, .timeout = 50);
+TestSuite(child, .timeout = 300);
 
 Test(child, every_cell_does_what_the_drawing_says)
 {

@@ -382,7 +382,7 @@ static void explore_and_count(void)
     all_nodes += (size_t)node_count;
 }
 
-TestSuite(child_states, .timeout = 100);
+TestSuite(child_states, .timeout = 300);
 
 Test(child_states, every_reachable_cell_is_filled_and_no_other)
 {

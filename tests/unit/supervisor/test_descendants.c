@@ -22,7 +22,7 @@ static int alive[2];
 enum {
     PATIENCE_MS = 30000,
     LOOK_MS = 5,
-    LIFE_S = 100, /* what a failed test leaves behind ends by itself */
+    LIFE_S = 280, /* what a failed test leaves behind ends by itself */
 };
 
 static void setup(void)
@@ -31,7 +31,7 @@ static void setup(void)
     cr_assert_eq(reap_become_subreaper(), 0);
 }
 
-TestSuite(descendants, .init = setup, .timeout = 100);
+TestSuite(descendants, .init = setup, .timeout = 300);
 
 /* In the child: tell, and wait for the end. */
 __attribute__((noreturn)) static void stay(void)

@@ -15,6 +15,8 @@
 #define MAY_WAIT false /* true: the same cases once more, from the file that includes this one */
 #endif
 
+enum { SPAWN_WAIT_MS = 60000 };
+
 static struct process_origin origin;
 static char path_variable[] = "PATH=/usr/bin:/bin";
 
@@ -27,7 +29,7 @@ static void setup(void)
     signals_block_all(&origin.signals);
 }
 
-TestSuite(handover, .init = setup, .fini = scratch_remove, .timeout = 90);
+TestSuite(handover, .init = setup, .fini = scratch_remove, .timeout = 300);
 
 /* Runs a shell script with the gifts; 1 it ran and its wait status is 0, else spawn's -errno. */
 static int run_env(const struct child_gifts *gifts, const char *script, char *more, struct err *err)
@@ -50,7 +52,7 @@ static int run_env(const struct child_gifts *gifts, const char *script, char *mo
     cr_assert_eq(r, 0, "%s", err->msg);
     struct pollfd p = {.fd = sp.fd, .events = POLLIN};
 
-    cr_assert_eq(poll(&p, 1, 20000), 1);
+    cr_assert_eq(poll(&p, 1, SPAWN_WAIT_MS), 1);
     r = spawn_outcome(&rq, &sp, err);
     cr_assert_eq(waitpid(sp.pid, &wait_status, 0), sp.pid);
     spawn_release(&sp);
@@ -117,7 +119,7 @@ Test(handover, the_way_home_survives_a_number_that_it_stands_on)
     cr_assert_eq(spawn_start(&rq, &sp, &err), 0);
     struct pollfd p = {.fd = sp.fd, .events = POLLIN};
 
-    cr_assert_eq(poll(&p, 1, 20000), 1);
+    cr_assert_eq(poll(&p, 1, SPAWN_WAIT_MS), 1);
     cr_assert_eq(spawn_outcome(&rq, &sp, &err), -ENOENT);
     cr_assert_eq(waitpid(sp.pid, NULL, 0), sp.pid);
     spawn_release(&sp);
@@ -229,7 +231,7 @@ Test(handover, a_child_of_another_user_dies_with_us_too)
         if (spawn_start(&rq, &sp, NULL) < 0)
             _exit(1);
         p = (struct pollfd){.fd = sp.fd, .events = POLLIN};
-        (void)poll(&p, 1, 20000);
+        (void)poll(&p, 1, SPAWN_WAIT_MS);
         (void)!write(ends[1], &sp.pid, sizeof(sp.pid));
         (void)raise(SIGKILL);
     }
@@ -270,7 +272,7 @@ Test(handover, what_that_user_may_not_execute_is_said_with_its_number)
         cr_assert_eq(spawn_start(&rq, &sp, &err), 0);
         struct pollfd p = {.fd = sp.fd, .events = POLLIN};
 
-        cr_assert_eq(poll(&p, 1, 20000), 1);
+        cr_assert_eq(poll(&p, 1, SPAWN_WAIT_MS), 1);
         cr_assert_eq(spawn_outcome(&rq, &sp, &err), -EACCES);
         cr_assert(strstr(err.msg, cases[i].piece), "wanted \"%s\" in: %s", cases[i].piece, err.msg);
         cr_assert_eq(waitpid(sp.pid, NULL, 0), sp.pid);

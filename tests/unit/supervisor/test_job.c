@@ -17,6 +17,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+enum { SPAWN_WAIT_MS = 60000 };
+
 static struct process_origin origin;
 static char path_variable[] = "PATH=/usr/bin:/bin";
 static char *env[] = {path_variable, NULL};
@@ -30,7 +32,7 @@ static void setup(void)
     signals_block_all(&origin.signals);
 }
 
-TestSuite(job, .init = setup, .timeout = 90);
+TestSuite(job, .init = setup, .timeout = 300);
 
 static pid_t spawn_as(enum child_group group, bool takes_terminal, bool wait_for_exec)
 {
@@ -48,7 +50,7 @@ static pid_t spawn_as(enum child_group group, bool takes_terminal, bool wait_for
     if (wait_for_exec) {
         struct pollfd p = {.fd = sp.fd, .events = POLLIN};
 
-        cr_assert_eq(poll(&p, 1, 20000), 1);
+        cr_assert_eq(poll(&p, 1, SPAWN_WAIT_MS), 1);
         cr_assert_eq(spawn_outcome(&rq, &sp, &err), 1, "%s", err.msg);
     }
     pid = sp.pid;

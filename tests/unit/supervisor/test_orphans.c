@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(orphans, .timeout = 60);
+TestSuite(orphans, .timeout = 300);
 
 Test(orphans, few_are_only_counted)
 {

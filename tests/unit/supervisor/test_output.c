@@ -46,7 +46,7 @@ static void teardown(void)
     loop_free(loop);
 }
 
-TestSuite(output, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(output, .init = setup, .fini = teardown, .timeout = 300);
 
 static const char *take(void)
 {

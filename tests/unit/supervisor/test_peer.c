@@ -44,7 +44,7 @@ static void teardown(void)
     scratch_remove();
 }
 
-TestSuite(peer, .init = setup, .fini = teardown, .timeout = 90);
+TestSuite(peer, .init = setup, .fini = teardown, .timeout = 300);
 
 static int listen_here(void)
 {
@@ -55,13 +55,32 @@ static int listen_here(void)
     return fd;
 }
 
-static int agent_said;
-
-static void on_signal(int signo)
+/* Says a letter per signal, and ends by `deadly`, in this order whenever it comes to run: a signal
+ * that kills by itself would overtake those that came before it. */
+__attribute__((noreturn)) static void hear(int said, const sigset_t *heard, int deadly)
 {
-    char c = signo == SIGTERM ? 't' : signo == SIGUSR1 ? 'u' : signo == SIGCONT ? 'c' : '?';
+    bool was_continued = false;
+    sigset_t only;
+    int signo;
 
-    (void)!write(agent_said, &c, 1);
+    for (;;) {
+        if (sigwait(heard, &signo) != 0)
+            _exit(1);
+        if (signo == deadly)
+            break;
+        was_continued |= signo == SIGCONT;
+        (void)!write(said, signo == SIGTERM ? "t" : signo == SIGUSR1 ? "u" : "c", 1);
+    }
+    (void)sigemptyset(&only);
+    (void)sigaddset(&only, SIGCONT);
+    if (!was_continued && sigwait(&only, &signo) == 0) /* it comes with each signal */
+        (void)!write(said, "c", 1);
+    (void)signal(deadly, SIG_DFL);
+    (void)raise(deadly);
+    (void)sigemptyset(&only);
+    (void)sigaddset(&only, deadly);
+    (void)sigprocmask(SIG_UNBLOCK, &only, NULL);
+    _exit(1);
 }
 
 /* A listening process that writes a letter per signal; `deadly` ends it. Listens before this
@@ -76,15 +95,16 @@ static pid_t agent(int deadly)
     cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
     pid = fork();
     if (pid == 0) {
-        static const int heard[] = {SIGTERM, SIGUSR1, SIGCONT};
+        sigset_t heard;
 
-        agent_said = ends[1];
-        for (size_t i = 0; i < 3; i++)
-            (void)signal(heard[i], heard[i] == deadly ? SIG_DFL : on_signal);
+        (void)sigemptyset(&heard);
+        (void)sigaddset(&heard, SIGTERM);
+        (void)sigaddset(&heard, SIGUSR1);
+        (void)sigaddset(&heard, SIGCONT);
+        (void)sigprocmask(SIG_BLOCK, &heard, NULL);
         (void)listen_here();
         (void)!write(ends[1], "!", 1);
-        for (;;)
-            (void)pause();
+        hear(ends[1], &heard, deadly);
     }
     (void)close(ends[1]);
     said_fd = ends[0];

@@ -19,7 +19,7 @@ static pid_t fork_waiting(void)
     return pid;
 }
 
-TestSuite(reap, .timeout = 60);
+TestSuite(reap, .timeout = 300);
 
 Test(reap, a_zombie_can_be_looked_at_before_it_is_taken)
 {

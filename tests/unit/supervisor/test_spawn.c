@@ -23,12 +23,17 @@
 #define MAY_WAIT false /* true: the same cases once more, from the file that includes this one */
 #endif
 
+enum { SPAWN_WAIT_MS = 60000 };
+
 static struct process_origin origin;
 static char path_variable[] = "PATH=/usr/bin:/bin";
 static char *env[] = {path_variable, NULL};
 
 static void setup(void)
 {
+    /* whatever nohup, or a shell that has started us in the background, makes us ignore */
+    for (int signo = SIGHUP; signo <= SIGQUIT; signo++)
+        (void)signal(signo, SIG_DFL);
     scratch_make();
     origin.umask = umask(077);
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &origin.nofile), 0);
@@ -36,7 +41,7 @@ static void setup(void)
     signals_block_all(&origin.signals);
 }
 
-TestSuite(spawn, .init = setup, .fini = scratch_remove, .timeout = 90);
+TestSuite(spawn, .init = setup, .fini = scratch_remove, .timeout = 300);
 
 /* Spawns, waits for the outcome; 1 or a negative errno with a sentence. *ret_pid when it runs. */
 static int spawn_in(const char *cwd, char *const *argv, char *const *envp, pid_t *ret_pid,
@@ -54,7 +59,7 @@ static int spawn_in(const char *cwd, char *const *argv, char *const *envp, pid_t
     }
     struct pollfd p = {.fd = sp.fd, .events = POLLIN};
 
-    cr_assert_eq(poll(&p, 1, 30000), 1);
+    cr_assert_eq(poll(&p, 1, SPAWN_WAIT_MS), 1);
     r = spawn_outcome(&rq, &sp, err);
     cr_assert_neq(r, 0);
     if (r < 0) {
@@ -582,7 +587,7 @@ Test(spawn, the_child_does_not_outlive_a_killed_sidecar)
         if (spawn_start(&rq, &sp, NULL) < 0)
             _exit(1);
         p = (struct pollfd){.fd = sp.fd, .events = POLLIN};
-        (void)poll(&p, 1, 30000);
+        (void)poll(&p, 1, SPAWN_WAIT_MS);
         (void)!write(ends[1], &sp.pid, sizeof(sp.pid));
         (void)raise(SIGKILL);
     }

@@ -10,7 +10,7 @@
 
 /* ---- a loop, a supervisor, and what it told ---- */
 
-enum { WAIT_MS = 40000, OUTPUT_MAX = 8192 };
+enum { WAIT_MS = 90000, OUTPUT_MAX = 8192 };
 
 static struct loop *loop;
 static struct signals *signals;
@@ -138,6 +138,9 @@ static void setup(void)
     struct err err;
     int ends[2];
 
+    /* whatever nohup, or a shell that has started us in the background, makes us ignore */
+    for (int signo = SIGHUP; signo <= SIGQUIT; signo++)
+        (void)signal(signo, SIG_DFL);
     scratch_make();
     origin.umask = umask(022);
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &origin.nofile), 0);
@@ -175,7 +178,7 @@ static void teardown(void)
     scratch_remove();
 }
 
-TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 90);
+TestSuite(supervisor, .init = setup, .fini = teardown, .timeout = 300);
 
 static void start(char *const *argv)
 {
@@ -223,6 +226,10 @@ static bool says_up_twice(void)
     const char *first = strstr(output, "up\n");
 
     return first && strstr(first + 1, "up\n");
+}
+static bool is_spawned_twice(void)
+{
+    return spawned >= 2;
 }
 static bool both(void)
 {
@@ -378,14 +385,16 @@ Test(supervisor, dying_of_the_stop_signal_is_success)
 
 Test(supervisor, a_sequence_goes_on_until_a_signal_is_heard)
 {
+    /* in the order of their numbers: a shell that has not run meanwhile finds all of them there at
+     * once, and takes the lowest one first */
     cfg.stop = (struct stop_sequence){
-        .v = {{SIGUSR1, 200}, {SIGINT, 100}, {SIGTERM, STOP_WAIT_REST}}, .n = 3};
+        .v = {{SIGINT, 200}, {SIGUSR1, 100}, {SIGTERM, STOP_WAIT_REST}}, .n = 3};
     start_sh("trap 'echo usr1' USR1; trap 'echo int' INT; trap 'echo term; exit 3' TERM; echo up; "
              "while :; do sleep 1000 & wait; done");
     wait_for(says_up);
     supervisor_stop(sup, 20000);
     wait_for(has_ended);
-    cr_assert(strstr(output, "usr1\nint\nterm\n"), "%s", output);
+    cr_assert(strstr(output, "int\nusr1\nterm\n"), "%s", output);
     cr_assert_eq(exit_status(), 3);
     expect_nobody();
 }
@@ -522,6 +531,7 @@ Test(supervisor, restart_is_a_new_process_with_a_new_environment)
     first = supervisor_status(sup)->pid;
     supervisor_restart(sup, 10000);
     wait_for(says_up_twice);
+    wait_for(is_spawned_twice);
     cr_assert_neq(supervisor_status(sup)->pid, first);
     cr_assert_eq(supervisor_status(sup)->failures, 0);
     cr_assert_eq(supervisor_status(sup)->restarts_total, 1);
@@ -578,19 +588,19 @@ Test(supervisor, signals_reach_the_whole_group)
 
 /* ---- orphans ---- */
 
+/*
+ * All children are forked before the trap is set: one that still has it, because its shell has not
+ * come to put it away, would swallow our TERM and have the whole grace.
+ */
 static const char forks_orphans[] =
     "i=0; while [ $i -lt 200 ]; do ( (trap '' HUP; exec sleep 1000) & ); i=$((i+1)); done;"
-    "trap 'exit 9' TERM; echo up; while :; do sleep 1000 & wait; done";
+    "sleep 1000 & trap 'exit 9' TERM; echo up; while :; do wait; done";
 
 Test(supervisor, two_hundred_orphans_end_with_the_agent)
 {
     start_sh(forks_orphans);
     wait_for(says_up);
-    /*
-     * Shorter than WAIT_MS: a shell that has just forked its sleep, and not yet put the trap away
-     * in the child, swallows our TERM there; that sleep then has the whole grace.
-     */
-    supervisor_stop(sup, 5000);
+    supervisor_stop(sup, 60000);
     wait_for(has_ended);
     cr_assert_eq(exit_status(), 9);
     cr_assert_geq(supervisor_status(sup)->orphans_reaped_total, 200);
@@ -601,13 +611,16 @@ Test(supervisor, orphans_of_other_sessions_that_ignore_term_are_killed)
 {
     /* the trap is set before "up": our TERM may come right after it */
     start_sh("for i in 1 2 3 4 5; do (setsid sh -c \"trap '' TERM; echo x; while :; do sleep 1000;"
-             "done\" &); done; trap 'exit 9' TERM; echo up; while :; do sleep 1000 & wait; done");
+             "done\" &); done; sleep 1000 & trap 'exit 9' TERM; echo up; while :; do wait; done");
     wait_for(five);
+    supervisor_stop(sup, 60000);
+    wait_for(has_exited); /* the agent hears it, however long it takes */
+    cr_assert(supervisor_has_descendants(sup));
     int64_t before_ms = clock_mono_ms();
 
-    supervisor_stop(sup, 2000); /* the agent hears it within that, or it is killed as well */
+    supervisor_stop(sup, 300); /* less time for those who do not */
     wait_for(has_ended);
-    cr_assert_geq(clock_mono_ms() - before_ms, 2000, "they had the rest of the grace");
+    cr_assert_geq(clock_mono_ms() - before_ms, 300, "they had the rest of the grace");
     cr_assert_eq(exit_status(), 9);
     cr_assert_not(last.we_killed_it);
     expect_nobody();
@@ -677,7 +690,12 @@ Test(supervisor, freed_while_its_child_runs_it_takes_it_along)
 
     supervisor_free(sup);
     sup = NULL;
-    cr_assert_eq(kill(pid, 0), -1);
+    if (kill(pid, 0) == 0) { /* on a machine so busy that it dies later than we wait for that */
+        int wait_status;
+
+        cr_assert_eq(waitpid(pid, &wait_status, 0), pid);
+        cr_assert_eq(wait_status, SIGKILL);
+    }
 }
 
 /* ---- a callback that comes back in ---- */
