@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 20000, LOOK_MS = 5 };
+enum { WAIT_MS = 60000, LOOK_MS = 5 };
 
 void journal_case_begin(struct journal_case *c)
 {

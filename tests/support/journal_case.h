@@ -38,7 +38,7 @@ struct journal_message journal_case_find(struct journal_case *c, const char *row
 struct journal_conversation journal_case_conversation(struct journal_case *c, const char *name);
 bool journal_case_verify(struct journal_case *c, char *sentence, size_t size);
 void journal_case_start(struct journal_case *c, struct journal_cursor *cursor, int64_t *last_ms);
-/* Runs the loop until is_true or 20 s have passed. */
+/* Runs the loop until is_true or a minute has passed. */
 bool journal_case_until(struct journal_case *c, bool (*is_true)(void *arg), void *arg);
 
 #endif

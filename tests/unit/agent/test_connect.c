@@ -5,11 +5,12 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { NOT_CALLED = -2, PATIENCE_MS = 10000 };
+enum { NOT_CALLED = -2, PATIENCE_MS = 60000 };
 
 struct result {
     struct loop *loop;
@@ -24,16 +25,30 @@ static void on_result(void *arg, int errnum)
     loop_stop(r->loop);
 }
 
+/* The same port of ::1, so that nobody else listens there. False: somebody may. */
+static bool take_other_family(in_port_t port)
+{
+    struct sockaddr_in6 six = {
+        .sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0); /* stays open till the end */
+
+    return fd < 0 || bind(fd, (struct sockaddr *)&six, sizeof(six)) == 0 || errno != EADDRINUSE;
+}
+
 /* A port of 127.0.0.1 that is bound, and listened to with listens. */
 static int port_of(bool listens, char *text, size_t cap)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in sa;
     socklen_t len = sizeof(sa);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd;
 
-    cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    do {
+        sa = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+        cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    } while (!take_other_family(sa.sin_port));
     cr_assert(!listens || listen(fd, 8) == 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
     (void)snprintf(text, cap, "http://localhost:%u", ntohs(sa.sin_port));
     return fd;
 }

@@ -25,8 +25,9 @@
 enum {
     CONNS = 16,
     CALLS = 8,
-    LONG_MS = 20000, /* of a call that is to end by itself, on a busy machine too */
-    STALL_MS = 4000, /* a loop that waited for a mute name server would stand for longer */
+    LONG_MS = 60000,  /* of a call that is to end by itself, on a busy machine too */
+    STALL_MS = 25000, /* a loop that waited for a mute name server would stand for RESOLVER_S */
+    RESOLVER_S = 30,
 };
 
 /* ---- the server: "/slow" is never answered, everything else with "hello" ---- */
@@ -83,16 +84,22 @@ static void on_accept(struct watch *w, int events)
     cr_assert_eq(watch_start(&c->watch, loop, c->fd, WATCH_READ, on_conn, c), 0);
 }
 
-static void serve(void)
+/* A port that is ours; nobody listens yet. */
+static void take_port(void)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(in);
 
     listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     cr_assert_eq(bind(listen_fd, (struct sockaddr *)&in, len), 0);
-    cr_assert_eq(listen(listen_fd, 16), 0);
     cr_assert_eq(getsockname(listen_fd, (struct sockaddr *)&in, &len), 0);
     port = ntohs(in.sin_port);
+}
+
+static void serve(void)
+{
+    take_port();
+    cr_assert_eq(listen(listen_fd, 16), 0);
     cr_assert_eq(watch_start(&listening, loop, listen_fd, WATCH_READ, on_accept, NULL), 0);
 }
 
@@ -210,7 +217,7 @@ static void teardown(void)
     loop_free(loop);
 }
 
-TestSuite(curl_io, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(curl_io, .init = setup, .fini = teardown, .timeout = 300);
 
 Test(curl_io, fetches_and_uses_the_connection_again)
 {
@@ -241,10 +248,8 @@ Test(curl_io, runs_several_at_once)
 
 Test(curl_io, a_refused_port_is_told)
 {
-    serve();
+    take_port(); /* and kept, or else somebody might listen there by now */
     make(&calls[0], "127.0.0.1", "/a");
-    watch_stop(&listening);
-    fd_close(&listen_fd);
     start(&calls[0], LONG_MS);
     run_until(1);
     cr_assert_eq(calls[0].result, CURLE_COULDNT_CONNECT);
@@ -397,7 +402,7 @@ static bool enter_mute_network(void)
     struct sockaddr_in in = {
         .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    char resolv[64], map[64];
+    char resolv[64], map[64], text[64];
     uid_t uid = getuid();
     int udp;
 
@@ -413,8 +418,9 @@ static bool enter_mute_network(void)
         bind(udp, (struct sockaddr *)&in, sizeof(in)) < 0)
         return false;
     snprintf(resolv, sizeof(resolv), "/tmp/test_resolv.%d", (int)getpid());
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        !put_file(resolv, "nameserver 127.0.0.1\noptions timeout:30 attempts:1\n"))
+    snprintf(text, sizeof(text), "nameserver 127.0.0.1\noptions timeout:%d attempts:1\n",
+             RESOLVER_S);
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || !put_file(resolv, text))
         return false;
     if (mount(resolv, "/etc/resolv.conf", NULL, MS_BIND, NULL) < 0)
         return false;
@@ -458,7 +464,7 @@ Test(curl_io, a_mute_name_server_stalls_nothing)
     before = threads();
     for (int i = 0; i < 4; i++) {
         make(&calls[i], "platform.example", "/a");
-        start(&calls[i], 400 + 100 * i);
+        start(&calls[i], LONG_MS);
     }
     make(&calls[4], "127.0.0.1", "/a");
     start(&calls[4], LONG_MS);
@@ -468,6 +474,10 @@ Test(curl_io, a_mute_name_server_stalls_nothing)
     cr_assert_eq(calls[4].result, CURLE_OK);
     run_ms(50);
     cr_assert_eq(threads() - before, 1, "one resolution in flight for the host");
+    for (int i = 0; i < 4; i++) {
+        curl_io_cancel(io, calls[i].easy);
+        start(&calls[i], 100 + 100 * i);
+    }
     from = clock_mono_ms();
     run_until(5);
     took = clock_mono_ms() - from;
@@ -493,11 +503,14 @@ Test(curl_io, a_waiting_transfer_keeps_its_own_deadline)
     serve();
     make(&calls[0], "platform.example", "/a");
     make(&calls[1], "PLATFORM.example", "/a");
-    start(&calls[0], 600);
+    start(&calls[0], LONG_MS);
     start(&calls[1], 100);
     run_until(1);
     cr_assert_eq(calls[1].done, 1);
     cr_assert_eq(calls[1].result, CURLE_OPERATION_TIMEDOUT);
     cr_assert_eq(calls[0].done, 0);
+    curl_io_cancel(io, calls[0].easy);
+    start(&calls[0], 100);
     run_until(2);
+    cr_assert_eq(calls[0].result, CURLE_OPERATION_TIMEDOUT);
 }

@@ -8,6 +8,17 @@ static struct loop *loop;
 static struct signals *signals;
 static int seen[NSIG];
 
+/* A shell's background job is started with INT and QUIT ignored, one of nohup's with HUP. */
+static void forget_the_starter(void)
+{
+    signal(SIGHUP, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
+TestSuite(signals, .init = forget_the_starter);
+
 static void on_signal(void *arg, const struct signalfd_siginfo *info)
 {
     cr_assert_eq(arg, &seen);

@@ -50,7 +50,7 @@ static void scene_open(struct scene *s)
     cr_assert_eq(agent_socket_new(s->loop, s->path, on_message, s, &s->socket, &err), 0, "%s",
                  err.msg);
     cr_assert_eq(chmod(s->dir, 0755), 0);
-    timer_start(&s->guard, s->loop, loop_now_ms(s->loop) + 20000, on_guard, s);
+    timer_start(&s->guard, s->loop, loop_now_ms(s->loop) + 60000, on_guard, s);
 }
 
 static void scene_close(struct scene *s)

@@ -22,7 +22,7 @@ static void teardown(void)
     journal_case_end(&c);
 }
 
-TestSuite(journal, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(journal, .init = setup, .fini = teardown, .timeout = 600);
 
 static void reopen(void)
 {

@@ -34,7 +34,7 @@ static void teardown(void)
     journal_case_end(&c);
 }
 
-TestSuite(journal_faults, .init = setup, .fini = teardown, .timeout = 300);
+TestSuite(journal_faults, .init = setup, .fini = teardown, .timeout = 600);
 
 /* ---- what is done, and what must then be there ---- */
 

@@ -200,7 +200,7 @@ static void hear(const struct word *w)
  */
 static void one_life(int64_t life_ms, bool is_young, unsigned child_seed)
 {
-    int64_t end_ms = clock_mono_ms() + (is_young ? life_ms : LATE_MS);
+    int64_t end_ms = clock_mono_ms() + (is_young ? life_ms : LATE_MS), left_ms;
     int fds[2], status;
     unsigned acked = 0;
     struct word w;
@@ -215,10 +215,10 @@ static void one_life(int64_t life_ms, bool is_young, unsigned child_seed)
         child(fds[1], child_seed);
     }
     close(fds[1]);
-    while (clock_mono_ms() < end_ms) {
+    while ((left_ms = end_ms - clock_mono_ms()) > 0) {
         struct pollfd p = {fds[0], POLLIN, 0};
 
-        if (poll(&p, 1, (int)(end_ms - clock_mono_ms())) == 1) {
+        if (poll(&p, 1, (int)left_ms) == 1) {
             if (read(fds[0], &w, sizeof(w)) != (ssize_t)sizeof(w))
                 break;
             hear(&w);

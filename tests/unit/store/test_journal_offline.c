@@ -28,7 +28,7 @@ static void teardown(void)
     journal_case_end(&c);
 }
 
-TestSuite(journal_offline, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(journal_offline, .init = setup, .fini = teardown, .timeout = 600);
 
 static const char *file(const char *name)
 {

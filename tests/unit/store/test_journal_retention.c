@@ -20,7 +20,7 @@ static void teardown(void)
     journal_case_end(&c);
 }
 
-TestSuite(journal_retention, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(journal_retention, .init = setup, .fini = teardown, .timeout = 600);
 
 static int64_t count(enum journal_state s)
 {

@@ -19,7 +19,7 @@ static void teardown(void)
     journal_case_end(&c);
 }
 
-TestSuite(journal_steps, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(journal_steps, .init = setup, .fini = teardown, .timeout = 600);
 
 static int64_t number(const char *sql)
 {
