@@ -248,6 +248,37 @@ Test(platform, a_beat_with_the_new_token_before_the_state_is_known_is_no_second_
     cr_assert_eq(case_since(REGISTER), 0);
 }
 
+static unsigned late_answers;
+
+static bool beat_with_the_new_token_is_under_way(void)
+{
+    return case_beat_is_under_way() && pc->p->heart.a.call.token_age == pc->p->transport.token_age;
+}
+
+static bool another_beat_is_good(void)
+{
+    return pc->p->status.heartbeat.ok_total > late_answers;
+}
+
+/* The beat was taken before there was a new token, and its answer is the last to arrive. */
+Test(platform, the_late_answer_to_a_beat_with_the_old_token_is_no_second_revocation)
+{
+    char path[256];
+
+    start_with_a_stored_token(path, sizeof(path));
+    case_set(revoke_all);
+    UNTIL(is_auth_lost);
+    case_action(STATE, -1, FAKE_HANG);
+    UNTIL(has_minted);
+    case_mark();
+    UNTIL(beat_with_the_new_token_is_under_way);
+    late_answers = pc->p->status.heartbeat.ok_total;
+    pc->p->heart.a.call.token_age = pc->p->state.lost_age;
+    UNTIL(another_beat_is_good);
+    UNTIL(three_beats);
+    cr_assert_eq(case_since(REGISTER), 0);
+}
+
 Test(platform, a_platform_in_trouble_does_not_use_up_the_bootstrap_after_a_revocation)
 {
     char path[256];
