@@ -368,6 +368,12 @@ Test(platform, a_404_without_deleted_is_not_believed)
     cr_assert_eq(pc->p->status.state, WORKSPACE_ACTIVE);
 }
 
+/* An answer of before it was registered again may still say so, and then it is once more. */
+static bool registers_again_and_the_state_knows(void)
+{
+    return registers_again() && !call_is_busy(&pc->p->state.a.call);
+}
+
 static void fail_it(struct world *w)
 {
     (void)snprintf(w->status, sizeof(w->status), "failed");
@@ -377,7 +383,7 @@ Test(platform, a_failed_workspace_is_registered_again)
 {
     case_start();
     case_set(fail_it);
-    UNTIL(registers_again);
+    UNTIL(registers_again_and_the_state_knows);
     case_mark();
     UNTIL(three_states);
     cr_assert_eq(case_since(REGISTER), 0);
@@ -394,16 +400,24 @@ Test(platform, missing_and_null_keys_of_the_state_mean_running)
 /* ---- the Origin rule ---------------------------------------------------------------------------
  */
 
+static unsigned with_origin(void)
+{
+    fake_lock(pc->fake);
+    unsigned n = pc->world.with_origin;
+    fake_unlock(pc->fake);
+    return n;
+}
+
 Test(platform, an_empty_403_is_tried_once_without_origin_and_remembered)
 {
     pc->world.refuses_origin = true;
     case_start();
     cr_assert_eq(pc->p->transport.origin_mode, ORIGIN_REFUSED);
     UNTIL(three_beats); /* what was under way has arrived */
-    unsigned before = pc->world.with_origin;
+    unsigned before = with_origin();
     case_mark();
     UNTIL(three_beats);
-    cr_assert_eq(pc->world.with_origin, before);
+    cr_assert_eq(with_origin(), before);
 }
 
 Test(platform, origin_is_scheme_and_authority_and_other_headers_are_right)
@@ -454,10 +468,12 @@ static void finish(int64_t budget_ms)
     UNTIL(is_finished);
 }
 
+enum { ENOUGH_MS = 60 * 1000 }; /* a budget that no test uses up */
+
 Test(platform, the_last_beat_says_stopped_and_then_all_is_quiet)
 {
     case_start();
-    finish(2000);
+    finish(ENOUGH_MS);
     cr_assert_eq(stopped_beats(), 1);
     case_mark();
     case_run_ms(150);
@@ -476,7 +492,7 @@ Test(platform, no_last_beat_when_another_instance_has_beaten)
     pc->beat.uptime_seconds = 1000;
     case_start();
     case_set(other_beats);
-    finish(2000);
+    finish(ENOUGH_MS);
     cr_assert_eq(stopped_beats(), 0);
 }
 
@@ -493,7 +509,7 @@ Test(platform, no_last_beat_when_another_url_is_registered)
     pc->cfg.platform.reported_url = url;
     case_start();
     case_set(other_url);
-    finish(2000);
+    finish(ENOUGH_MS);
     cr_assert_eq(stopped_beats(), 0);
 }
 
@@ -502,9 +518,9 @@ Test(platform, the_end_is_bounded_by_its_budget)
     case_start();
     case_action(ROW, -1, FAKE_HANG);
     case_action(HEARTBEAT, -1, FAKE_HANG);
+    pc->p->transport.timeout_ms = ENOUGH_MS; /* of a call: more than UNTIL waits */
     int64_t from = clock_mono_ms();
     finish(150);
-    cr_assert_lt(clock_mono_ms() - from, 8000); /* a call has 10 s */
     cr_assert_geq(clock_mono_ms() - from, 100);
 }
 
@@ -517,7 +533,7 @@ Test(platform, the_end_without_ever_a_token_is_immediate)
         case_action((enum kind)k, -1, FAKE_HANG);
     case_new();
     platform_start(pc->p);
-    finish(5000);
+    finish(ENOUGH_MS);
     cr_assert_eq(case_count(HEARTBEAT), 0);
 }
 
