@@ -112,9 +112,10 @@ static void on_reply(void *arg, const struct reply *r)
         h->refused = 0;
         h->is_repeat = false;
         inbound_named(p, r->json, false);
-        /* 401 there, 200 here, with one bearer: no token is left, P section 7.1c. With a new one
-         * the verdict is still to come. */
-        if (p->status.state == WORKSPACE_AUTH_LOST && r->token_age == p->state.lost_age)
+        /* 401 there, 200 here, with one bearer that we still hold: no token is left, P section
+         * 7.1c. With a new one the verdict is still to come. */
+        if (p->status.state == WORKSPACE_AUTH_LOST && r->token_age == p->state.lost_age &&
+            r->token_age == p->transport.token_age)
             register_on_revoked(p);
     } else {
         activity_bad(&h->a, r);

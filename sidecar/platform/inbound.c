@@ -1,7 +1,8 @@
 /*
  * The platform's inbound secret (P sections 7.1 and 17.1): which one it is, and its file. A beat
  * answers 200 with an invented secret for a row that is gone, so one named by a beat counts only
- * once the row has been seen alive after it (design section 13).
+ * once the row has been seen alive after it (design section 13): by an answer to what was asked
+ * after it, for two answers may overtake each other.
  */
 #include "platform/internal.h"
 
@@ -47,9 +48,10 @@ void inbound_named(struct platform *p, struct slice json, bool row_is_known)
             str_wipe(&in->candidate);
         } else if (row_is_known) {
             adopt(p, secret);
-        } else {
+        } else if (!slice_eq_secret(secret, str_slice(&in->candidate))) {
             str_wipe(&in->candidate);
             str_add(&in->candidate, secret);
+            in->is_early = call_is_busy(&p->state.a.call);
         }
     }
     explicit_bzero(text, sizeof(text));
@@ -59,6 +61,10 @@ void inbound_row_is_alive(struct platform *p)
 {
     struct str secret = p->inbound.candidate;
 
+    if (p->inbound.is_early) {
+        p->inbound.is_early = false;
+        return;
+    }
     if (secret.len == 0)
         return;
     p->inbound.candidate = (struct str){0};

@@ -126,6 +126,7 @@ bool token_is_plausible(struct slice token); /* one line, no blanks, at most TOK
 struct inbound {
     struct str secret;
     struct str candidate; /* named by a beat; adopted when the row is next seen alive */
+    bool is_early;        /* the state was being asked already: that answer proves nothing of it */
     char path[PATH_MAX];
 };
 void inbound_start(struct platform *p); /* the one saved by an earlier run */

@@ -1,6 +1,7 @@
 #include "support/fake_http.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -13,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 64, IN_MAX = 256 * 1024 };
+enum { CONNECTIONS = 256, IN_MAX = 256 * 1024 }; /* at once */
 
 struct conn {
     struct fake *fake;
@@ -31,8 +32,9 @@ struct fake {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t stopping;
-    struct conn conns[CONNECTIONS];
-    unsigned conn_count;
+    struct conn conns[CONNECTIONS]; /* fd -1: its thread has ended, the place is free */
+    unsigned conn_count;            /* places ever used */
+    unsigned last_number;
 };
 
 const char *fake_field(const struct fake_request *rq, const char *name)
@@ -70,6 +72,15 @@ static void reset(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 }
 
+/* Whoever has cancelled its call has closed its connection. */
+static bool is_abandoned(const struct conn *c)
+{
+    char byte;
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
 /* False: the connection is done with. */
 static bool answer(struct conn *c, const struct fake_request *rq)
 {
@@ -81,6 +92,11 @@ static bool answer(struct conn *c, const struct fake_request *rq)
     assert(a);
     a->status = 200;
     pthread_mutex_lock(&f->lock);
+    if (is_abandoned(c)) { /* else a test would count it long after it was given up */
+        pthread_mutex_unlock(&f->lock);
+        free(a);
+        return false;
+    }
     f->fn(f->arg, rq, a);
     while (a->action == FAKE_HANG && !f->is_stopping)
         pthread_cond_wait(&f->stopping, &f->lock);
@@ -162,6 +178,18 @@ static void *serve_conn(void *arg)
     return NULL;
 }
 
+/* A place, with the lock held; NULL: all are taken. */
+static struct conn *place(struct fake *f)
+{
+    for (unsigned i = 0; i < f->conn_count; i++) {
+        if (f->conns[i].fd < 0) {
+            pthread_join(f->conns[i].thread, NULL); /* it has nothing more to do but to return */
+            return &f->conns[i];
+        }
+    }
+    return f->conn_count < CONNECTIONS ? &f->conns[f->conn_count++] : NULL;
+}
+
 static void *serve(void *arg)
 {
     struct fake *f = arg;
@@ -171,13 +199,13 @@ static void *serve(void *arg)
         if (fd < 0)
             return NULL;
         pthread_mutex_lock(&f->lock);
-        if (f->is_stopping || f->conn_count == CONNECTIONS) {
+        struct conn *c = f->is_stopping ? NULL : place(f);
+        if (!c) {
             close(fd);
         } else {
-            struct conn *c = &f->conns[f->conn_count];
             int one = 1; /* head and body leave in two writes: no waiting for the first one's ACK */
             (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-            *c = (struct conn){.fake = f, .fd = fd, .number = ++f->conn_count};
+            *c = (struct conn){.fake = f, .fd = fd, .number = ++f->last_number};
             int rc = pthread_create(&c->thread, NULL, serve_conn, c);
             assert(rc == 0);
         }

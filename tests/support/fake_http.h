@@ -37,7 +37,8 @@ struct fake_answer {
     char body[65536];   /* NUL-terminated */
 };
 
-/* Runs on the server's threads, one at a time (the server's lock is held). */
+/* Runs on the server's threads, one at a time (the server's lock is held), and not at all for a
+ * request whose client has closed the connection before. */
 typedef void fake_fn(void *arg, const struct fake_request *rq, struct fake_answer *ret);
 
 struct fake *fake_open(fake_fn *fn, void *arg);

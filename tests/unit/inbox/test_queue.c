@@ -109,10 +109,15 @@ static bool has_30_answers(struct delivery_case *c)
 
 Test(queue, one_that_is_tried_again_holds_up_nobody_else)
 {
+    struct journal_message copy;
+
     begin();
     d.play = stuck_one;
     d.cfg.inbox.retry_max = 3600000;
-    case_put(&d, "00", "stuck");
+    fake_journal_add(d.in.journal, "00", "stuck")->attempts = 3; /* so that it waits for long */
+    (void)journal_message_copy(case_row(&d, 1), &copy);
+    d.in.first_seq = copy.seq;
+    queue_put(&d.in, &copy);
     case_put(&d, "00", "behind");
     for (unsigned n = 0; n < 30; n++)
         case_put(&d, name_of(1 + n % 5), "x");

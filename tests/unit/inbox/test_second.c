@@ -68,6 +68,12 @@ static bool has_beaten(void)
     return pc->p->heart.accepted;
 }
 
+/* Nobody else looks at the row any more. */
+static bool has_registered(void)
+{
+    return pc->registered > 0;
+}
+
 Test(second, beats_that_are_not_ours)
 {
     pc->cfg.platform.heartbeat_interval = 100;
@@ -109,9 +115,12 @@ Test(second, single_odd_looks_with_good_ones_between_say_nothing)
     transport_set_bearer(platform_transport(pc->p), SLICE(""));
     platform_start(pc->p);
     UNTIL(has_beaten);
+    UNTIL(has_registered);
     box.second->times.look = box.second->times.again = 10;
     row_looks = 0;
+    fake_lock(pc->fake);
     pc->world.hook = now_and_then;
+    fake_unlock(pc->fake);
     start(60 * 1000);
     UNTIL(was_looked_at);
     cr_assert_not(is_noticed(), "%s", box.status.other);
@@ -125,9 +134,9 @@ static bool is_forgotten(void)
 Test(second, without_a_further_sign_it_is_forgotten)
 {
     box.second->times.look = 20;
-    box.second->times.forget = 60;
     start(0);
     add(1, ECHO_BODY);
     UNTIL(is_noticed);
+    box.second->times.forget = 60;
     UNTIL(is_forgotten);
 }

@@ -14,7 +14,7 @@ static void open_it(void)
     pc->cfg.platform.events = true;
     pc->cfg.platform.poll_interval = 60 * 1000; /* so that only hints make polls */
     box.cb.on_state_hint = on_hint;
-    box.wakeup->times = (struct wakeup_times){.silence = 5000,
+    box.wakeup->times = (struct wakeup_times){.silence = 60 * 1000,
                                               .backoff_base = 5,
                                               .backoff_cap = 10,
                                               .refused_cap = 20,
@@ -88,12 +88,17 @@ static bool three_streams(void)
     return fw.streams >= 3;
 }
 
+static bool has_ended_thrice(void)
+{
+    return box.wakeup->failures >= 3;
+}
+
 Test(wakeup, silence_is_an_end)
 {
-    box.wakeup->times.silence = 20;
+    box.wakeup->times.silence = 50;
     fw.stream_hangs = true;
     wakeup_start(&box);
-    UNTIL(three_streams);
+    UNTIL(has_ended_thrice);
     cr_assert_not(box.status.has_stream);
 }
 
@@ -126,7 +131,9 @@ Test(wakeup, stopped_and_started_again)
     UNTIL(three_streams);
     wakeup_stop(&box);
     cr_assert_not(box.status.has_stream);
+    fake_lock(pc->fake);
     fw.streams = 0;
+    fake_unlock(pc->fake);
     case_run_ms(60);
     cr_assert_leq(fw.streams, 1, "one may have been under way");
     wakeup_start(&box);

@@ -248,6 +248,37 @@ Test(platform, a_beat_with_the_new_token_before_the_state_is_known_is_no_second_
     cr_assert_eq(case_since(REGISTER), 0);
 }
 
+static unsigned late_answers;
+
+static bool beat_with_the_new_token_is_under_way(void)
+{
+    return case_beat_is_under_way() && pc->p->heart.a.call.token_age == pc->p->transport.token_age;
+}
+
+static bool another_beat_is_good(void)
+{
+    return pc->p->status.heartbeat.ok_total > late_answers;
+}
+
+/* The beat was taken before there was a new token, and its answer is the last to arrive. */
+Test(platform, the_late_answer_to_a_beat_with_the_old_token_is_no_second_revocation)
+{
+    char path[256];
+
+    start_with_a_stored_token(path, sizeof(path));
+    case_set(revoke_all);
+    UNTIL(is_auth_lost);
+    case_action(STATE, -1, FAKE_HANG);
+    UNTIL(has_minted);
+    case_mark();
+    UNTIL(beat_with_the_new_token_is_under_way);
+    late_answers = pc->p->status.heartbeat.ok_total;
+    pc->p->heart.a.call.token_age = pc->p->state.lost_age;
+    UNTIL(another_beat_is_good);
+    UNTIL(three_beats);
+    cr_assert_eq(case_since(REGISTER), 0);
+}
+
 Test(platform, a_platform_in_trouble_does_not_use_up_the_bootstrap_after_a_revocation)
 {
     char path[256];
@@ -337,6 +368,12 @@ Test(platform, a_404_without_deleted_is_not_believed)
     cr_assert_eq(pc->p->status.state, WORKSPACE_ACTIVE);
 }
 
+/* An answer of before it was registered again may still say so, and then it is once more. */
+static bool registers_again_and_the_state_knows(void)
+{
+    return registers_again() && !call_is_busy(&pc->p->state.a.call);
+}
+
 static void fail_it(struct world *w)
 {
     (void)snprintf(w->status, sizeof(w->status), "failed");
@@ -346,7 +383,7 @@ Test(platform, a_failed_workspace_is_registered_again)
 {
     case_start();
     case_set(fail_it);
-    UNTIL(registers_again);
+    UNTIL(registers_again_and_the_state_knows);
     case_mark();
     UNTIL(three_states);
     cr_assert_eq(case_since(REGISTER), 0);
@@ -363,16 +400,24 @@ Test(platform, missing_and_null_keys_of_the_state_mean_running)
 /* ---- the Origin rule ---------------------------------------------------------------------------
  */
 
+static unsigned with_origin(void)
+{
+    fake_lock(pc->fake);
+    unsigned n = pc->world.with_origin;
+    fake_unlock(pc->fake);
+    return n;
+}
+
 Test(platform, an_empty_403_is_tried_once_without_origin_and_remembered)
 {
     pc->world.refuses_origin = true;
     case_start();
     cr_assert_eq(pc->p->transport.origin_mode, ORIGIN_REFUSED);
     UNTIL(three_beats); /* what was under way has arrived */
-    unsigned before = pc->world.with_origin;
+    unsigned before = with_origin();
     case_mark();
     UNTIL(three_beats);
-    cr_assert_eq(pc->world.with_origin, before);
+    cr_assert_eq(with_origin(), before);
 }
 
 Test(platform, origin_is_scheme_and_authority_and_other_headers_are_right)
@@ -423,10 +468,12 @@ static void finish(int64_t budget_ms)
     UNTIL(is_finished);
 }
 
+enum { ENOUGH_MS = 60 * 1000 }; /* a budget that no test uses up */
+
 Test(platform, the_last_beat_says_stopped_and_then_all_is_quiet)
 {
     case_start();
-    finish(2000);
+    finish(ENOUGH_MS);
     cr_assert_eq(stopped_beats(), 1);
     case_mark();
     case_run_ms(150);
@@ -445,7 +492,7 @@ Test(platform, no_last_beat_when_another_instance_has_beaten)
     pc->beat.uptime_seconds = 1000;
     case_start();
     case_set(other_beats);
-    finish(2000);
+    finish(ENOUGH_MS);
     cr_assert_eq(stopped_beats(), 0);
 }
 
@@ -462,7 +509,7 @@ Test(platform, no_last_beat_when_another_url_is_registered)
     pc->cfg.platform.reported_url = url;
     case_start();
     case_set(other_url);
-    finish(2000);
+    finish(ENOUGH_MS);
     cr_assert_eq(stopped_beats(), 0);
 }
 
@@ -471,9 +518,9 @@ Test(platform, the_end_is_bounded_by_its_budget)
     case_start();
     case_action(ROW, -1, FAKE_HANG);
     case_action(HEARTBEAT, -1, FAKE_HANG);
+    pc->p->transport.timeout_ms = ENOUGH_MS; /* of a call: more than UNTIL waits */
     int64_t from = clock_mono_ms();
     finish(150);
-    cr_assert_lt(clock_mono_ms() - from, 8000); /* a call has 10 s */
     cr_assert_geq(clock_mono_ms() - from, 100);
 }
 
@@ -486,7 +533,7 @@ Test(platform, the_end_without_ever_a_token_is_immediate)
         case_action((enum kind)k, -1, FAKE_HANG);
     case_new();
     platform_start(pc->p);
-    finish(5000);
+    finish(ENOUGH_MS);
     cr_assert_eq(case_count(HEARTBEAT), 0);
 }
 
