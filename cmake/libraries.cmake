@@ -41,17 +41,6 @@ if(STATIC)
   static_packages()
 endif()
 
-set(HAVE_SYSTEMD OFF)
-if(WITH_SYSTEMD)
-  pkg_check_modules(systemd IMPORTED_TARGET GLOBAL "libsystemd>=250")
-  if(systemd_FOUND)
-    set(HAVE_SYSTEMD ON)
-    add_library(lib::systemd ALIAS PkgConfig::systemd)
-  else()
-    message(STATUS "libsystemd was not found: built without it")
-  endif()
-endif()
-
 # llhttp, the judge of fuzz_http_fields: Debian's node-llhttp installs the generated C sources; we compile them where they are, without our flags.
 find_path(LLHTTP_INCLUDE_DIR llhttp.h PATHS /usr/share/include/llhttp /usr/include/llhttp)
 find_path(LLHTTP_SOURCE_DIR llhttp.c PATHS /usr/share/llhttp)

@@ -131,7 +131,7 @@ static int app_open(struct app *a, struct err *err)
 
     a->has_terminal = has_terminal();
     if ((r = budget_compute(a->cfg, &a->budget, err)) < 0 || (r = loop_new(&a->loop, err)) < 0 ||
-        (r = notify_new(&a->notify, err)) < 0 ||
+        (r = notify_new(a->loop, &a->notify, err)) < 0 ||
         (r = signals_new(a->loop, signal_side_on_signal, a, &a->signals, err)) < 0 ||
         (r = store_new(a->loop, &a->store, err)) < 0 ||
         (r = curl_io_new(a->loop, &a->curl, err)) < 0 ||

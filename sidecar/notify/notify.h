@@ -2,7 +2,7 @@
  * sd_notify(3): what we tell a service manager, and what it hands us. Without $NOTIFY_SOCKET
  * everything here does nothing.
  *
- * Sends never block (a datagram that does not fit is dropped; the next one tells again). The
+ * Sends never block: what a busy manager has no room for waits and is sent again (datagrams.h). The
  * variables stay in our environment; app/ keeps NOTIFY_SOCKET, WATCHDOG_* and LISTEN_* out of the
  * agent's.
  */
@@ -14,9 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct loop;
 struct notify;
 
-int notify_new(struct notify **ret, struct err *err); /* reads the environment once */
+/* Reads the environment once. The loop must outlive it. */
+int notify_new(struct loop *loop, struct notify **ret, struct err *err);
 void notify_free(struct notify *n);
 bool notify_is_on(const struct notify *n);
 

@@ -107,6 +107,27 @@ class Notify(harness.Case):
         m.wait("STATUS=starting")
         self.assertNotIn("READY=1", m.lines())
 
+    def test_a_service_manager_that_does_not_read_stops_nothing(self):
+        path = self.sub_dir() / "notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+            deaf.bind(str(path))
+            while True:  # until its queue is full
+                try:
+                    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+                        other.setblocking(False)
+                        other.sendto(b"STATUS=somebody else", str(path))
+                except BlockingIOError:
+                    break
+            side = self.sidecar(None, command=example_agent(), env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"})
+            side.wait_ready()
+            side.wait_probe("livez", 200)
+            self.assertEqual(harness.post(side.port, "/", harness.a2a("hello")).status, 200)
+            deaf.settimeout(harness.PATIENCE)
+            heard = ""
+            while "READY=1" not in heard:
+                heard += deaf.recv(4096).decode() + "\n"
+            self.assertEqual(side.terminate(), 0)
+
     def test_the_watchdog_is_fed_and_not_passed_on_to_the_agent(self):
         m = self.manager()
         report = self.sub_dir() / "env"

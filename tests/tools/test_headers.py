@@ -12,7 +12,7 @@ PACKAGES = ["libuv", "json-c", "yaml-0.1", "libcurl", "openssl"]
 
 
 def compile_alone(path, flags):
-    command = CC + ["-x", "c", "-std=gnu17", "-D_GNU_SOURCE", "-DWITH_SYSTEMD=0", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
+    command = CC + ["-x", "c", "-std=gnu17", "-D_GNU_SOURCE", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
                     "-I", os.path.join(ROOT, "sidecar"), "-I", ROOT, *flags, "-include", path, "/dev/null"]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 

@@ -73,7 +73,7 @@ Test(watchdog, starves_when_the_agent_is_lost_for_good)
     (void)unsetenv("WATCHDOG_PID");
     app.cfg = &cfg;
     cr_assert_eq(loop_new(&app.loop, &err), 0, "%s", err.msg);
-    cr_assert_eq(notify_new(&app.notify, &err), 0, "%s", err.msg);
+    cr_assert_eq(notify_new(app.loop, &app.notify, &err), 0, "%s", err.msg);
     watchdog_start(&app);
     for (int i = 0; i < PATIENCE_MS && fed < FEEDS; i++) {
         run_for(1);
