@@ -83,12 +83,18 @@ static const struct proxy_callbacks callbacks = {
 static void set_times(struct px *f, bool own)
 {
     struct proxy *p = f->proxy;
+    struct server *s = f->server;
+    struct server_config usual;
 
+    server_config_defaults(&usual);
     deadline_class_set(&p->card_class, own ? PUMP_CARD_MS : PX_PATIENCE_MS);
     deadline_class_set(&p->connect_class, own ? PUMP_CONNECT_MS : PX_PATIENCE_MS);
     deadline_class_set(&p->finish_class, own ? STREAM_FINISH_MS : PX_PATIENCE_MS);
     deadline_class_set(&p->pool.idle_class, own ? UPSTREAM_IDLE_MS : PX_PATIENCE_MS);
-    deadline_class_set(&f->server->linger_class, own ? SERVER_LINGER_MS : PX_PATIENCE_MS);
+    deadline_class_set(&s->linger_class, own ? SERVER_LINGER_MS : PX_PATIENCE_MS);
+    deadline_class_set(&s->head_class, own ? usual.head_timeout_ms : PX_PATIENCE_MS);
+    deadline_class_set(&s->body_class, own ? usual.body_timeout_ms : PX_PATIENCE_MS);
+    deadline_class_set(&s->write_class, own ? usual.write_timeout_ms : PX_PATIENCE_MS);
 }
 
 static void wake(struct px *f)
@@ -315,7 +321,6 @@ void px_start(struct px *f, ...)
     sc.name = "a2a";
     sc.at = f->cfg->listen.address;
     sc.access_log = false;
-    sc.head_timeout_ms = sc.body_timeout_ms = sc.write_timeout_ms = PX_PATIENCE_MS;
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop_new(&f->loop, &err) != 0 || store_new(f->loop, &f->store, &err) != 0 ||
         proxy_new(f->loop, f->cfg, &callbacks, f, &f->proxy, &err) != 0 ||
