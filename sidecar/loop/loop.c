@@ -175,6 +175,8 @@ void deadline_class_set(struct deadline_class *c, int64_t duration_ms)
     if (duration_ms <= 0)
         return;
     c->basis_ms = duration_ms;
+    if (!first)
+        timer_stop(&c->timer); /* armed for one that has gone; the next may be earlier now */
     if (moved == 0 || !first)
         return;
     LIST_FOREACH(node, &c->waiting)

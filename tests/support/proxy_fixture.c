@@ -1,5 +1,8 @@
 #include "support/proxy_fixture.h"
 
+#include "proxy/state.h"
+#include "server/conn.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -17,7 +20,9 @@ enum {
     ORDER_STATS,
     ORDER_PLATFORM_CARD,
     ORDER_FAIL,
-    ORDER_DROP
+    ORDER_DROP,
+    ORDER_OWN_TIMES,
+    ORDER_RESPONSE_TIMEOUT,
 };
 
 static void die(const char *what, const char *why)
@@ -75,6 +80,31 @@ static const struct proxy_callbacks callbacks = {
 
 /* ---- the thread ---- */
 
+static void set_times(struct px *f, bool own)
+{
+    struct proxy *p = f->proxy;
+    struct server *s = f->server;
+    struct server_config usual;
+
+    server_config_defaults(&usual);
+    deadline_class_set(&p->card_class, own ? PUMP_CARD_MS : PX_PATIENCE_MS);
+    deadline_class_set(&p->connect_class, own ? PUMP_CONNECT_MS : PX_PATIENCE_MS);
+    deadline_class_set(&p->finish_class, own ? STREAM_FINISH_MS : PX_PATIENCE_MS);
+    deadline_class_set(&p->pool.idle_class, own ? UPSTREAM_IDLE_MS : PX_PATIENCE_MS);
+    deadline_class_set(&s->linger_class, own ? SERVER_LINGER_MS : PX_PATIENCE_MS);
+    deadline_class_set(&s->head_class, own ? usual.head_timeout_ms : PX_PATIENCE_MS);
+    deadline_class_set(&s->body_class, own ? usual.body_timeout_ms : PX_PATIENCE_MS);
+    deadline_class_set(&s->write_class, own ? usual.write_timeout_ms : PX_PATIENCE_MS);
+}
+
+static void wake(struct px *f)
+{
+    uint64_t one = 1;
+
+    if (write(f->wake_fd, &one, sizeof(one)) != sizeof(one))
+        die("eventfd", strerror(errno));
+}
+
 static void on_wake(struct watch *w, int events)
 {
     struct px *f = w->arg;
@@ -94,6 +124,10 @@ static void on_wake(struct watch *w, int events)
         proxy_set_card(f->proxy, f->card);
         break;
     case ORDER_STATS:
+        if (f->turns_left-- > 0) {
+            wake(f);
+            return;
+        }
         f->stats = *proxy_stats(f->proxy);
         proxy_work(f->proxy, &f->work);
         break;
@@ -107,6 +141,13 @@ static void on_wake(struct watch *w, int events)
         break;
     case ORDER_DROP:
         proxy_drop_upstreams(f->proxy);
+        break;
+    case ORDER_OWN_TIMES:
+        set_times(f, true);
+        break;
+    case ORDER_RESPONSE_TIMEOUT:
+        f->cfg->forward.response_timeout = f->response_timeout_ms;
+        proxy_configure(f->proxy);
         break;
     default:
         loop_stop(f->loop);
@@ -124,11 +165,8 @@ static void *run(void *arg)
 
 static void order(struct px *f, int what)
 {
-    uint64_t one = 1;
-
     f->order = what;
-    if (write(f->wake_fd, &one, sizeof(one)) != sizeof(one))
-        die("eventfd", strerror(errno));
+    wake(f);
     while (what != ORDER_STOP && f->order != -1)
         (void)poll(NULL, 0, 1);
 }
@@ -147,6 +185,7 @@ void px_card(struct px *f, const char *card)
 
 const struct proxy_stats *px_stats(struct px *f)
 {
+    f->turns_left = 3;
     order(f, ORDER_STATS);
     return &f->stats;
 }
@@ -165,6 +204,17 @@ void px_fail_in_flight(struct px *f)
 void px_drop_upstreams(struct px *f)
 {
     order(f, ORDER_DROP);
+}
+
+void px_own_times(struct px *f)
+{
+    order(f, ORDER_OWN_TIMES);
+}
+
+void px_response_timeout(struct px *f, int64_t ms)
+{
+    f->response_timeout_ms = ms;
+    order(f, ORDER_RESPONSE_TIMEOUT);
 }
 
 /* ---- the two sides ---- */
@@ -225,7 +275,9 @@ static void load(struct px *f, char **flags)
 
 void px_start(struct px *f, ...)
 {
+    static char hold_timeout[] = "--forward-hold-timeout", hold_for[] = "5m";
     char address[128], runtime[] = "--state-dir";
+    bool has_hold_timeout = false;
     char *flags[PX_FLAGS_MAX + 8];
     struct server_config sc;
     struct err err = {0};
@@ -248,12 +300,17 @@ void px_start(struct px *f, ...)
     while ((flag = va_arg(ap, char *)) != NULL && n < PX_FLAGS_MAX) {
         if (strcmp(flag, flags[0]) == 0)
             skipped = 2; /* it has another address */
+        has_hold_timeout |= strcmp(flag, hold_timeout) == 0;
         flags[n++] = flag;
     }
     va_end(ap);
     if (n == 6) {
         flags[n++] = (char[]){"--platform-enabled"};
         flags[n++] = (char[]){"false"};
+    }
+    if (!has_hold_timeout) {
+        flags[n++] = hold_timeout;
+        flags[n++] = hold_for;
     }
     flags[n] = NULL;
     load(f, flags + skipped);
@@ -270,6 +327,7 @@ void px_start(struct px *f, ...)
         server_open(f->loop, &sc, &proxy_handler, f->proxy, &f->server, &err) != 0 ||
         watch_start(&f->wake, f->loop, f->wake_fd, WATCH_READ, on_wake, f) != 0)
         die("start", err.msg);
+    set_times(f, false);
     proxy_set_store(f->proxy, f->store); /* no request has come yet: the loop does not run */
     f->at = *server_address(f->server);
     if (pthread_create(&f->thread, NULL, run, f) != 0)

@@ -60,7 +60,7 @@ void raw_send(struct raw *r, struct slice bytes)
         ssize_t n = send(r->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
 
         if (n < 0) {
-            r->reset = true;
+            r->cut = true;
             return;
         }
         bytes.p += n;
@@ -98,8 +98,8 @@ static bool raw_read(struct raw *r, long deadline)
     if (n > 0)
         r->len += (size_t)n;
     r->p[r->len] = '\0';
-    r->eof = n == 0;
-    r->reset = n < 0;
+    r->eof = n == 0 && !r->cut;
+    r->reset = n < 0 || (n == 0 && r->cut); /* the failed send has taken the error away */
     return n > 0;
 }
 

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { RAW_MAX = 4 * 1024 * 1024, RAW_WAIT_MS = 20000 };
+enum { RAW_MAX = 4 * 1024 * 1024, RAW_WAIT_MS = 60000 };
 
 struct raw {
     int fd;
@@ -20,6 +20,7 @@ struct raw {
     size_t taken; /* of the answer that raw_answer() returned last */
     bool eof;
     bool reset; /* the other side reset the connection */
+    bool cut;   /* it takes no more of ours; what it has sent can still be read */
 };
 
 void raw_open(struct raw *r, const struct endpoint *to);

@@ -2,11 +2,14 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "server/conn.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* ---- the handler ---- */
@@ -303,6 +306,16 @@ static void on_wake(struct watch *w, int events)
     case ORDER_TLS_CHECK:
         tls_context_check(f->tls);
         break;
+    case ORDER_PAUSE:
+        f->order = -1;
+        while (f->is_paused)
+            (void)poll(NULL, 0, 1);
+        return;
+    case ORDER_TURN:
+        break;
+    case ORDER_NO_HEAD:
+        deadline_class_set(&f->server->head_class, 1);
+        break;
     default:
         loop_stop(f->loop);
     }
@@ -325,10 +338,11 @@ void fixture_config(struct fixture *f)
     server_config_defaults(&f->cfg);
     f->cfg.name = "test";
     f->cfg.access_log = false;
-    f->cfg.head_timeout_ms = 10000;
-    f->cfg.idle_timeout_ms = 10000;
-    f->cfg.body_timeout_ms = 10000;
-    f->cfg.write_timeout_ms = 10000;
+    f->cfg.head_timeout_ms = 60000;
+    f->cfg.idle_timeout_ms = 60000;
+    f->cfg.body_timeout_ms = 60000;
+    f->cfg.write_timeout_ms = 60000;
+    f->linger_ms = 60000;
     if (endpoint_parse(SLICE("127.0.0.1:0"), &f->cfg.at, NULL) != 0)
         abort();
 }
@@ -350,6 +364,7 @@ void fixture_start(struct fixture *f)
         fprintf(stderr, "fixture: %s\n", err.msg);
         abort();
     }
+    deadline_class_set(&f->server->linger_class, f->linger_ms);
     f->at = *server_address(f->server);
     if (pthread_create(&f->thread, NULL, run, f) != 0)
         abort();
@@ -364,6 +379,30 @@ void fixture_order(struct fixture *f, int order)
         abort();
     while (order != ORDER_STOP && f->order != -1)
         (void)poll(NULL, 0, 1);
+}
+
+void fixture_pause(struct fixture *f)
+{
+    f->is_paused = true;
+    fixture_order(f, ORDER_PAUSE);
+}
+
+void fixture_resume(struct fixture *f)
+{
+    f->is_paused = false;
+}
+
+void fixture_has_read(struct fixture *f, const struct raw *r)
+{
+    int on_its_way = 1;
+
+    for (int i = 0; i < RAW_WAIT_MS && on_its_way > 0; i++) {
+        if (ioctl(r->fd, SIOCOUTQ, &on_its_way) < 0)
+            abort();
+        (void)poll(NULL, 0, 1);
+    }
+    for (int turns = 0; turns < 4; turns++) /* accepted, read, and what follows from it */
+        fixture_order(f, ORDER_TURN);
 }
 
 void fixture_free_server(struct fixture *f)
@@ -388,7 +427,7 @@ void fixture_stop(struct fixture *f)
 
 bool fixture_wait(_Atomic int *counter, int at_least)
 {
-    for (int i = 0; i < 20000 && *counter < at_least; i++)
+    for (int i = 0; i < RAW_WAIT_MS && *counter < at_least; i++)
         (void)poll(NULL, 0, 1);
     return *counter >= at_least;
 }

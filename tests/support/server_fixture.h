@@ -41,19 +41,38 @@ struct fixture {
     pthread_t thread;
     struct watch wake;
     int wake_fd;
-    _Atomic int order;                             /* what the thread shall do when woken */
+    int64_t linger_ms; /* for a word of ours to be read */
+    _Atomic int order; /* what the thread shall do when woken */
+    _Atomic bool is_paused;
     _Atomic int began, ended, complete, body_ends; /* handler calls so far */
     _Atomic long body_bytes;
     _Atomic long most_bytes; /* the most that on_body was given at once */
 };
 
-void fixture_config(struct fixture *f); /* defaults for tests: short timeouts, 127.0.0.1:0 */
+void fixture_config(struct fixture *f); /* defaults for tests: long timeouts, 127.0.0.1:0 */
 void fixture_start(struct fixture *f);
 void fixture_stop(struct fixture *f); /* ends and joins the thread, frees server and loop */
 void fixture_free_server(
     struct fixture *f); /* ends the thread and frees the server, whatever is open */
-enum { ORDER_STOP = 0, ORDER_LAST, ORDER_CLOSE_IDLE, ORDER_STOP_ACCEPTING, ORDER_TLS_CHECK };
+enum {
+    ORDER_STOP = 0,
+    ORDER_LAST,
+    ORDER_CLOSE_IDLE,
+    ORDER_STOP_ACCEPTING,
+    ORDER_TLS_CHECK,
+    ORDER_PAUSE,   /* fixture_pause() */
+    ORDER_TURN,    /* nothing: a turn has passed */
+    ORDER_NO_HEAD, /* the time for heads is over, for all that wait for one */
+};
 void fixture_order(struct fixture *f, int order); /* returns when the server's thread has done it */
+/*
+ * The thread stands still until fixture_resume(): what is sent in between is there, whole, when the
+ * server sees that somebody has connected and its deadlines begin.
+ */
+void fixture_pause(struct fixture *f);
+void fixture_resume(struct fixture *f);
+/* What r sent has been read by the server, as far as it reads. */
+void fixture_has_read(struct fixture *f, const struct raw *r);
 bool fixture_wait(_Atomic int *counter, int at_least); /* with a deadline */
 
 #endif

@@ -238,6 +238,22 @@ Test(loop, a_class_with_another_duration_moves_what_waits_and_keeps_the_order)
     deadline_class_release(&class);
 }
 
+/* The class's timer is still armed for one that has gone. */
+Test(loop, a_class_that_nothing_waits_in_can_become_shorter)
+{
+    enum { LONG_MS = 3600 * 1000, SHORT_MS = 10 };
+    struct waiting w = {0};
+
+    deadline_class_init(&class, loop, LONG_MS, on_deadline, &order);
+    deadline_start(&class, &w.deadline);
+    deadline_stop(&class, &w.deadline);
+    deadline_class_set(&class, SHORT_MS);
+    deadline_start(&class, &w.deadline);
+    run_ms(60);
+    cr_assert_eq(w.expired, 1);
+    deadline_class_release(&class);
+}
+
 /* ---- watches ---- */
 
 struct end {

@@ -293,8 +293,7 @@ Test(proxy_admission, a_full_backlog_is_waited_for)
     for (int i = 0; i < MANY; i++) {
         px_client(&f, &client[i]);
         ask(&client[i], i);
-        for (int k = 0; k < 3000 && px_stats(&f)->held + f.stats.in_flight < (size_t)i + 1; k++)
-            (void)poll(NULL, 0, 1);
+        px_wait_for(&f, f.stats.held + f.stats.in_flight == (size_t)i + 1);
     }
     in_flight = px_stats(&f)->in_flight;
     cr_assert_lt(in_flight, MANY);

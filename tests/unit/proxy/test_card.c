@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -461,27 +462,42 @@ Test(proxy_card, tags_follow_the_bytes_and_compare_weakly)
     }
 }
 
-/* Each of 64 entries is 16 KiB long and differs from the others at the very end only; they come
- * twice. */
-Test(proxy_card, many_big_entries_do_not_keep_us_busy)
+/* What a card of so many entries takes: each is 16 KiB long and differs from the others at the very
+ * end only; they come twice. The least of three, for the machine's other work shows in it, too. */
+static long rewrite_us(int entries)
 {
     CLEANUP(str_release) struct str card = {0};
-    CLEANUP(str_release) struct str out = {0};
-    struct err err = {0};
-    struct timespec from, to;
-    long ms;
+    long least = LONG_MAX;
 
     str_addz(&card, "{\"supportedInterfaces\":[");
-    for (int i = 0; i < CARD_INTERFACES_MAX; i++)
+    for (int i = 0; i < entries; i++)
         str_addf(&card, "%s{\"pad\":\"%016000d\",\"url\":\"http://a/\",\"tenant\":\"%d\"}",
-                 i ? "," : "", 0, i % (CARD_INTERFACES_MAX / 2));
+                 i ? "," : "", 0, i % (entries / 2));
     str_addz(&card, "]}");
     cr_assert_leq(card.len, CARD_MAX_BYTES);
-    cr_assert_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from), 0);
-    cr_assert_eq(card_rewrite(str_slice(&card), &base, CARD_SIGNATURES_STRIP, &out, &err), 0);
-    cr_assert_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to), 0);
-    ms = (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000;
-    cr_assert_lt(ms, 1500, "%ld ms", ms); /* under the sanitizers; it was 4000 */
+    for (int i = 0; i < 3; i++) {
+        CLEANUP(str_release) struct str out = {0};
+        struct err err = {0};
+        struct timespec from, to;
+        long us;
+
+        cr_assert_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from), 0);
+        cr_assert_eq(card_rewrite(str_slice(&card), &base, CARD_SIGNATURES_STRIP, &out, &err), 0);
+        cr_assert_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to), 0);
+        us = (to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000;
+        if (us < least)
+            least = us;
+    }
+    return least;
+}
+
+/* Were each compared with each, 16 times as many would take 256 times as long. */
+Test(proxy_card, many_big_entries_do_not_keep_us_busy)
+{
+    long few = rewrite_us(CARD_INTERFACES_MAX / 16), many = rewrite_us(CARD_INTERFACES_MAX);
+
+    /* under the sanitizers it was 4 s; a slow machine has its own measure */
+    cr_assert(many < 1500 * 1000 || many < 100 * few, "%ld us, of a sixteenth %ld us", many, few);
 }
 
 Test(proxy_card, the_platform_gets_no_address_of_the_agents_in_any_spelling)

@@ -184,7 +184,7 @@ Test(proxy_card_extended, it_is_off_unless_asked_for)
 
 /* The request cut anywhere, as it is and in chunks; the agent sees the same, and so does the
  * client. */
-Test(proxy_card_extended, a_cut_request_is_the_same_request, .timeout = 120)
+Test(proxy_card_extended, a_cut_request_is_the_same_request, .timeout = 600)
 {
     char chunk[256];
     size_t n = sizeof(CALL) - 1;

@@ -85,7 +85,7 @@ static void finish(struct px *f, struct raw *clients)
     px_stop(f);
 }
 
-Test(proxy_hold_many, they_go_in_order_and_some_in_a_turn, .timeout = 60)
+Test(proxy_hold_many, they_go_in_order_and_some_in_a_turn, .timeout = 300)
 {
     static struct raw clients[MANY];
     struct px f;
@@ -99,7 +99,7 @@ Test(proxy_hold_many, they_go_in_order_and_some_in_a_turn, .timeout = 60)
     finish(&f, clients);
 }
 
-Test(proxy_hold_many, a_small_backlog_is_not_besieged, .timeout = 60)
+Test(proxy_hold_many, a_small_backlog_is_not_besieged, .timeout = 300)
 {
     static struct raw clients[MANY];
     bool was_served[MANY] = {false};

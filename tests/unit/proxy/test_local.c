@@ -202,6 +202,7 @@ Test(proxy_local, the_last_good_card_answers_while_the_agent_cannot)
     get(&client, CARD_NEW, ""); /* nobody listens: never held */
     expect(&client, 200, want);
     px_listen(&f);
+    px_own_times(&f);
     get(&client, CARD_NEW, ""); /* it accepts and says nothing: 2 s at most */
     expect(&client, 200, want);
     px_gate(&f, PROXY_LOST);

@@ -450,27 +450,29 @@ Test(proxy_pump, an_answer_that_stops_half_way_is_cut_and_a_stream_is_not)
     struct px f;
     struct raw client, agent;
 
-    px_start(&f, OFF, "--forward-response-timeout", "1s", "--forward-keepalive-interval", "0",
-             NULL);
+    px_start(&f, OFF, "--forward-keepalive-interval", "0", NULL);
     px_client(&f, &client);
     raw_sendz(&client, ask);
     px_accept(&f, &agent);
     raw_sendz(&agent, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+    cr_assert(raw_until(&client, "hello"));
+    px_response_timeout(&f, 100); /* now that the answer has begun */
     cr_assert(raw_until_closed(&client));
-    cr_assert(client.reset && strstr(client.p, "hello"));
+    cr_assert(client.reset);
     raw_close(&client);
     raw_close(&agent);
     cr_assert_eq(px_stats(&f)->outcome_timeout, 1);
+    px_response_timeout(&f, PX_PATIENCE_MS);
     px_client(&f, &client);
     raw_sendz(&client, ask);
     px_accept(&f, &agent);
     raw_sendz(&agent, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
-    cr_assert(raw_until(&client, "data: 1"));
+    cr_assert(raw_until(&client, "data: 1\n\n\r\n"));
+    px_response_timeout(&f, 100);
     {
         struct pollfd p = {.fd = client.fd, .events = POLLIN};
 
-        cr_assert(raw_until(&client, "data: 1\n\n\r\n"));
-        cr_assert_eq(poll(&p, 1, 1500), 0);
+        cr_assert_eq(poll(&p, 1, 500), 0);
     }
     raw_sendz(&agent, "data: 2\n\n");
     cr_assert(raw_until(&client, "data: 2"));
@@ -552,7 +554,7 @@ Test(proxy_pump, comments_are_put_between_events_only)
     cr_assert(raw_until(&client, ": keepalive\n\n"), "before the first event");
     cr_assert(strstr(client.p, "Transfer-Encoding: chunked"), "a length would be wrong");
     raw_sendz(&agent, "data: {\"a");
-    cr_assert(raw_until(&client, "data: {\"a"));
+    cr_assert(raw_until(&client, "data: {\"a\r\n"), "%s", client.p); /* the chunk's end, too */
     {
         struct pollfd p = {.fd = client.fd, .events = POLLIN};
 
@@ -660,7 +662,7 @@ Test(proxy_pump, what_was_refused_and_then_finds_nobody_is_counted_once)
     raw_sendz(&client, "POST /again HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
     px_wait_stat(&f, held, 1);
     cr_assert_eq(f.stats.in_flight, 0);
-    cr_assert_eq(proxy_work_count(f.proxy), 1);
+    cr_assert_eq(f.work.count, 1);
     px_listen(&f);
     px_accept(&f, &second);
     cr_assert(raw_until(&second, "POST /again HTTP/1.1\r\n"));
@@ -767,7 +769,7 @@ static void drop_head(struct raw *r)
     r->len -= head;
 }
 
-Test(proxy_pump, big_bodies_pass_both_ways_with_slow_readers, .timeout = 60)
+Test(proxy_pump, big_bodies_pass_both_ways_with_slow_readers, .timeout = 300)
 {
     struct px f;
     struct raw client, agent;
@@ -798,7 +800,7 @@ Test(proxy_pump, big_bodies_pass_both_ways_with_slow_readers, .timeout = 60)
     px_stop(&f);
 }
 
-Test(proxy_pump, a_big_chunked_body_arrives_whole, .timeout = 60)
+Test(proxy_pump, a_big_chunked_body_arrives_whole, .timeout = 300)
 {
     struct px f;
     struct raw client, agent;

@@ -80,14 +80,14 @@ Test(proxy_shed, everybody_else_gets_an_answer)
     struct px f;
     struct raw client, agent;
 
-    px_start(&f, OFF, "--forward-shed", "close", "--forward-hold-timeout", "100ms",
-             "--forward-response-timeout", "1s", NULL);
+    px_start(&f, OFF, "--forward-shed", "close", "--forward-hold-timeout", "100ms", NULL);
     px_client(&f, &client);
     raw_sendz(&client, ask);
     px_accept(&f, &agent);
     cr_assert(raw_until(&agent, "}"));
     raw_close(&agent);
     cr_assert_eq(raw_answer(&client, NULL), 502, "it has read the request");
+    px_response_timeout(&f, 100);
     raw_sendz(&client, ask);
     px_accept(&f, &agent);
     cr_assert_eq(raw_answer(&client, NULL), 504);

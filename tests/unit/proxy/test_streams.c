@@ -85,6 +85,7 @@ Test(proxy_streams, one_that_finishes_while_draining_is_ended_when_the_agent_doe
 
     px_start(&f, OFF, NULL);
     open_stream(&f, &client, &agent, EVENT("WORKING"));
+    px_own_times(&f);
     px_gate(&f, PROXY_DRAINING);
     raw_sendz(&agent, EVENT("COMPLETED"));
     expect_clean_end(&client, "COMPLETED");
@@ -103,6 +104,7 @@ Test(proxy_streams, none_is_cut_inside_an_event)
     open_stream(&f, &client, &agent, EVENT("COMPLETED"));
     raw_send(&agent, (struct slice){EVENT("COMPLETED"), piece});
     cr_assert(raw_until(&client, "data: {\"jsonrpc\":\r\n"), "%s", client.p);
+    px_own_times(&f);
     px_gate(&f, PROXY_DRAINING);
     cr_assert_eq(px_stats(&f)->streams_ended_total, 0);
     cr_assert_eq(f.stats.streams, 1);

@@ -67,11 +67,11 @@ static int count_files(void)
     return n;
 }
 
-static void wait_empty(void)
+static void wait_files(int n)
 {
-    for (int i = 0; i < 5000 && count_files() > 0; i++)
+    for (int i = 0; i < PX_WAIT_TURNS && count_files() != n; i++)
         (void)poll(NULL, 0, 1);
-    cr_assert_eq(count_files(), 0);
+    cr_assert_eq(count_files(), n);
 }
 
 /* A member of files[i] in the answer, unquoted. */
@@ -164,7 +164,7 @@ Test(proxy_uploads, what_is_wrong_leaves_nothing)
                      client.p);
         cr_expect(strstr(client.p, "{\"error\":\""), "case %zu: %s", i, client.p);
         raw_close(&client);
-        wait_empty();
+        wait_files(0);
     }
     px_stop(&f);
 }
@@ -196,15 +196,12 @@ Test(proxy_uploads, a_cut_upload_leaves_nothing)
     start(&f);
     send_head(&f, &client, sizeof(body) + 100);
     raw_sendz(&client, body);
-    for (int i = 0; i < 5000 && count_files() < 2; i++)
-        (void)poll(NULL, 0, 1);
-    cr_assert_eq(count_files(), 2);
+    wait_files(2);
     raw_reset(&client);
-    wait_empty();
+    wait_files(0);
     send_head(&f, &client, sizeof(body) + 100); /* and in the middle of our end */
     raw_sendz(&client, body);
-    for (int i = 0; i < 5000 && count_files() < 2; i++)
-        (void)poll(NULL, 0, 1);
+    wait_files(2);
     px_stop(&f);
     cr_assert_eq(count_files(), 0);
     raw_close(&client);
@@ -275,16 +272,12 @@ Test(proxy_uploads, sizes_have_bounds)
     cr_expect_eq(upload_sizes(&f, (const size_t[]){max, max, 0}), 200);
     cr_expect_eq(count_files(), 2);
     cr_expect_eq(upload_sizes(&f, (const size_t[]){max, max, 1, 0}), 413);
-    for (int i = 0; i < 5000 && count_files() > 2; i++)
-        (void)poll(NULL, 0, 1);
-    cr_expect_eq(count_files(), 2);
+    wait_files(2);
     cr_expect_eq(upload_sizes(&f, (const size_t[]){max + 1, 0}), 413);
     send_head(&f, &client, UPLOAD_REQUEST_BYTES_MAX + UPLOAD_FRAMING_BYTES_MAX + 1);
     cr_expect_eq(raw_answer(&client, NULL), 413, "before a byte of it was sent");
     raw_close(&client);
-    for (int i = 0; i < 5000 && count_files() > 2; i++)
-        (void)poll(NULL, 0, 1);
-    cr_expect_eq(count_files(), 2);
+    wait_files(2);
     px_stop(&f);
 }
 
@@ -300,13 +293,12 @@ Test(proxy_uploads, only_some_at_once)
         send_head(&f, &clients[i], 1000);
         raw_sendz(&clients[i], body);
     }
-    for (int i = 0; i < 5000 && count_files() < UPLOADS_AT_ONCE; i++)
-        (void)poll(NULL, 0, 1);
+    wait_files(UPLOADS_AT_ONCE);
     cr_assert_eq(post(&f, &one, PART("files", "a") "\r\nhello\r\n--b--", &answer), 503);
     raw_close(&one);
     for (size_t i = 0; i < UPLOADS_AT_ONCE; i++)
         raw_reset(&clients[i]);
-    wait_empty();
+    wait_files(0);
     cr_assert_eq(post(&f, &one, PART("files", "a") "\r\nhello\r\n--b--", &answer), 200);
     raw_close(&one);
     px_stop(&f);
@@ -343,9 +335,7 @@ Test(proxy_uploads, a_full_directory_takes_no_more)
     (void)close(fd);
     cr_assert_eq(post(&f, &client, PART("files", "a") "\r\nhello\r\n--b--", &answer), 507);
     raw_close(&client);
-    for (int i = 0; i < 5000 && count_files() > 2; i++)
-        (void)poll(NULL, 0, 1);
-    cr_assert_eq(count_files(), 2);
+    wait_files(2);
     px_stop(&f);
 }
 
@@ -376,9 +366,7 @@ Test(proxy_uploads, a_drain_waits_for_those_that_have_begun_and_lets_no_other_be
         cr_expect_eq(raw_answer(&client, &answer), 200, "%s", client.p);
         expect_file(member(answer, 0, "uri"), "12345");
         raw_close(&client);
-        for (int n = 0; n < 3000 && px_stats(&f)->uploads > 0; n++)
-            (void)poll(NULL, 0, 1);
-        cr_expect_eq(f.stats.uploads, 0);
+        px_wait_for(&f, f.stats.uploads == 0);
         px_stop(&f);
     }
 }

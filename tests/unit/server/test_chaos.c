@@ -13,12 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-TestSuite(server_chaos, .timeout = 60);
+TestSuite(server_chaos, .timeout = 300);
 
 #define HOST      "Host: h\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" HOST "\r\n"
 
-enum { CLIENTS = 48, STEPS = 6000 };
+enum { CLIENTS = 48, STEPS = 6000, STEPS_A_TURN = 50 };
 
 static const char *const scripts[] = {
     GET("/hello") GET("/later") GET("/hello"),
@@ -107,19 +107,25 @@ static void chaos(const char *at)
     f.cfg.head_timeout_ms = 50;
     f.cfg.body_timeout_ms = 50;
     f.cfg.idle_timeout_ms = 50;
+    f.linger_ms = SERVER_LINGER_MS;
     fixture_start(&f);
     for (int i = 0; i < CLIENTS; i++)
         clients[i] = (struct client){.fd = -1};
-    for (int i = 0; i < STEPS; i++)
+    for (int i = 0; i < STEPS; i++) {
         client_step(&clients[random() % CLIENTS], &f.at);
+        if (i % STEPS_A_TURN == 0)
+            fixture_order(&f, ORDER_TURN); /* it has seen some of it */
+    }
     for (int i = 0; i < CLIENTS; i++)
         client_end(&clients[i]);
+    fixture_pause(&f);
     raw_open(&r, &f.at);
     raw_sendz(&r, "GET /later HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+    fixture_resume(&f);
     cr_expect_eq(raw_answer(&r, NULL), 200);
     cr_expect(raw_until_closed(&r));
     raw_close(&r);
-    for (int i = 0; i < 5000 && f.server->stats.connections; i++)
+    for (int i = 0; i < RAW_WAIT_MS && f.server->stats.connections; i++)
         (void)poll(NULL, 0, 1);
     fixture_order(&f, ORDER_STOP_ACCEPTING);
     cr_expect_eq(f.server->stats.connections, 0u);

@@ -35,7 +35,7 @@ static void end(void)
     (void)rmdir(dir);
 }
 
-TestSuite(server_listen, .init = begin, .fini = end, .timeout = 60);
+TestSuite(server_listen, .init = begin, .fini = end, .timeout = 300);
 
 static void on_request(void *ctx, struct exchange *x)
 {

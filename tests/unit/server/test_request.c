@@ -24,7 +24,7 @@ static void end(void)
     cr_expect_eq(f.began, f.ended, "every exchange ends exactly once");
 }
 
-TestSuite(server_request, .init = begin, .fini = end, .timeout = 60);
+TestSuite(server_request, .init = begin, .fini = end, .timeout = 300);
 
 #define HOST      "Host: h\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" HOST "\r\n"
@@ -222,7 +222,7 @@ Test(server_request, an_early_answer_reaches_a_client_that_still_sends)
     memset(body, 'x', sizeof(body));
     raw_sendz(&r, "POST /early HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n");
     raw_send(&r, (struct slice){body, sizeof(body)});
-    cr_assert(raw_until_closed(&r) || true);
+    cr_assert(raw_until_closed(&r));
     cr_expect(strstr(r.p, "HTTP/1.1 403") && strstr(r.p, "Connection: close"), "%s", r.p);
 }
 
