@@ -1,4 +1,4 @@
-"""An agent that answers until USR1 makes it hang: then it accepts and never answers. USR1 again: it answers."""
+"""An agent that answers until USR1 makes it hang: then it accepts and never answers. USR1 again: it answers. It says "hangs", "answers"."""
 import http.server
 import os
 import signal
@@ -28,8 +28,14 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
 
-signal.signal(signal.SIGUSR1, lambda *_: answering.clear() if answering.is_set() else answering.set())
+def turn(*_):
+    hangs = answering.is_set()
+    answering.clear() if hangs else answering.set()
+    os.write(1, b"hangs\n" if hangs else b"answers\n")
+
+
+signal.signal(signal.SIGUSR1, turn)
 server = Server(os.environ["MOLECULE_AGENT_SOCKET"], Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 while True:
-    time.sleep(0.1)  # pause() would sleep on over a signal that came just before it
+    time.sleep(0.5)  # a signal that comes just before a pause() would not end it, and its handler would not be called
