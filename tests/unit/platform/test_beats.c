@@ -354,11 +354,6 @@ static bool state_is_asked(void)
     return call_is_busy(&pc->p->state.a.call);
 }
 
-static bool state_has_answered(void)
-{
-    return pc->p->status.state_poll.ok_total > state_answers;
-}
-
 /* Two answers may overtake each other: the row was alive when this was asked, not when that came.
  */
 Test(platform_beats, an_inbound_secret_of_a_beat_needs_a_look_that_began_after_it)
@@ -368,7 +363,6 @@ Test(platform_beats, an_inbound_secret_of_a_beat_needs_a_look_that_began_after_i
     UNTIL(state_is_asked);
     inbound_named(pc->p, SLICE("{\"platform_inbound_secret\":\"inbound-2\"}"), false);
     inbound_named(pc->p, SLICE("{\"platform_inbound_secret\":\"inbound-2\"}"), false);
-    UNTIL(state_has_answered);
-    cr_assert(slice_eq(platform_inbound_secret(pc->p), SLICE("inbound-1")));
     UNTIL(inbound_is_new);
+    cr_assert_geq(pc->p->status.state_poll.ok_total, state_answers + 2, "the next look tells");
 }
