@@ -3,6 +3,7 @@
  */
 #include "notify/datagrams.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 #include <errno.h>
@@ -37,18 +38,16 @@ int datagrams_open(struct datagrams *d, struct loop *loop, const char *path, str
 /* false: the manager has no room. What it cannot get at all counts as sent. */
 static bool send_one(const struct datagrams *d, const char *text, int fd)
 {
-    struct sockaddr_un at = d->at;
-    char copy[DATAGRAM_MAX_BYTES]; /* an iovec does not know const */
-    struct iovec iov = {.iov_base = copy};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } control = {0};
-    struct msghdr message = {
-        .msg_name = &at, .msg_namelen = d->at_len, .msg_iov = &iov, .msg_iovlen = 1};
+    struct msghdr message = {.msg_name = (void *)(uintptr_t)&d->at,
+                             .msg_namelen = d->at_len,
+                             .msg_iov = &iov,
+                             .msg_iovlen = 1};
 
-    (void)snprintf(copy, sizeof(copy), "%s", text);
-    iov.iov_len = strlen(copy);
     if (fd >= 0) {
         message.msg_control = control.bytes;
         message.msg_controllen = sizeof(control.bytes);
@@ -98,7 +97,7 @@ static void on_again(struct timer *t)
 
     if (send_waiting(d))
         return;
-    d->pause_ms = d->pause_ms * 2 < PAUSE_MAX_MS ? d->pause_ms * 2 : PAUSE_MAX_MS;
+    d->pause_ms = ms_min(2 * d->pause_ms, PAUSE_MAX_MS);
     timer_start(t, d->loop, loop_now_ms(d->loop) + d->pause_ms, on_again, d);
 }
 

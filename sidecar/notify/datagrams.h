@@ -56,7 +56,7 @@ int datagrams_open(struct datagrams *d, struct loop *loop, const char *path, str
 void datagrams_close(struct datagrams *d);
 
 /*
- * text is cut at DATAGRAM_MAX_BYTES. fd: goes along, borrowed; -1 = none. A manager that is not
+ * text: shorter than DATAGRAM_MAX_BYTES. fd: goes along, borrowed; -1 = none. A manager that is not
  * there loses it, and changes nothing for us.
  */
 void datagrams_send(struct datagrams *d, enum datagram kind, const char *text, int fd);
