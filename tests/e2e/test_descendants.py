@@ -3,7 +3,6 @@ subreaper, as PID 1 of a PID namespace, and with a control group of the agent's 
 # ctest: long
 # ctest: timeout=600
 # ctest: serial
-import contextlib
 import os
 import pathlib
 import signal
@@ -26,26 +25,11 @@ def state_of(pid):
         return ""
 
 
-def descendants(first):
-    """harness.descendants() of many: one look at /proc."""
-    children = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append((int(stat.parts[2]), fields[19]))
-    found, parents = [], [first]
-    while parents:
-        new = children.pop(parents.pop(), [])
-        found += new
-        parents += [pid for pid, _ in new]
-    return found
-
-
 class Endings:
     """The tests of both ways to be the parent of orphans; `self.run_clan` says which."""
 
     def end(self, side, first, agent_status=0):
-        family = descendants(first)
+        family = harness.descendants(first)
         os.kill(first, signal.SIGTERM)
         self.assertEqual(side.wait_exit(60), agent_status)
         left = [pid for pid, started in family if harness.start_time(pid) == started and harness.is_alive(pid)]
@@ -66,7 +50,7 @@ class Endings:
     def test_a_storm_of_forks_ends(self):
         side, first = self.run_clan(*GRACE, command=harness.test_agent("clan.py", "storm", "400"))
         side.wait_line("^storm$")
-        eventually(lambda: len(descendants(first)) > 20, "it is under way")
+        eventually(lambda: len(harness.descendants(first)) > 20, "it is under way")
         self.end(side, first)
         self.assertFalse(any("survives" in line for line in side.err), side.text())
 

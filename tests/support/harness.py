@@ -343,20 +343,29 @@ def start_time(pid):
         return None
 
 
-def children(pid):
-    found = []
+def processes():
+    """(pid, its parent's, start time) of each that is there: one look at /proc."""
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                    found.append(int(entry.name))
-    return found
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                yield int(entry.name), int(fields[1]), fields[19]
+
+
+def children(pid):
+    return [child for child, parent, _ in processes() if parent == pid]
 
 
 def descendants(pid):
-    found = []
-    for child in children(pid):
-        found += [(child, start_time(child))] + descendants(child)
+    """(pid, start time) of each below it."""
+    below = {}
+    for child, parent, started in processes():
+        below.setdefault(parent, []).append((child, started))
+    found, parents = [], [pid]
+    while parents:
+        new = below.pop(parents.pop(), [])
+        found += new
+        parents += [child for child, _ in new]
     return found
 
 
