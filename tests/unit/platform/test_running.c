@@ -232,7 +232,7 @@ static bool has_minted(void)
     return slice_eq(platform_token(pc->p), SLICE("minted-token-1"));
 }
 
-Test(platform, a_beat_with_the_new_token_before_the_state_is_known_is_no_second_revocation)
+static void mint_again_while_the_state_hangs(void)
 {
     char path[256];
 
@@ -241,6 +241,11 @@ Test(platform, a_beat_with_the_new_token_before_the_state_is_known_is_no_second_
     UNTIL(is_auth_lost);
     case_action(STATE, -1, FAKE_HANG);
     UNTIL(has_minted);
+}
+
+Test(platform, a_beat_with_the_new_token_before_the_state_is_known_is_no_second_revocation)
+{
+    mint_again_while_the_state_hangs();
     unsigned registers = case_since(REGISTER);
     case_mark();
     UNTIL(three_beats);
@@ -263,13 +268,7 @@ static bool another_beat_is_good(void)
 /* The beat was taken before there was a new token, and its answer is the last to arrive. */
 Test(platform, the_late_answer_to_a_beat_with_the_old_token_is_no_second_revocation)
 {
-    char path[256];
-
-    start_with_a_stored_token(path, sizeof(path));
-    case_set(revoke_all);
-    UNTIL(is_auth_lost);
-    case_action(STATE, -1, FAKE_HANG);
-    UNTIL(has_minted);
+    mint_again_while_the_state_hangs();
     case_mark();
     UNTIL(beat_with_the_new_token_is_under_way);
     late_answers = pc->p->status.heartbeat.ok_total;
